@@ -1,0 +1,1 @@
+//! Cut garments out of photos.

@@ -1,0 +1,1 @@
+//! Train clothing segmentation networks.
