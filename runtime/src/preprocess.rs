@@ -1,0 +1,186 @@
+//! Photo and model description to the input tensor.
+
+use fast_image_resize::images::ImageRef;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+use ndarray::Array4;
+
+use crate::decode::Photo;
+use crate::error::{Error, Result};
+use crate::spec::{Fit, InputSpec};
+
+/// Where a photo lies in the input tensor, in tensor pixels: the content is in the top left corner, padding fills the
+/// right and the bottom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Width of the resized photo.
+    pub content_width: u32,
+    /// Height of the resized photo.
+    pub content_height: u32,
+    /// Width of the tensor.
+    pub tensor_width: u32,
+    /// Height of the tensor.
+    pub tensor_height: u32,
+}
+
+/// A rectangle of a photo, in photo pixels; edges may lie between pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Distance of the left edge from the photo's left edge.
+    pub left: f64,
+    /// Distance of the top edge from the photo's top edge.
+    pub top: f64,
+    /// Width.
+    pub width: f64,
+    /// Height.
+    pub height: f64,
+}
+
+/// Where a photo of `width` x `height` pixels lies in the input tensor.
+pub fn geometry(fit: &Fit, width: u32, height: u32) -> Geometry {
+    match *fit {
+        Fit::Stretch { width, height } => {
+            Geometry { content_width: width, content_height: height, tensor_width: width, tensor_height: height }
+        }
+        Fit::LongestSide { size, multiple } => {
+            let longest = f64::from(width.max(height).max(1));
+            let scaled = |side: u32| ((f64::from(side) * f64::from(size) / longest).round() as u32).max(1);
+            let (content_width, content_height) = (scaled(width), scaled(height));
+            Geometry {
+                content_width,
+                content_height,
+                tensor_width: content_width.next_multiple_of(multiple),
+                tensor_height: content_height.next_multiple_of(multiple),
+            }
+        }
+    }
+}
+
+/// Resizes a photo, or a region of it, to `width` x `height`: triangle filter, widened when shrinking so that nothing
+/// is skipped, half-pixel centres. At the edges of a region the filter sees the pixels beyond them.
+///
+/// # Errors
+/// [`Error::Invalid`] for an empty size and a region that is empty or leaves the photo.
+pub fn resize_region(rgb: &RgbImage, region: Option<Region>, width: u32, height: u32) -> Result<RgbImage> {
+    let failed =
+        |error: &dyn std::fmt::Display| Error::Invalid(format!("cannot resize to {width} x {height}: {error}"));
+    if width == 0 || height == 0 {
+        return Err(failed(&"the size is empty"));
+    }
+    let source = ImageRef::new(rgb.width(), rgb.height(), rgb.as_raw(), PixelType::U8x3).map_err(|e| failed(&e))?;
+    let mut resized = fast_image_resize::images::Image::new(width, height, PixelType::U8x3);
+    let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    if let Some(Region { left, top, width, height }) = region {
+        options = options.crop(left, top, width, height);
+    }
+    Resizer::new().resize(&source, &mut resized, &options).map_err(|e| failed(&e))?;
+    RgbImage::from_raw(width, height, resized.into_vec()).ok_or_else(|| failed(&"the resizer gave another size"))
+}
+
+/// Writes `(value / 255 - mean) / std` for each channel, planes one after another (C x H x W).
+///
+/// `planes` holds exactly 3 x height x width numbers; what it has beyond the photo's pixels is left as it is.
+pub fn write_normalized(rgb: &RgbImage, mean: &[f32; 3], std: &[f32; 3], planes: &mut [f32]) {
+    let area_px = (rgb.width() * rgb.height()) as usize;
+    for (channel, plane) in planes.chunks_exact_mut(area_px.max(1)).take(3).enumerate() {
+        let table = normalization_table(mean[channel], std[channel]);
+        for (value, pixel) in plane.iter_mut().zip(rgb.as_raw().chunks_exact(3)) {
+            *value = table[usize::from(pixel[channel])];
+        }
+    }
+}
+
+/// The input tensor of one photo, 1 x 3 x H x W, and where the photo lies in it.
+///
+/// # Errors
+/// As [`resize_region`].
+pub fn prepare(photo: &Photo, input: &InputSpec) -> Result<(Array4<f32>, Geometry)> {
+    let at = geometry(&input.fit, photo.width(), photo.height());
+    let resized = resize_region(photo.rgb(), None, at.content_width, at.content_height)?;
+    let padded = if (at.content_width, at.content_height) == (at.tensor_width, at.tensor_height) {
+        resized
+    } else {
+        let mut padded = RgbImage::from_pixel(at.tensor_width, at.tensor_height, image::Rgb(input.pad));
+        image::imageops::replace(&mut padded, &resized, 0, 0);
+        padded
+    };
+    let mut planes = vec![0.0; 3 * padded.width() as usize * padded.height() as usize];
+    write_normalized(&padded, &input.mean, &input.std, &mut planes);
+    let shape = (1, 3, at.tensor_height as usize, at.tensor_width as usize);
+    let tensor = Array4::from_shape_vec(shape, planes).map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok((tensor, at))
+}
+
+/// The normalised value of each of the 256 levels: one division a level instead of one a pixel.
+fn normalization_table(mean: f32, std: f32) -> [f32; 256] {
+    std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const LONGEST_192: Fit = Fit::LongestSide { size: 192, multiple: 32 };
+
+    #[test]
+    fn longest_side_keeps_the_aspect_ratio_and_pads_to_the_multiple() {
+        let sizes = |w, h| {
+            let at = geometry(&LONGEST_192, w, h);
+            ([at.content_width, at.content_height], [at.tensor_width, at.tensor_height])
+        };
+        assert_eq!(sizes(550, 825), ([128, 192], [128, 192]));
+        assert_eq!(sizes(825, 550), ([192, 128], [192, 128]));
+        assert_eq!(sizes(550, 831), ([127, 192], [128, 192]));
+        assert_eq!(sizes(1, 1), ([192, 192], [192, 192]));
+        assert_eq!(sizes(10_000, 1), ([192, 1], [192, 32]));
+        assert_eq!(geometry(&Fit::Stretch { width: 64, height: 96 }, 5, 7).tensor_height, 96);
+    }
+
+    #[test]
+    fn normalisation_follows_the_formula_in_chw_order() {
+        let rgb = RgbImage::from_fn(2, 1, |x, _| image::Rgb([(x * 255) as u8, 51, 102]));
+        let mut planes = [0.0; 6];
+        write_normalized(&rgb, &[0.5, 0.0, 0.4], &[0.5, 1.0, 0.2], &mut planes);
+        for (value, expected) in planes.iter().zip([-1.0, 1.0, 0.2, 0.2, 0.0, 0.0]) {
+            assert!((value - expected).abs() < 1e-6, "{planes:?}");
+        }
+    }
+
+    #[test]
+    fn prepare_puts_the_photo_top_left_and_pads_with_the_pad_colour() {
+        let photo = Photo::from_rgb(RgbImage::from_pixel(30, 60, image::Rgb([255, 0, 0]))).unwrap();
+        let input = InputSpec {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            pad: [0, 255, 0],
+            ..InputSpec::imagenet(Fit::LongestSide { size: 64, multiple: 48 })
+        };
+        let (tensor, at) = prepare(&photo, &input).unwrap();
+        assert_eq!(tensor.dim(), (1, 3, 96, 48));
+        assert_eq!((at.content_width, at.content_height), (32, 64));
+        let color = |x: usize, y: usize| [0, 1, 2].map(|channel| tensor[[0, channel, y, x]]);
+        assert_eq!(color(31, 63), [1.0, 0.0, 0.0]);
+        assert_eq!(color(32, 63), [0.0, 1.0, 0.0]);
+        assert_eq!(color(31, 64), [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn resizing_has_half_pixel_centres() {
+        // 2 pixels to 4: centres at 0.25 and 0.75 of a source pixel on either side of the middle.
+        let rgb = RgbImage::from_fn(2, 1, |x, _| image::Rgb([if x == 0 { 0 } else { 200 }; 3]));
+        let wide = resize_region(&rgb, None, 4, 1).unwrap();
+        let values: Vec<u8> = wide.pixels().map(|pixel| pixel.0[0]).collect();
+        assert_eq!(values, [0, 50, 150, 200]);
+    }
+
+    #[test]
+    fn a_region_is_cut_before_resizing_and_a_bad_one_is_refused() {
+        let rgb = RgbImage::from_fn(10, 10, |x, _| image::Rgb([if x < 5 { 0 } else { 255 }; 3]));
+        let region = |left, width| Some(Region { left, top: 0.0, width, height: 10.0 });
+        let right = resize_region(&rgb, region(6.0, 4.0), 3, 3).unwrap();
+        assert!(right.pixels().all(|pixel| pixel.0 == [255; 3]));
+        assert!(resize_region(&rgb, region(8.0, 5.0), 3, 3).is_err());
+        assert!(resize_region(&rgb, None, 0, 3).is_err());
+    }
+}

@@ -1,0 +1,266 @@
+//! Classes, their other names, their colours and the groups they form.
+
+mod tables;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// One class of a segmentation: a row of a class table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Class {
+    /// Name as the data set writes it, such as `shirt, blouse`.
+    pub name: String,
+    /// Other names that users know it by.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Colour in overlays and colour-coded labels, red, green, blue.
+    pub color: [u8; 3],
+    /// Fields of a description that this version does not know; kept as they are.
+    #[serde(flatten)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Class {
+    /// A class without aliases.
+    pub fn new(name: impl Into<String>, color: [u8; 3]) -> Self {
+        Self { name: name.into(), aliases: Vec::new(), color, extra: serde_json::Map::new() }
+    }
+
+    /// Adds names that users know the class by.
+    pub fn with_aliases<S: Into<String>>(mut self, aliases: impl IntoIterator<Item = S>) -> Self {
+        self.aliases.extend(aliases.into_iter().map(Into::into));
+        self
+    }
+
+    /// The name as it stands in file names: its first word group, in lower case, `-` for anything unusual.
+    ///
+    /// `shirt, blouse` gives `shirt`, `leg warmer` gives `leg-warmer`.
+    pub fn file_name(&self) -> String {
+        let first = self.name.split(',').next().unwrap_or_default().trim();
+        let safe: String =
+            first.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+        if safe.is_empty() { "class".into() } else { safe }
+    }
+}
+
+/// The classes of a model or data set in the order of their indices (0 = background), and named groups of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taxonomy {
+    /// Classes in index order.
+    pub classes: Vec<Class>,
+    /// Group name to class names.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+impl Taxonomy {
+    /// Names of the taxonomies that [`Taxonomy::builtin`] knows.
+    pub const BUILTIN: [&'static str; 2] = ["garments", "imaterialist"];
+
+    /// A taxonomy of this crate.
+    ///
+    /// - `imaterialist`: the 46 classes and background of iMaterialist (Fashion) 2019, with the study's views of them
+    ///   as groups: `study-17` and `garment` (everything but background, its '2 classes').
+    /// - `garments`: 20 whole garments and background, the product's own classes.
+    pub fn builtin(name: &str) -> Option<Self> {
+        match name {
+            "garments" => Some(tables::garments()),
+            "imaterialist" => Some(tables::imaterialist()),
+            _ => None,
+        }
+    }
+
+    /// Number of classes, background included.
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Whether there are no classes at all.
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// Index of the class with this name or alias. Case, spaces, hyphens and a plural `s` do not matter.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        let key = normalize(name);
+        spellings(&key).find_map(|spelling| {
+            let is = |text: &String| normalize(text) == spelling;
+            self.classes
+                .iter()
+                .position(|class| is(&class.name))
+                .or_else(|| self.classes.iter().position(|class| class.aliases.iter().any(is)))
+        })
+    }
+
+    /// Class indices of a class name, an alias or a group, in index order.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] lists what there is and names the nearest.
+    pub fn resolve(&self, name: &str) -> Result<Vec<usize>> {
+        let key = normalize(name);
+        if let Some(index) = self.index_of(name) {
+            return Ok(vec![index]);
+        }
+        let group =
+            spellings(&key).find_map(|spelling| self.groups.iter().find(|(group, _)| normalize(group) == spelling));
+        match group {
+            Some((_, members)) => {
+                let mut indices: Vec<usize> = members.iter().filter_map(|member| self.index_of(member)).collect();
+                indices.sort_unstable();
+                indices.dedup();
+                Ok(indices)
+            }
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    /// Class indices of several names, without repeats, in index order.
+    ///
+    /// # Errors
+    /// As [`Taxonomy::resolve`], for the first name that is unknown.
+    pub fn resolve_all<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<usize>> {
+        let mut indices = Vec::new();
+        for name in names {
+            indices.extend(self.resolve(name.as_ref())?);
+        }
+        indices.sort_unstable();
+        indices.dedup();
+        Ok(indices)
+    }
+
+    /// Checks that the table can be used: 2 to 255 classes, no name twice, groups made of known classes.
+    ///
+    /// # Errors
+    /// [`Error::BadSpec`] names the first fault.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |reason: String| Err(Error::BadSpec { reason });
+        if !(2..=255).contains(&self.len()) {
+            return bad(format!("{} classes; a label map holds 2 to 255", self.len()));
+        }
+        for (index, class) in self.classes.iter().enumerate() {
+            if normalize(&class.name).is_empty() {
+                return bad(format!("class {index} has no name"));
+            }
+            if let Some(first) = self.classes[..index].iter().position(|c| normalize(&c.name) == normalize(&class.name))
+            {
+                return bad(format!("classes {first} and {index} are both named '{}'", class.name));
+            }
+        }
+        for (group, members) in &self.groups {
+            if let Some(member) = members.iter().find(|member| self.index_of(member).is_none()) {
+                return bad(format!("group '{group}' names '{member}', which is no class"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One file name a class, all different: see [`Class::file_name`]; a clash gets the class index.
+    pub fn file_names(&self) -> Vec<String> {
+        let plain: Vec<String> = self.classes.iter().map(Class::file_name).collect();
+        let clashes = |name: &String| plain.iter().filter(|other| *other == name).count() > 1;
+        let numbered =
+            |(index, name): (usize, &String)| if clashes(name) { format!("{name}-{index}") } else { name.clone() };
+        plain.iter().enumerate().map(numbered).collect()
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let key = normalize(name);
+        let names = self.classes.iter().flat_map(|class| std::iter::once(&class.name).chain(&class.aliases));
+        let nearest = names
+            .chain(self.groups.keys())
+            .flat_map(|known| known.split(','))
+            .map(|known| (strsim::jaro_winkler(&key, &normalize(known)), known.trim()))
+            .filter(|(similarity, _)| *similarity > 0.75)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, known)| known.to_owned());
+        let known = self.classes.iter().map(|class| class.name.clone());
+        let groups = self.groups.keys().map(|group| format!("{group} (group)"));
+        Error::UnknownClass { name: name.to_owned(), nearest, known: known.chain(groups).collect() }
+    }
+}
+
+/// Letters and digits in lower case, so that `T-Shirt`, `t shirt` and `tshirt` are one name.
+fn normalize(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// The name itself, then without a plural `s`, then with one.
+fn spellings(key: &str) -> impl Iterator<Item = String> {
+    let singular = key.strip_suffix('s').filter(|rest| rest.len() > 2).map(str::to_owned);
+    [Some(key.to_owned()), singular, Some(format!("{key}s"))].into_iter().flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builtin_tables_are_valid_and_have_the_published_sizes() {
+        for (name, classes) in [("imaterialist", 47), ("garments", 21)] {
+            let taxonomy = Taxonomy::builtin(name).unwrap();
+            taxonomy.validate().unwrap();
+            assert_eq!(taxonomy.len(), classes, "{name}");
+            assert_eq!(taxonomy.classes[0].name, "background");
+        }
+        assert_eq!(Taxonomy::builtin("imaterialist").unwrap().resolve("study-17").unwrap().len(), 17);
+        assert_eq!(Taxonomy::builtin("imaterialist").unwrap().resolve("garment").unwrap().len(), 46);
+    }
+
+    #[test]
+    fn names_aliases_case_plural_and_hyphens_find_the_class() {
+        let taxonomy = Taxonomy::builtin("garments").unwrap();
+        let pants = taxonomy.index_of("pants");
+        for name in ["Pants", "trousers", "pant", " JEANS "] {
+            assert_eq!(taxonomy.index_of(name), pants, "{name}");
+        }
+        assert_eq!(taxonomy.index_of("T Shirt"), taxonomy.index_of("top"));
+        assert_eq!(taxonomy.index_of("shirts"), taxonomy.index_of("blouse"));
+    }
+
+    #[test]
+    fn a_class_name_wins_over_an_alias_of_an_earlier_class() {
+        let classes = vec![Class::new("top", [0; 3]).with_aliases(["shirt"]), Class::new("shirt", [1; 3])];
+        let taxonomy = Taxonomy { classes, groups: BTreeMap::new() };
+        assert_eq!(taxonomy.index_of("shirt"), Some(1));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_there_is_and_the_nearest() {
+        let error = Taxonomy::builtin("garments").unwrap().resolve("pnats").unwrap_err();
+        let Error::UnknownClass { nearest, known, .. } = &error else { panic!("{error}") };
+        assert_eq!(nearest.as_deref(), Some("pants"));
+        assert!(known.iter().any(|name| name == "skirt"));
+        assert!(error.to_string().contains("did you mean 'pants'"));
+    }
+
+    #[test]
+    fn groups_resolve_to_their_members_in_index_order() {
+        let taxonomy = Taxonomy::builtin("garments").unwrap();
+        let lower = taxonomy.resolve("lower").unwrap();
+        let names: Vec<_> = lower.iter().map(|&index| taxonomy.classes[index].name.as_str()).collect();
+        assert_eq!(names, ["skirt", "pants", "shorts", "tights"]);
+        assert_eq!(taxonomy.resolve_all(&["pants", "lower", "trousers"]).unwrap(), lower);
+    }
+
+    #[test]
+    fn file_names_are_safe_and_different() {
+        let classes = ["shirt, blouse", "leg warmer", "a/b", "A b", ""].map(|name| Class::new(name, [0; 3]));
+        let taxonomy = Taxonomy { classes: classes.into(), groups: BTreeMap::new() };
+        assert_eq!(taxonomy.file_names(), ["shirt", "leg-warmer", "a-b-2", "a-b-3", "class"]);
+    }
+
+    #[test]
+    fn a_table_with_a_fault_is_refused_by_name() {
+        let mut taxonomy = Taxonomy::builtin("garments").unwrap();
+        taxonomy.groups.insert("odd".into(), vec!["spacesuit".into()]);
+        assert!(taxonomy.validate().unwrap_err().to_string().contains("spacesuit"));
+        taxonomy.groups.clear();
+        taxonomy.classes[2].name = "Shirt".into();
+        assert!(taxonomy.validate().unwrap_err().to_string().contains("both named"));
+    }
+}
