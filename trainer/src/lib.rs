@@ -1,1 +1,13 @@
-//! Train clothing segmentation networks.
+//! Train clothing segmentation networks and write them as ONNX for clothseg.
+
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+mod error;
+pub mod log;
+pub mod loss;
+pub mod metrics;
+pub mod model;
+pub mod train;
+
+pub use error::{Error, Result};

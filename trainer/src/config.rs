@@ -1,0 +1,353 @@
+//! One TOML file a run. Every key is checked, and a complaint names it.
+
+use std::path::{Path, PathBuf};
+
+use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
+use crate::error::{Error, Result};
+use crate::loss::{AbsentClasses, Loss};
+use crate::model::{UNetConfig, Upsampling};
+
+/// The environment variable that names the folder of the data.
+pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the model.
+    pub name: String,
+    /// Taxonomy that the network learns: `garments` or `imaterialist`.
+    pub taxonomy: String,
+    /// Folder that the run writes to, relative to the working folder.
+    pub run: PathBuf,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Free facts for the model's description, such as the licence.
+    #[serde(default)]
+    pub about: serde_json::Map<String, serde_json::Value>,
+    /// What the network gets.
+    pub input: InputConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// The loss.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// Random crops.
+    #[serde(default)]
+    pub augment: AugmentConfig,
+    /// The optimisation.
+    pub train: TrainConfig,
+    /// The data.
+    pub data: DataConfig,
+}
+
+/// Table `[input]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputConfig {
+    /// Longest side of a photo at inference, in pixels.
+    pub longest_side: u32,
+    /// Both sides of the tensor are padded to multiples of this.
+    pub multiple: u32,
+    /// Width and height of the crops in training.
+    pub crop: [u32; 2],
+}
+
+/// Table `[model]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The network.
+    pub network: Network,
+    /// Factor on all channels.
+    pub width: f64,
+    /// Stride of the logits: 1, 2 or 4.
+    pub output_stride: u32,
+    /// How the decoder enlarges.
+    #[serde(default)]
+    pub upsampling: Upsampling,
+    /// Dropout at the deepest features.
+    #[serde(default = "half")]
+    pub dropout: f64,
+}
+
+/// The networks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// U-Net on VGG16.
+    #[serde(rename = "unet-vgg16")]
+    UnetVgg16,
+}
+
+/// Table `[loss]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// Terms and weights, `ce:1,miou:1`.
+    pub terms: String,
+    /// Added to both parts of the mean IoU's fraction, in pixels.
+    pub smooth: f64,
+    /// `skip` or `count` the classes that an image does not show in its mean IoU.
+    pub absent: AbsentClasses,
+}
+
+/// Table `[augment]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// Smallest and largest factor on the scale of inference.
+    pub scale: [f64; 2],
+    /// Largest factor between horizontal and vertical scale, minus 1.
+    pub aspect_jitter: f64,
+    /// Probability of a mirrored crop.
+    pub flip: f64,
+}
+
+/// Table `[train]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Epochs.
+    pub epochs: usize,
+    /// Examples a step.
+    pub batch_size: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Share of the highest learning rate that the cosine ends at.
+    #[serde(default = "hundredth")]
+    pub final_learning_rate_share: f64,
+    /// Steps in which the learning rate rises from 0.
+    #[serde(default)]
+    pub warmup_steps: usize,
+    /// Threads that a batch is split over; each normalises with the statistics of its own part.
+    #[serde(default = "one")]
+    pub shards: usize,
+    /// Minutes between checkpoints within an epoch.
+    #[serde(default = "ten")]
+    pub checkpoint_minutes: f64,
+}
+
+/// Table `[data]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `refuse` or `skip` damaged examples.
+    #[serde(default)]
+    pub on_damage: OnDamage,
+    /// Trained on.
+    pub train: Vec<SourceConfig>,
+    /// Scored after each epoch.
+    pub valid: Vec<SourceConfig>,
+}
+
+/// Tables `[[data.train]]` and `[[data.valid]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// `folder` or `ccp`.
+    pub layout: Layout,
+    /// Root folder, relative to the data folder.
+    pub root: PathBuf,
+    /// Split.
+    pub split: String,
+    /// Mapping file, relative to the config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<PathBuf>,
+    /// How often an epoch shows each example.
+    #[serde(default = "one_time")]
+    pub repeat: f64,
+    /// Width over height of the photos before they were squashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aspect: Option<f64>,
+}
+
+fn half() -> f64 {
+    0.5
+}
+fn hundredth() -> f64 {
+    0.01
+}
+fn one() -> usize {
+    1
+}
+fn one_time() -> f64 {
+    1.0
+}
+fn ten() -> f64 {
+    10.0
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self { terms: "ce:1,miou:1".to_owned(), smooth: 1.0, absent: AbsentClasses::default() }
+    }
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self { scale: [0.75, 1.5], aspect_jitter: 0.1, flip: 0.5 }
+    }
+}
+
+impl Config {
+    /// Reads and checks a config. Mapping paths come back relative to the working folder.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let mut config: Config = toml::from_str(&text).map_err(|error| Error::file(path, error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for source in config.data.train.iter_mut().chain(&mut config.data.valid) {
+            if let Some(mapping) = &mut source.mapping {
+                *mapping = folder.join(&*mapping);
+            }
+        }
+        config.check().map_err(|(key, cause)| Error::Config {
+            path: path.to_path_buf(),
+            key: key.to_owned(),
+            cause,
+        })?;
+        Ok(config)
+    }
+
+    /// The first key whose value cannot be used, and why.
+    pub fn check(&self) -> std::result::Result<(), (&'static str, String)> {
+        let demand = |holds: bool, key: &'static str, cause: &str| match holds {
+            true => Ok(()),
+            false => Err((key, cause.to_owned())),
+        };
+        let multiple = UNetConfig::INPUT_MULTIPLE;
+        let step = multiple.max(self.model.output_stride);
+        demand(!self.name.is_empty(), "name", "is empty")?;
+        if Target::builtin(&self.taxonomy).is_none() {
+            return Err(("taxonomy", format!("there is no taxonomy `{}`; use garments or imaterialist", self.taxonomy)));
+        }
+        demand(self.input.longest_side > 0, "input.longest_side", "must be above 0")?;
+        let whole = |side: u32| side > 0 && side.is_multiple_of(step);
+        demand(whole(self.input.multiple), "input.multiple", "must be a multiple of 16")?;
+        demand(self.input.crop.iter().all(|side| whole(*side)), "input.crop", "both sides must be multiples of 16")?;
+        demand([1, 2, 4].contains(&self.model.output_stride), "model.output_stride", "must be 1, 2 or 4")?;
+        demand(self.model.width > 0.0 && self.model.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
+        demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
+        self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
+        demand(self.loss.smooth > 0.0 && self.loss.smooth.is_finite(), "loss.smooth", "must be above 0")?;
+        let [low, high] = self.augment.scale;
+        demand(0.0 < low && low <= high && high <= 16.0, "augment.scale", "must be [smallest, largest], above 0")?;
+        demand((0.0..=1.0).contains(&self.augment.aspect_jitter), "augment.aspect_jitter", "must be 0 to 1")?;
+        demand((0.0..=1.0).contains(&self.augment.flip), "augment.flip", "must be 0 to 1")?;
+        self.check_train(demand)?;
+        for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
+            demand(!sources.is_empty(), key, "names no source")?;
+            demand(sources.iter().all(|source| source.repeat > 0.0 && source.repeat <= 1000.0), key, "repeat must be above 0")?;
+            let real = |aspect: f64| aspect > 0.01 && aspect < 100.0;
+            demand(sources.iter().filter_map(|source| source.aspect).all(real), key, "aspect must be width / height")?;
+        }
+        Ok(())
+    }
+
+    fn check_train(
+        &self,
+        demand: impl Fn(bool, &'static str, &str) -> std::result::Result<(), (&'static str, String)>,
+    ) -> std::result::Result<(), (&'static str, String)> {
+        let train = &self.train;
+        demand(train.epochs > 0, "train.epochs", "must be above 0")?;
+        demand((1..=4096).contains(&train.batch_size), "train.batch_size", "must be 1 to 4096")?;
+        demand(
+            train.learning_rate > 0.0 && train.learning_rate <= 1.0,
+            "train.learning_rate",
+            "must be above 0, and at most 1",
+        )?;
+        let share = (0.0..=1.0).contains(&train.final_learning_rate_share);
+        demand(share, "train.final_learning_rate_share", "must be 0 to 1")?;
+        let shards = train.shards > 0 && train.shards <= train.batch_size;
+        demand(shards, "train.shards", "must be 1 to train.batch_size")?;
+        demand(train.checkpoint_minutes > 0.0, "train.checkpoint_minutes", "must be above 0")
+    }
+
+    /// The classes that the network learns.
+    pub fn target(&self) -> Result<Target> {
+        Target::builtin(&self.taxonomy).ok_or_else(|| Error::Config {
+            path: self.run.clone(),
+            key: "taxonomy".to_owned(),
+            cause: format!("there is no taxonomy `{}`", self.taxonomy),
+        })
+    }
+
+    /// The loss.
+    pub fn loss(&self) -> std::result::Result<Loss, crate::loss::ParseLossError> {
+        let mut loss: Loss = self.loss.terms.parse()?;
+        loss.smooth = self.loss.smooth;
+        loss.absent = self.loss.absent;
+        Ok(loss)
+    }
+
+    /// The network's sizes for `classes` classes.
+    pub fn network(&self, classes: usize) -> UNetConfig {
+        UNetConfig {
+            classes,
+            width: self.model.width,
+            output_stride: self.model.output_stride,
+            upsampling: self.model.upsampling,
+            dropout: self.model.dropout,
+        }
+    }
+
+    /// What the exported model expects.
+    pub fn input_spec(&self) -> InputSpec {
+        InputSpec::imagenet(Fit::LongestSide { size: self.input.longest_side, multiple: self.input.multiple })
+    }
+
+    /// The description of the exported model.
+    pub fn model_spec(&self) -> Result<ModelSpec> {
+        let output = OutputSpec::logits(self.model.output_stride);
+        Ok(ModelSpec::new(self.name.clone(), self.target()?.taxonomy, self.input_spec(), output))
+    }
+
+    /// The frame of training crops.
+    pub fn frame(&self) -> Frame {
+        let [width, height] = self.input.crop;
+        Frame { width, height, output_stride: self.model.output_stride, pad: self.input_spec().pad }
+    }
+
+    /// How crops vary.
+    pub fn augmentation(&self) -> Augmentation {
+        Augmentation {
+            longest_side: self.input.longest_side,
+            scale: (self.augment.scale[0], self.augment.scale[1]),
+            aspect_jitter: self.augment.aspect_jitter,
+            flip: self.augment.flip,
+        }
+    }
+}
+
+impl SourceConfig {
+    /// The source with its root under [`data_folder`].
+    pub fn resolve(&self) -> Source {
+        Source {
+            layout: self.layout,
+            root: data_folder().join(&self.root),
+            split: self.split.clone(),
+            mapping: self.mapping.clone(),
+            repeat: self.repeat,
+            aspect: self.aspect,
+        }
+    }
+}
+
+/// Where data with relative paths lies: the folder that `CLOTHSEG_DATA` names, else `../shared/data` beside the nearest
+/// folder above the working folder that is a repository.
+pub fn data_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os(DATA_VARIABLE) {
+        return PathBuf::from(folder);
+    }
+    let start = std::env::current_dir().unwrap_or_default();
+    let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start);
+    root.parent().unwrap_or(root).join("shared").join("data")
+}
+
+/// All sources resolved.
+pub fn resolve(sources: &[SourceConfig]) -> Vec<Source> {
+    sources.iter().map(SourceConfig::resolve).collect()
+}

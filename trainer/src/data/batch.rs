@@ -1,0 +1,186 @@
+//! Examples to batches, on a thread beside the training step.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use clothseg::preprocess::write_normalized;
+use clothseg::spec::InputSpec;
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::augment::{Example, generator};
+use super::{Augmentation, Dataset, Frame};
+use crate::error::{Error, Result};
+
+/// Batches made ahead of the step.
+const AHEAD: usize = 3;
+
+/// Stacked examples in plain numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Normalised RGB, N x 3 x H x W.
+    pub pictures: Vec<f32>,
+    /// N, H, W of the pictures.
+    pub picture_shape: [usize; 3],
+    /// Classes, N x H x W of the output grid.
+    pub labels: Vec<u8>,
+    /// N, H, W of the labels.
+    pub label_shape: [usize; 3],
+}
+
+impl Batch {
+    /// Stacks examples of equal size.
+    pub fn stack(examples: &[Example], input: &InputSpec) -> Self {
+        let (width, height) = examples.first().map_or((0, 0), |example| example.picture.dimensions());
+        let grid = examples.first().map_or((0, 0), |example| (example.labels.width, example.labels.height));
+        let plane = 3 * width as usize * height as usize;
+        let mut pictures = vec![0.0; plane * examples.len()];
+        for (example, planes) in examples.iter().zip(pictures.chunks_exact_mut(plane.max(1))) {
+            write_normalized(&example.picture, &input.mean, &input.std, planes);
+        }
+        Self {
+            pictures,
+            picture_shape: [examples.len(), height as usize, width as usize],
+            labels: examples.iter().flat_map(|example| example.labels.data.iter().copied()).collect(),
+            label_shape: [examples.len(), grid.1 as usize, grid.0 as usize],
+        }
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.picture_shape[0]
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `parts` batches of nearly equal size, in order.
+    pub fn split(&self, parts: usize) -> Vec<Batch> {
+        let ([_, height, width], [_, rows, columns]) = (self.picture_shape, self.label_shape);
+        let (picture, label) = (3 * height * width, rows * columns);
+        let bound = |part: usize| self.len() * part / parts.max(1);
+        (0..parts)
+            .map(|part| (bound(part), bound(part + 1)))
+            .filter(|(from, to)| to > from)
+            .map(|(from, to)| Batch {
+                pictures: self.pictures[from * picture..to * picture].to_vec(),
+                picture_shape: [to - from, height, width],
+                labels: self.labels[from * label..to * label].to_vec(),
+                label_shape: [to - from, rows, columns],
+            })
+            .collect()
+    }
+
+    /// The pictures as a tensor `(N, 3, H, W)`.
+    pub fn picture_tensor(&self, device: &Device) -> Tensor<4> {
+        let [count, height, width] = self.picture_shape;
+        Tensor::from_data(TensorData::new(self.pictures.clone(), [count, 3, height, width]), device)
+    }
+}
+
+/// Which examples make which batch: a function of seed and epoch alone.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Examples in a batch.
+    pub batch_size: usize,
+    /// How crops vary.
+    pub augmentation: Augmentation,
+    /// The network's input.
+    pub frame: Frame,
+    /// Normalisation.
+    pub input: InputSpec,
+}
+
+impl Plan {
+    /// The example indices of an epoch in the order shown. Filled up from its own start to whole batches.
+    pub fn order(&self, dataset: &Dataset, epoch: usize) -> Vec<usize> {
+        let mut random = generator(self.seed, epoch, u32::MAX as usize);
+        let mut order = Vec::new();
+        for index in 0..dataset.len() {
+            let repeat = dataset.source(index).repeat;
+            let extra = random.random::<f64>() < repeat.fract();
+            order.extend(std::iter::repeat_n(index, repeat.trunc() as usize + usize::from(extra)));
+        }
+        order.shuffle(&mut random);
+        let missing = order.len().next_multiple_of(self.batch_size) - order.len();
+        let wrap: Vec<usize> = order.iter().copied().cycle().take(missing).collect();
+        order.extend(wrap);
+        order
+    }
+
+    /// Decodes, cuts and stacks batch `index` of an epoch.
+    pub fn batch(&self, dataset: &Dataset, order: &[usize], epoch: usize, index: usize) -> Result<Batch> {
+        let first = index * self.batch_size;
+        let examples: Vec<Example> = order[first..first + self.batch_size]
+            .iter()
+            .enumerate()
+            .map(|(place, example)| {
+                let sample = dataset.load(*example)?;
+                let mut random = generator(self.seed, epoch, first + place);
+                let aspect = dataset.source(*example).aspect;
+                let crop = self.augmentation.draw(sample.photo.dimensions(), aspect, &self.frame, &mut random);
+                crop.cut(&sample, &self.frame)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Batch::stack(&examples, &self.input))
+    }
+}
+
+/// The batches of one epoch, made on a thread of their own.
+pub struct Prefetch {
+    receiver: Option<Receiver<Result<Batch>>>,
+    worker: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl Prefetch {
+    /// Starts with batch `first` of the epoch.
+    pub fn start(dataset: Arc<Dataset>, plan: Plan, order: Vec<usize>, epoch: usize, first: usize) -> Result<Self> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let worker = std::thread::Builder::new()
+            .name("prefetch".to_owned())
+            .spawn(move || {
+                for index in first..order.len() / plan.batch_size {
+                    let batch = plan.batch(&dataset, &order, epoch, index);
+                    let failed = batch.is_err();
+                    if sender.send(batch).is_err() || failed {
+                        return;
+                    }
+                }
+            })
+            .map_err(Error::io("start the thread that reads", "the data"))?;
+        Ok(Self { receiver: Some(receiver), worker: Some(worker), waited: Duration::ZERO })
+    }
+
+    /// How long the step has waited for data since the last call.
+    pub fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
+    }
+}
+
+impl Iterator for Prefetch {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = Instant::now();
+        let batch = self.receiver.as_ref().and_then(|receiver| receiver.recv().ok());
+        self.waited += start.elapsed();
+        batch
+    }
+}
+
+impl Drop for Prefetch {
+    fn drop(&mut self) {
+        self.receiver = None; // lets the worker's next send fail
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Clothing Co-Parsing (Yang, Luo and Lin 2014): `ROOT/{images,labels}`, `ROOT/label_list.csv` (column `name`, row =
+//! index) and one file `ROOT/SPLIT.txt` of stems a split.
+
+use std::path::Path;
+
+use super::{Listing, PHOTO_EXTENSIONS, Pair, class_names, files_by_stem};
+use crate::error::{Error, Result};
+
+/// Lists the pairs that `root/SPLIT.txt` names.
+pub fn list(root: &Path, split: &str) -> Result<Listing> {
+    let classes = class_names(&root.join("label_list.csv"))?;
+    let split_file = root.join(format!("{split}.txt"));
+    let stems = std::fs::read_to_string(&split_file).map_err(Error::io("read", &split_file))?;
+    let mut photos = files_by_stem(&root.join("images"), &PHOTO_EXTENSIONS)?;
+    let mut labels = files_by_stem(&root.join("labels"), &["png"])?;
+    let mut pairs = Vec::new();
+    let mut incomplete = Vec::new();
+    for stem in stems.split_whitespace() {
+        match (photos.remove(stem), labels.remove(stem)) {
+            (Some(photo), Some(label)) => pairs.push(Pair { stem: stem.to_owned(), photo, label }),
+            (photo, label) => {
+                let missing = match (photo.is_some(), label.is_some()) {
+                    (false, false) => "neither photo nor label",
+                    (false, true) => "no photo",
+                    _ => "no label",
+                };
+                incomplete.push(format!("{}: {stem}: {missing}", split_file.display()));
+            }
+        }
+    }
+    pairs.sort_by(|one, other| one.stem.cmp(&other.stem));
+    Ok(Listing { classes, pairs, incomplete })
+}

@@ -1,0 +1,126 @@
+//! Parts go to the garment that they belong to.
+//!
+//! In some datasets a sleeve is cut out of its shirt. Each connected area (4 neighbours) of one part class goes to the
+//! garment with which it shares the longest border, in pixel edges. Parts touch parts (a zipper in a pocket), so this
+//! repeats: in each round the areas that touch a garment are settled, and count as that garment in the next. What
+//! touches no garment in the end is ignored.
+
+use std::collections::BTreeMap;
+
+use super::mapping::{Fate, Mapping};
+use super::{IGNORE, LabelImage};
+
+/// No area: the pixel is no part.
+const NONE: u32 = u32::MAX;
+
+/// The label in target classes, with parts merged.
+pub(super) fn merge(source: &LabelImage, mapping: &Mapping) -> LabelImage {
+    let mut target: Vec<u8> = source
+        .data
+        .iter()
+        .map(|index| match mapping.fate(*index) {
+            Some(Fate::Class(class)) => class,
+            _ => IGNORE,
+        })
+        .collect();
+    let (area_of, count) = areas(source, mapping);
+    if count > 0 {
+        let settled = settle(source, &target, &area_of, count);
+        for (pixel, area) in target.iter_mut().zip(&area_of) {
+            if *area != NONE {
+                *pixel = settled[*area as usize];
+            }
+        }
+    }
+    LabelImage { width: source.width, height: source.height, data: target }
+}
+
+/// For each pixel the area of part pixels that it lies in, or [`NONE`], and the number of areas.
+fn areas(source: &LabelImage, mapping: &Mapping) -> (Vec<u32>, usize) {
+    let (width, height) = (source.width as usize, source.height as usize);
+    let mut area_of = vec![NONE; source.data.len()];
+    let mut count = 0;
+    let mut stack = Vec::new();
+    for start in 0..source.data.len() {
+        let class = source.data[start];
+        if area_of[start] != NONE || mapping.fate(class) != Some(Fate::Merge) {
+            continue;
+        }
+        area_of[start] = count;
+        stack.push(start);
+        while let Some(pixel) = stack.pop() {
+            let (x, y) = (pixel % width, pixel / width);
+            let mut visit = |next: usize| {
+                if area_of[next] == NONE && source.data[next] == class {
+                    area_of[next] = count;
+                    stack.push(next);
+                }
+            };
+            if x > 0 {
+                visit(pixel - 1);
+            }
+            if x + 1 < width {
+                visit(pixel + 1);
+            }
+            if y > 0 {
+                visit(pixel - width);
+            }
+            if y + 1 < height {
+                visit(pixel + width);
+            }
+        }
+        count += 1;
+    }
+    (area_of, count as usize)
+}
+
+/// The class of each area.
+fn settle(source: &LabelImage, target: &[u8], area_of: &[u32], count: usize) -> Vec<u8> {
+    let mut to_garment: Vec<BTreeMap<u8, usize>> = vec![BTreeMap::new(); count];
+    let mut to_area: Vec<BTreeMap<usize, usize>> = vec![BTreeMap::new(); count];
+    let mut edge = |one: usize, other: usize| {
+        let (area, beside) = (area_of[one], area_of[other]);
+        if area == NONE || area == beside {
+            return;
+        }
+        if beside != NONE {
+            *to_area[area as usize].entry(beside as usize).or_default() += 1;
+        } else if target[other] != 0 && target[other] != IGNORE {
+            *to_garment[area as usize].entry(target[other]).or_default() += 1;
+        }
+    };
+    let (width, height) = (source.width as usize, source.height as usize);
+    for pixel in 0..source.data.len() {
+        if pixel % width + 1 < width {
+            edge(pixel, pixel + 1);
+            edge(pixel + 1, pixel);
+        }
+        if pixel / width + 1 < height {
+            edge(pixel, pixel + width);
+            edge(pixel + width, pixel);
+        }
+    }
+    let mut settled = vec![IGNORE; count];
+    loop {
+        let round: Vec<(usize, u8)> = (0..count)
+            .filter(|area| settled[*area] == IGNORE)
+            .filter_map(|area| longest(&to_garment[area]).map(|class| (area, class)))
+            .collect();
+        if round.is_empty() {
+            return settled;
+        }
+        for (area, class) in &round {
+            settled[*area] = *class;
+        }
+        for (area, class) in round {
+            for (beside, edges) in to_area[area].clone() {
+                *to_garment[beside].entry(class).or_default() += edges;
+            }
+        }
+    }
+}
+
+/// The class with the most edges; the first of equals.
+fn longest(edges: &BTreeMap<u8, usize>) -> Option<u8> {
+    edges.iter().max_by_key(|(class, edges)| (**edges, std::cmp::Reverse(**class))).map(|(class, _)| *class)
+}

@@ -1,0 +1,144 @@
+//! What training minimises: a weighted sum of terms, written `ce:1,miou:1` in the config.
+//!
+//! Every term takes class log-probabilities `(N, C, H, W)` and [`Targets`], and returns one value, a `(1)` tensor.
+//! Pixels of class [`IGNORE`] count in no term.
+
+mod cross_entropy;
+mod jaccard;
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+pub use cross_entropy::cross_entropy;
+pub use jaccard::{AbsentClasses, mean_iou_loss};
+
+use crate::data::IGNORE;
+
+/// The truth of a batch, in the two forms that the terms need.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    /// 1 where the pixel is of the class, else 0; all 0 where the pixel is ignored: `(N, C, H, W)`.
+    pub one_hot: Tensor<4>,
+    /// 1 where the pixel counts, else 0: `(N, 1, H, W)`.
+    pub valid: Tensor<4>,
+}
+
+impl Targets {
+    /// From class indices `(N, H, W)`, row-major; [`IGNORE`] and every index >= `classes` are ignored.
+    pub fn from_indices(indices: &[u8], [count, height, width]: [usize; 3], classes: usize, device: &Device) -> Self {
+        let values: Vec<i32> = indices.iter().map(|index| i32::from(*index)).collect();
+        let indices = Tensor::<4, Int>::from_data(TensorData::new(values, [count, 1, height, width]), device);
+        let channels = Tensor::<1, Int>::arange(0..classes as i64, device).reshape([1, classes, 1, 1]);
+        let one_hot = indices
+            .expand([count, classes, height, width])
+            .equal(channels.expand([count, classes, height, width]))
+            .float();
+        let valid = one_hot.clone().sum_dim(1);
+        Self { one_hot, valid }
+    }
+}
+
+/// One term's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Term {
+    /// Cross entropy, the mean over the pixels that count.
+    CrossEntropy,
+    /// Mean IoU: soft Jaccard, per image and class.
+    MeanIou,
+}
+
+impl Term {
+    /// The name in configs and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Term::CrossEntropy => "ce",
+            Term::MeanIou => "miou",
+        }
+    }
+}
+
+/// A weighted sum of terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// Terms and their weights, in the order written.
+    pub terms: Vec<(Term, f64)>,
+    /// Added to both parts of the mean IoU's fraction, in pixels.
+    pub smooth: f64,
+    /// What the mean IoU does with classes that the image does not show.
+    pub absent: AbsentClasses,
+}
+
+/// Why a text is no loss.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{text}` is no loss: {cause}; write terms with weights such as `ce:1,miou:1` (terms: ce, miou)")]
+pub struct ParseLossError {
+    text: String,
+    cause: String,
+}
+
+impl FromStr for Loss {
+    type Err = ParseLossError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fail = |cause: String| ParseLossError { text: text.to_owned(), cause };
+        let mut terms = Vec::new();
+        for part in text.split(',') {
+            let (name, weight) = part.trim().split_once(':').unwrap_or((part.trim(), "1"));
+            let term = match name.trim() {
+                "ce" => Term::CrossEntropy,
+                "miou" => Term::MeanIou,
+                other => return Err(fail(format!("there is no term `{other}`"))),
+            };
+            let weight: f64 = weight.trim().parse().map_err(|_| fail(format!("`{weight}` is no number")))?;
+            if !weight.is_finite() || weight <= 0.0 {
+                return Err(fail(format!("the weight {weight} is not above 0")));
+            }
+            if terms.iter().any(|(known, _)| *known == term) {
+                return Err(fail(format!("`{name}` is there twice")));
+            }
+            terms.push((term, weight));
+        }
+        Ok(Self { terms, smooth: 1.0, absent: AbsentClasses::default() })
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (term, weight)) in self.terms.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(formatter, "{comma}{}:{weight}", term.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl Loss {
+    /// The terms' unweighted values, in order, each a `(1)` tensor, of logits `(N, C, H, W)`.
+    pub fn values(&self, logits: Tensor<4>, targets: &Targets) -> Vec<Tensor<1>> {
+        // Burn's log_softmax subtracts the maximum, so logits of any size are safe.
+        let log_probabilities = log_softmax(logits, 1);
+        self.terms
+            .iter()
+            .map(|(term, _)| match term {
+                Term::CrossEntropy => cross_entropy(log_probabilities.clone(), targets),
+                Term::MeanIou => mean_iou_loss(log_probabilities.clone().exp(), targets, self.smooth, self.absent),
+            })
+            .collect()
+    }
+
+    /// The weighted sum of values from [`Loss::values`], a `(1)` tensor.
+    pub fn weighted_sum(&self, values: &[Tensor<1>]) -> Option<Tensor<1>> {
+        self.terms
+            .iter()
+            .zip(values)
+            .map(|((_, weight), value)| value.clone().mul_scalar(*weight))
+            .reduce(|sum, value| sum.add(value))
+    }
+}
+
+/// Indices that stand for no class must stay what the data calls ignored.
+const _: () = assert!(IGNORE == u8::MAX);

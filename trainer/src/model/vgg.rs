@@ -1,0 +1,74 @@
+//! VGG16 as an encoder: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+//! 2015, configuration D without its classifier, with a batch norm after each convolution because it is trained from
+//! scratch here.
+
+use burn::module::Module;
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::tensor::{Device, Tensor};
+
+use super::blocks::{ConvNormRelu, conv_row, forward_row};
+
+/// Convolutions in each of the five blocks.
+const CONVOLUTIONS: [usize; 5] = [2, 2, 3, 3, 3];
+/// Channels of each block at width 1.
+const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
+
+/// How wide a [`VggEncoder`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct VggEncoderConfig {
+    /// Factor on the channels 64, 128, 256, 512, 512.
+    pub width: f64,
+}
+
+impl VggEncoderConfig {
+    /// Channels of the five feature maps, from stride 1 to stride 16.
+    pub fn channels(&self) -> [usize; 5] {
+        CHANNELS.map(|channels| scaled(channels, self.width))
+    }
+
+    /// Fresh weights on `device`.
+    pub fn init(&self, device: &Device) -> VggEncoder {
+        let channels = self.channels();
+        let blocks = (0..5)
+            .map(|index| {
+                let channels_in = if index == 0 { 3 } else { channels[index - 1] };
+                VggBlock { row: conv_row(CONVOLUTIONS[index], channels_in, channels[index], device) }
+            })
+            .collect();
+        VggEncoder { blocks, pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init() }
+    }
+}
+
+/// `channels` times `width`, rounded, at least 1.
+pub(super) fn scaled(channels: usize, width: f64) -> usize {
+    ((channels as f64 * width).round() as usize).max(1)
+}
+
+/// The convolutions of one resolution.
+#[derive(Module, Debug)]
+pub struct VggBlock {
+    row: Vec<ConvNormRelu>,
+}
+
+/// The five blocks of VGG16, with a 2 x 2 max-pool between them.
+#[derive(Module, Debug)]
+pub struct VggEncoder {
+    blocks: Vec<VggBlock>,
+    pool: MaxPool2d,
+}
+
+impl VggEncoder {
+    /// `(N, 3, H, W)`, H and W multiples of 16, to five feature maps; at width 1:
+    /// `(N, 64, H, W)`, `(N, 128, H/2, W/2)`, `(N, 256, H/4, W/4)`, `(N, 512, H/8, W/8)`, `(N, 512, H/16, W/16)`.
+    pub fn forward(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut features: Vec<Tensor<4>> = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let x = match features.last() {
+                None => input.clone(),
+                Some(previous) => self.pool.forward(previous.clone()),
+            };
+            features.push(forward_row(&block.row, x));
+        }
+        features
+    }
+}

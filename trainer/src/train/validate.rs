@@ -1,0 +1,118 @@
+//! Scores on the network's own grid, after each epoch. `eval` scores what ships, at the photo's size.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor};
+use clothseg::preprocess::geometry;
+use rayon::prelude::*;
+
+use crate::config::Config;
+use crate::data::{Batch, Crop, Dataset, Frame, IGNORE};
+use crate::error::Result;
+use crate::log::Scores;
+use crate::metrics::{Confusion, PerImage};
+use crate::model::UNet;
+
+/// Counts over a dataset.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// All pixels of all examples.
+    pub confusion: Confusion,
+    /// The study's score.
+    pub per_image: PerImage,
+    cross_entropy_sum: f64,
+    pixels: u64,
+}
+
+impl Validation {
+    fn new(classes: usize) -> Self {
+        Self {
+            confusion: Confusion::new(classes),
+            per_image: PerImage::new(classes),
+            cross_entropy_sum: 0.0,
+            pixels: 0,
+        }
+    }
+
+    /// Mean cross entropy a pixel.
+    pub fn cross_entropy(&self) -> Option<f64> {
+        (self.pixels > 0).then(|| self.cross_entropy_sum / self.pixels as f64)
+    }
+
+    /// All scores.
+    pub fn scores(&self) -> Scores {
+        Scores {
+            mean_iou: self.confusion.mean_iou(),
+            mean_garment_iou: self.confusion.mean_garment_iou(),
+            any_garment_iou: self.confusion.any_garment_iou(),
+            pixel_accuracy: self.confusion.pixel_accuracy(),
+            study_mean_iou: self.per_image.mean(),
+        }
+    }
+
+    /// The scores as facts for a model's description.
+    pub fn facts(&self) -> serde_json::Map<String, serde_json::Value> {
+        let scores = self.scores();
+        [
+            ("mean_iou", scores.mean_iou),
+            ("mean_garment_iou", scores.mean_garment_iou),
+            ("any_garment_iou", scores.any_garment_iou),
+            ("pixel_accuracy", scores.pixel_accuracy),
+            ("study_mean_iou", scores.study_mean_iou),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| (name.to_owned(), ((value * 1e4).round() / 1e4).into())))
+        .collect()
+    }
+}
+
+/// Runs a model in evaluation mode over a dataset; photos are fitted as at inference.
+pub fn validate(model: &UNet, dataset: &Dataset, config: &Config, classes: usize) -> Result<Validation> {
+    let examples: Vec<Result<(Confusion, f64)>> =
+        (0..dataset.len()).into_par_iter().map(|index| score(model, dataset, index, config, classes)).collect();
+    let mut validation = Validation::new(classes);
+    for example in examples {
+        let (confusion, cross_entropy_sum) = example?;
+        validation.per_image.add(&confusion);
+        validation.pixels += (0..classes).map(|class| confusion.truth(class)).sum::<u64>();
+        validation.confusion.merge(&confusion);
+        validation.cross_entropy_sum += cross_entropy_sum;
+    }
+    Ok(validation)
+}
+
+fn score(model: &UNet, dataset: &Dataset, index: usize, config: &Config, classes: usize) -> Result<(Confusion, f64)> {
+    let sample = dataset.load(index)?;
+    let (width, height) = sample.photo.dimensions();
+    let input = config.input_spec();
+    let at = geometry(&input.fit, width, height);
+    let frame = Frame { width: at.tensor_width, height: at.tensor_height, ..config.frame() };
+    let whole = Crop {
+        left: 0.0,
+        top: 0.0,
+        scale_x: f64::from(at.content_width) / f64::from(width),
+        scale_y: f64::from(at.content_height) / f64::from(height),
+        flip: false,
+    };
+    let example = whole.cut(&sample, &frame)?;
+    let batch = Batch::stack(&[example], &input);
+    let device = Device::default();
+    let log_probabilities = log_softmax(model.forward(batch.picture_tensor(&device)), 1);
+    let (prediction, cross_entropy_sum) = read(log_probabilities, &batch.labels, classes);
+    let mut confusion = Confusion::new(classes);
+    confusion.add(&batch.labels, &prediction);
+    Ok((confusion, cross_entropy_sum))
+}
+
+/// The likeliest class of each cell of `(1, C, H, W)`, and the sum of the cross entropy over the cells that count.
+fn read(log_probabilities: Tensor<4>, labels: &[u8], classes: usize) -> (Vec<u8>, f64) {
+    let values: Vec<f32> = log_probabilities.into_data().iter::<f32>().collect();
+    let cells = labels.len();
+    let at = |class: usize, cell: usize| values[class * cells + cell];
+    let likeliest = |cell: usize| (1..classes).fold(0, |best, class| if at(class, cell) > at(best, cell) { class } else { best });
+    let prediction = (0..cells).map(|cell| likeliest(cell) as u8).collect();
+    let sum = (labels.iter().enumerate())
+        .filter(|(_, label)| **label != IGNORE && usize::from(**label) < classes)
+        .map(|(cell, label)| -f64::from(at(usize::from(*label), cell)))
+        .sum();
+    (prediction, sum)
+}
