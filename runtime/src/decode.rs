@@ -148,7 +148,6 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use image::{ExtendedColorType, ImageEncoder, Rgba, RgbaImage};

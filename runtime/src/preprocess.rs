@@ -117,7 +117,6 @@ fn normalization_table(mean: f32, std: f32) -> [f32; 256] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -318,7 +318,6 @@ fn top_level_fields(onnx: &[u8]) -> Result<Vec<Field<'_>>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

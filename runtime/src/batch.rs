@@ -1,0 +1,133 @@
+//! Many photos: find them, overlap decoding, inference and writing, report each.
+
+mod inputs;
+mod outputs;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+pub use inputs::{Input, Inputs, Source, find_inputs};
+pub use outputs::{Format, write_atomically};
+
+use crate::decode::{Limits, Photo};
+use crate::error::{Error, Result};
+use crate::polygon::PolygonOptions;
+use crate::segmenter::{Region, Segmentation, Segmenter};
+
+/// Photos that wait between two stages. Enough to keep the stages busy; each may hold a large photo.
+const QUEUE: usize = 2;
+
+/// What to make of each photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchOptions {
+    /// Folder that the results go to.
+    pub output: PathBuf,
+    /// Class indices wanted.
+    pub classes: Vec<usize>,
+    /// Files wanted for each photo.
+    pub formats: Vec<Format>,
+    /// How closely polygons follow the masks.
+    pub polygons: PolygonOptions,
+    /// What a photo may cost.
+    pub limits: Limits,
+}
+
+/// How one photo ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The photo as its user names it.
+    pub name: String,
+    /// What was written, or what went wrong.
+    pub result: Result<Done>,
+}
+
+/// A photo that is done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Done {
+    /// Files written, in the order of the formats.
+    pub files: Vec<PathBuf>,
+    /// Classes wanted and found.
+    pub regions: Vec<Region>,
+}
+
+struct Decoded<'a> {
+    input: &'a Input,
+    photo: Result<Photo>,
+    decode_ms: f64,
+}
+
+struct Segmented<'a> {
+    input: &'a Input,
+    result: Result<(Photo, Segmentation)>,
+    decode_ms: f64,
+}
+
+/// Segments every input and writes its files; one failure never stops the others.
+///
+/// Decoding, inference and writing run beside each other; `report` is called for each photo in input order, from one
+/// thread.
+pub fn run(segmenter: &Segmenter, inputs: &[Input], options: &BatchOptions, report: &mut (dyn FnMut(Outcome) + Send)) {
+    std::thread::scope(|scope| {
+        let (to_network, decoded) = sync_channel(QUEUE);
+        let (to_writer, segmented) = sync_channel(QUEUE);
+        scope.spawn(move || decode_all(inputs, &options.limits, &to_network));
+        scope.spawn(move || segment_all(segmenter, &options.classes, &decoded, &to_writer));
+        // The writer is this thread: when it ends, all is done.
+        for item in segmented {
+            report(write(segmenter, item, options));
+        }
+    });
+}
+
+fn decode_all<'a>(inputs: &'a [Input], limits: &Limits, next: &SyncSender<Decoded<'a>>) {
+    for input in inputs {
+        let started = Instant::now();
+        let photo = match &input.source {
+            Source::File(path) => Photo::open(path, limits),
+            Source::Bytes(bytes) => Photo::from_bytes(bytes, limits),
+        };
+        let decode_ms = started.elapsed().as_secs_f64() * 1e3;
+        if next.send(Decoded { input, photo, decode_ms }).is_err() {
+            return;
+        }
+    }
+}
+
+fn segment_all<'a>(
+    segmenter: &Segmenter,
+    classes: &[usize],
+    decoded: &Receiver<Decoded<'a>>,
+    next: &SyncSender<Segmented<'a>>,
+) {
+    for Decoded { input, photo, decode_ms } in decoded {
+        let result = photo.and_then(|photo| {
+            let segmentation = segmenter.segment(&photo)?.keep(classes);
+            Ok((photo, segmentation))
+        });
+        if next.send(Segmented { input, result, decode_ms }).is_err() {
+            return;
+        }
+    }
+}
+
+fn write(segmenter: &Segmenter, item: Segmented<'_>, options: &BatchOptions) -> Outcome {
+    let Segmented { input, result, decode_ms } = item;
+    let name = input.name.clone();
+    let result = result.and_then(|(photo, segmentation)| {
+        let about = outputs::Context { segmenter, photo: &photo, name: &name, decode_ms, options };
+        let files = outputs::write_all(&about, &segmentation, &options.output.join(&input.stem))?;
+        Ok(Done { files, regions: segmentation.regions().to_vec() })
+    });
+    Outcome { name, result }
+}
+
+/// Creates the output folder, so that a bad one is known before the first photo.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn create_output(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })
+}

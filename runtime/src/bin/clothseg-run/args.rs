@@ -1,0 +1,100 @@
+//! Flags to options.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clothseg::batch::Format;
+use clothseg::{EngineOptions, Limits, PolygonOptions, Provider};
+
+/// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
+#[derive(Debug, Parser)]
+#[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Args {
+    /// Photos, folders (with all below them) or '-' for standard input
+    #[arg(value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+
+    /// Classes, aliases or groups, such as shirt,pants or lower; all classes without it
+    #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
+    pub classes: Vec<String>,
+
+    /// Folder for the results; the tree of an input folder is mirrored in it
+    #[arg(short, long, value_name = "DIR", default_value = "clothseg-out")]
+    pub output: PathBuf,
+
+    /// ONNX model that describes itself; the built-in one without it
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    /// Who does the arithmetic: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
+    #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
+    pub provider: Provider,
+
+    /// ONNX Runtime's library, where it is not in one of the usual places
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+
+    /// Threads of one run of the network; one a core without it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Files to write for each photo: masks, labels, overlay, json
+    #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_values_t = Format::ALL)]
+    pub formats: Vec<Format>,
+
+    /// How far, in pixels, a polygon may leave the outline of its mask; 0 follows every pixel
+    #[arg(long, value_name = "PX", default_value_t = PolygonOptions::default().tolerance_px)]
+    pub tolerance: f64,
+
+    /// Polygons and holes of fewer pixels are left out of the JSON
+    #[arg(long, value_name = "PX", default_value_t = PolygonOptions::default().min_area_px)]
+    pub min_area: f64,
+
+    /// Largest photo that is read, in megapixels
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
+    pub max_megapixels: u64,
+
+    /// Show the model's classes and groups, and stop
+    #[arg(long)]
+    pub list_classes: bool,
+
+    /// Show the model and what runs it, and stop
+    #[arg(long)]
+    pub info: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clothseg-run photo.jpg --classes shirt,pants
+  clothseg-run photos/ -o cutouts --formats masks,json
+  clothseg-run --list-classes
+
+Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
+photo.overlay.png, photo.json (polygons, boxes, areas, confidence).
+Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run.";
+
+impl Args {
+    /// What the engine needs to know.
+    pub fn engine_options(&self) -> EngineOptions {
+        EngineOptions { provider: self.provider, library: self.library.clone(), threads: self.threads }
+    }
+
+    /// How closely polygons follow the masks. Numbers that make no sense are refused by name.
+    pub fn polygon_options(&self) -> Result<PolygonOptions, String> {
+        for (flag, value) in [("--tolerance", self.tolerance), ("--min-area", self.min_area)] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(format!("{flag} {value}: a number of pixels, 0 or more, is needed"));
+            }
+        }
+        Ok(PolygonOptions { tolerance_px: self.tolerance, min_area_px: self.min_area })
+    }
+
+    /// What a photo may cost.
+    pub fn limits(&self) -> Limits {
+        Limits { max_pixels: self.max_megapixels.saturating_mul(1_000_000), ..Limits::default() }
+    }
+}

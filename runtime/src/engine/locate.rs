@@ -1,0 +1,118 @@
+//! Where ONNX Runtime's library may lie.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Provider;
+
+/// One line for people who have no ONNX Runtime yet.
+pub(super) const HOW_TO_INSTALL: &str =
+    "run ci/onnxruntime in a checkout, or 'pip install onnxruntime', or set ORT_DYLIB_PATH to its library";
+
+/// Files that the dynamic loader may open, most specific first. Each place is looked at only when it is reached.
+pub(super) fn candidates(provider: Provider) -> impl Iterator<Item = PathBuf> {
+    let from_environment = || env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    std::iter::once_with(move || from_environment().into_iter().collect::<Vec<_>>())
+        .chain(std::iter::once_with(beside_the_binary))
+        .chain(std::iter::once_with(move || in_a_checkout(provider)))
+        .chain(std::iter::once_with(in_the_active_python))
+        .chain(std::iter::once_with(on_the_system))
+        .flatten()
+}
+
+/// The folder of the running program, and `lib` beside it.
+fn beside_the_binary() -> Vec<PathBuf> {
+    let Some(folder) = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)) else {
+        return Vec::new();
+    };
+    [folder.clone(), folder.join("lib")].iter().flat_map(|folder| libraries_in(folder)).collect()
+}
+
+/// What `ci/onnxruntime` fetched, when the running program lies in a checkout's target folder.
+///
+/// Only the program's own parents are searched, never the working directory: a library is code.
+fn in_a_checkout(provider: Provider) -> Vec<PathBuf> {
+    let Ok(binary) = env::current_exe() else { return Vec::new() };
+    let Some(root) = binary.ancestors().find(|folder| folder.join("ci/onnxruntime").is_file()) else {
+        return Vec::new();
+    };
+    let wants_gpu = match provider {
+        Provider::Cuda | Provider::Tensorrt => true,
+        Provider::Auto => Path::new("/dev/nvidiactl").exists(),
+        Provider::Cpu | Provider::Embedded => false,
+    };
+    let flavours = if wants_gpu { ["gpu", "cpu"] } else { ["cpu", "gpu"] };
+    let folder = root.join(".cache/onnxruntime");
+    flavours.iter().flat_map(|flavour| libraries_in(&folder.join(flavour))).collect()
+}
+
+/// The `onnxruntime` package of the active virtual environment, else of the Python on the path.
+fn in_the_active_python() -> Vec<PathBuf> {
+    // Asking for the place of the package does not import it.
+    const WHERE: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); \
+                         print(s.submodule_search_locations[0] if s else '')";
+    let python = ["VIRTUAL_ENV", "CONDA_PREFIX"]
+        .iter()
+        .filter_map(env::var_os)
+        .map(|root| Path::new(&root).join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python3" }))
+        .find(|python| python.is_file())
+        .unwrap_or_else(|| PathBuf::from(if cfg!(windows) { "python" } else { "python3" }));
+    match Command::new(python).args(["-c", WHERE]).stdin(std::process::Stdio::null()).output() {
+        Ok(output) if output.status.success() => {
+            let place = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if place.is_empty() { Vec::new() } else { libraries_in(&Path::new(&place).join("capi")) }
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Bare names: the system's loader knows its folders.
+fn on_the_system() -> Vec<PathBuf> {
+    let name = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    if cfg!(target_os = "linux") { vec![format!("{name}.1").into(), name.into()] } else { vec![name.into()] }
+}
+
+/// ONNX Runtime libraries in a folder, `libonnxruntime.so.1.32.0` and the like; the newest name first.
+fn libraries_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(is_library)).collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found
+}
+
+fn is_library(name: &OsStr) -> bool {
+    let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(env::consts::DLL_PREFIX)) else { return false };
+    let Some(rest) = rest.strip_prefix("onnxruntime") else { return false };
+    match env::consts::DLL_SUFFIX {
+        // Linux appends the version to the suffix, macOS puts it before.
+        ".so" => rest == ".so" || rest.starts_with(".so."),
+        suffix => rest.ends_with(suffix) && !rest.starts_with('_'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_the_library_itself_is_taken_newest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "libonnxruntime.so.1.31.0",
+            "libonnxruntime.so.1.32.0",
+            "libonnxruntime_providers_shared.so",
+            "onnxruntime_pybind11_state.so",
+            "libother.so",
+        ] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let names: Vec<_> =
+            libraries_in(folder.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["libonnxruntime.so.1.32.0", "libonnxruntime.so.1.31.0"]);
+        assert!(libraries_in(&folder.path().join("absent")).is_empty());
+    }
+}

@@ -1,0 +1,198 @@
+//! ONNX Runtime, opened at run time. The only file that names `ort`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use ndarray::{Array4, ArrayView4};
+use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::session::Session;
+use ort::value::TensorRef;
+
+use super::{Engine, EngineInfo, EngineOptions, Provider, locate, output_array};
+use crate::error::{Error, Result};
+use crate::spec::ModelSpec;
+
+const NAME: &str = "ONNX Runtime";
+
+/// The library of this process and its environment. `ort` keeps one for the whole process.
+#[derive(Clone)]
+pub(super) struct Runtime {
+    environment: ort::environment::Environment,
+    path: PathBuf,
+}
+
+static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+/// Loads the library that the options name, else the first that the usual places hold.
+pub(super) fn load(options: &EngineOptions) -> Result<Runtime> {
+    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let unavailable = |reason: String| Error::ProviderUnavailable { provider: options.provider.name(), reason };
+    if let Some(runtime) = loaded.as_ref() {
+        return match &options.library {
+            Some(path) if !same_file(path, &runtime.path) => Err(unavailable(format!(
+                "this process has loaded {} already and cannot load {} as well",
+                runtime.path.display(),
+                path.display()
+            ))),
+            _ => Ok(runtime.clone()),
+        };
+    }
+    let runtime = match &options.library {
+        Some(path) => load_file(path).map_err(unavailable)?,
+        None => load_first(options.provider).map_err(unavailable)?,
+    };
+    Ok(loaded.insert(runtime).clone())
+}
+
+fn load_first(provider: Provider) -> Result<Runtime, String> {
+    let mut refused = Vec::new();
+    for path in locate::candidates(provider) {
+        match load_file(&path) {
+            Ok(runtime) => return Ok(runtime),
+            // The system's loader is asked by bare name; that it has none is no news.
+            Err(reason) if path.is_absolute() => refused.push(reason),
+            Err(_) => {}
+        }
+    }
+    let tried = if refused.is_empty() { String::new() } else { format!(" ({})", refused.join("; ")) };
+    Err(format!("no usable ONNX Runtime was found{tried}; {}", locate::HOW_TO_INSTALL))
+}
+
+fn load_file(path: &Path) -> Result<Runtime, String> {
+    let environment = ort::init_from(path)
+        .map_err(|error| error.to_string())?
+        .with_name("clothseg")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Ok(Runtime { environment, path })
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    std::fs::canonicalize(a).is_ok_and(|a| a == b) || a == b
+}
+
+/// CUDA where this library has it and a session starts on it, else the CPU.
+pub(super) fn open_best(
+    runtime: Runtime,
+    onnx: &[u8],
+    spec: &ModelSpec,
+    options: &EngineOptions,
+) -> Result<Box<dyn Engine>> {
+    if ep::CUDA::is_available().unwrap_or(false) {
+        match open(runtime.clone(), onnx, spec, Provider::Cuda, options.threads) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => tracing::warn!("CUDA is there but does not run, so the CPU is used: {error}"),
+        }
+    }
+    open(runtime, onnx, spec, Provider::Cpu, options.threads)
+}
+
+/// Opens the model on one provider, or says why not.
+pub(super) fn open(
+    runtime: Runtime,
+    onnx: &[u8],
+    spec: &ModelSpec,
+    provider: Provider,
+    threads: Option<usize>,
+) -> Result<Box<dyn Engine>> {
+    let failed = |error: &dyn std::fmt::Display| Error::Engine {
+        engine: NAME,
+        action: "load the model",
+        reason: error.to_string(),
+    };
+    let mut builder = Session::builder(&runtime.environment).map_err(|error| failed(&error))?;
+    if let Some(threads) = threads {
+        builder = builder.with_intra_threads(threads.max(1)).map_err(|error| failed(&error))?;
+    }
+    let requested = execution_providers(provider);
+    if !requested.is_empty() {
+        builder = builder.with_execution_providers(requested).map_err(|error| unavailable(provider, &error))?;
+    }
+    let session = builder.commit_from_memory(onnx).map_err(|error| match provider {
+        Provider::Cpu => failed(&error),
+        _ => unavailable(provider, &error),
+    })?;
+    check_names(&session, spec)?;
+    let info =
+        EngineInfo { path: Some(runtime.path.clone()), ..EngineInfo::new(provider, NAME, version(&runtime.path)) };
+    Ok(Box::new(OnnxRuntime { session, spec: spec.clone(), info, _runtime: runtime }))
+}
+
+/// `ort` registers in silence unless told to fail.
+fn execution_providers(provider: Provider) -> Vec<ExecutionProviderDispatch> {
+    let cuda = || ep::CUDA::default().build().error_on_failure();
+    match provider {
+        Provider::Cuda => vec![cuda()],
+        Provider::Tensorrt => vec![ep::TensorRT::default().build().error_on_failure(), cuda()],
+        Provider::Auto | Provider::Cpu | Provider::Embedded => Vec::new(),
+    }
+}
+
+fn unavailable(provider: Provider, error: &dyn std::fmt::Display) -> Error {
+    let reason = format!(
+        "{error}; it needs an NVIDIA GPU with its driver and a GPU build of ONNX Runtime \
+         (run ci/onnxruntime --gpu in a checkout, or 'pip install onnxruntime-gpu')"
+    );
+    Error::ProviderUnavailable { provider: provider.name(), reason }
+}
+
+/// A wrong name in a description is found when the model opens, not at the first photo.
+fn check_names(session: &Session, spec: &ModelSpec) -> Result<()> {
+    let check = |what: &str, wanted: &str, outlets: &[ort::value::Outlet]| {
+        if outlets.iter().any(|outlet| outlet.name() == wanted) {
+            return Ok(());
+        }
+        let names: Vec<&str> = outlets.iter().map(|outlet| outlet.name()).collect();
+        Err(Error::BadSpec {
+            reason: format!("{what} '{wanted}' is not in the model, which has: {}", names.join(", ")),
+        })
+    };
+    check("input", &spec.input.name, session.inputs())?;
+    check("output", &spec.output.name, session.outputs())
+}
+
+/// The library's version: in its file name, else as its build says.
+fn version(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let numbers = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.contains('.');
+    if let Some((_, version)) = name.split_once(".so.").filter(|(_, version)| numbers(version)) {
+        return version.to_owned();
+    }
+    let branch = ort::info().split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());
+    branch.map_or("unknown version".into(), |branch| branch.trim_start_matches("rel-").to_owned())
+}
+
+struct OnnxRuntime {
+    session: Session,
+    spec: ModelSpec,
+    info: EngineInfo,
+    /// Sessions end before their environment.
+    _runtime: Runtime,
+}
+
+impl Engine for OnnxRuntime {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
+        let failed =
+            |error: ort::Error| Error::Engine { engine: NAME, action: "run the model", reason: error.to_string() };
+        let input = input.as_standard_layout();
+        let values = input.as_slice().unwrap_or_default();
+        let tensor = TensorRef::from_array_view((input.shape().to_vec(), values)).map_err(failed)?;
+        let outputs = self.session.run(ort::inputs![self.spec.input.name.as_str() => tensor]).map_err(failed)?;
+        let output = outputs
+            .get(&self.spec.output.name)
+            .ok_or_else(|| Error::Output { reason: format!("there is no '{}'", self.spec.output.name) })?;
+        let (shape, values) = output.try_extract_tensor::<f32>().map_err(failed)?;
+        let shape: Vec<usize> = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+        output_array(&shape, values, &self.spec)
+    }
+}

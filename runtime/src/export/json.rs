@@ -1,0 +1,111 @@
+use serde::Serialize;
+
+use crate::engine::EngineInfo;
+use crate::error::{Error, Result};
+use crate::polygon::{Polygon, PolygonOptions};
+use crate::postprocess::PixelBox;
+use crate::segmenter::{Segmentation, Segmenter};
+
+/// What is said of a photo besides its segmentation.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// The photo as its user names it.
+    pub photo: &'a str,
+    /// Classes asked for; those that the photo lacks are listed with an area of 0.
+    pub classes: &'a [usize],
+    /// How closely polygons follow the masks.
+    pub polygons: &'a PolygonOptions,
+    /// Milliseconds that decoding took.
+    pub decode_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    photo: &'a str,
+    width: u32,
+    height: u32,
+    model: &'a str,
+    engine: EngineJson<'a>,
+    timings_ms: TimingsJson,
+    classes: Vec<ClassJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct EngineJson<'a> {
+    provider: &'static str,
+    library: &'static str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct TimingsJson {
+    decode: f64,
+    preprocess: f64,
+    inference: f64,
+    postprocess: f64,
+}
+
+#[derive(Serialize)]
+struct ClassJson<'a> {
+    index: usize,
+    name: &'a str,
+    area_px: u64,
+    area_share: f64,
+    confidence: f64,
+    #[serde(rename = "box")]
+    bounds: Option<PixelBox>,
+    polygons: Vec<Polygon>,
+}
+
+/// The segmentation as JSON: for each class asked for its area, share of the photo (0..1), confidence (0..1), bounding
+/// box and polygons in photo pixels, and the photo, model, engine and timings in milliseconds.
+///
+/// # Errors
+/// [`Error::Encode`].
+pub fn document(segmenter: &Segmenter, segmentation: &Segmentation, about: &Document<'_>) -> Result<Vec<u8>> {
+    let map = segmentation.label_map();
+    let timings = segmentation.timings();
+    let json = Json {
+        photo: about.photo,
+        width: map.width(),
+        height: map.height(),
+        model: &segmenter.spec().name,
+        engine: engine(segmenter.engine_info()),
+        timings_ms: TimingsJson {
+            decode: round(about.decode_ms, 3),
+            preprocess: round(timings.preprocess_ms, 3),
+            inference: round(timings.inference_ms, 3),
+            postprocess: round(timings.postprocess_ms, 3),
+        },
+        classes: classes(segmenter, segmentation, about),
+    };
+    serde_json::to_vec(&json).map_err(|error| Error::Encode { what: "JSON", reason: error.to_string() })
+}
+
+fn engine(info: &EngineInfo) -> EngineJson<'_> {
+    EngineJson { provider: info.provider.name(), library: info.library, version: &info.version }
+}
+
+fn classes<'a>(segmenter: &'a Segmenter, segmentation: &Segmentation, about: &Document<'_>) -> Vec<ClassJson<'a>> {
+    let table = &segmenter.spec().taxonomy.classes;
+    let entry = |&index: &usize| {
+        let name = table.get(index)?.name.as_str();
+        let found = segmentation.regions().iter().find(|region| region.class == index);
+        Some(ClassJson {
+            index,
+            name,
+            area_px: found.map_or(0, |region| region.area_px),
+            area_share: round(found.map_or(0.0, |region| region.area_share), 6),
+            confidence: round(found.map_or(0.0, |region| f64::from(region.confidence)), 4),
+            bounds: found.map(|region| region.bounds),
+            polygons: found.map_or_else(Vec::new, |region| segmentation.polygons_of(region, about.polygons)),
+        })
+    };
+    about.classes.iter().filter_map(entry).collect()
+}
+
+/// As many decimals as mean something.
+fn round(value: f64, decimals: i32) -> f64 {
+    let factor = 10_f64.powi(decimals);
+    (value * factor).round() / factor
+}
