@@ -9,6 +9,9 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::error::{Error, Result};
 
+/// What a decoder may always allocate, however low the limit on pixels is.
+const MIN_DECODER_BYTES: u64 = 16 << 20;
+
 /// What a photo may cost before it is refused. Photos come from anywhere; a few hundred bytes can claim gigapixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -66,9 +69,9 @@ impl Photo {
             return Err(Error::Decode { reason: "the JPEG is cut off before its end".into(), source: None });
         }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        // The pixel limit below is ours; this one keeps a decoder's own buffers in bounds.
+        // The pixel limit below is ours; this one keeps a decoder's own buffers in bounds (16 bytes: RGBA in 32 bit).
         let mut decoder_limits = image::Limits::default();
-        decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(16));
+        decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(MIN_DECODER_BYTES));
         reader.limits(decoder_limits);
         let mut decoder = reader.into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();

@@ -43,11 +43,11 @@ pub struct Args {
     pub formats: Vec<Format>,
 
     /// How far, in pixels, a polygon may leave the outline of its mask; 0 follows every pixel
-    #[arg(long, value_name = "PX", default_value_t = PolygonOptions::default().tolerance_px)]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().tolerance_px)]
     pub tolerance: f64,
 
     /// Polygons and holes of fewer pixels are left out of the JSON
-    #[arg(long, value_name = "PX", default_value_t = PolygonOptions::default().min_area_px)]
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().min_area_px)]
     pub min_area: f64,
 
     /// Largest photo that is read, in megapixels

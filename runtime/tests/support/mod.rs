@@ -1,0 +1,194 @@
+//! What the integration tests share: a model that needs no training, photos drawn for it, and a place to run the CLI.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
+use clothseg::{Class, Taxonomy};
+use image::{Rgb, RgbImage};
+use prost::Message;
+use tract_onnx::pb;
+
+/// Colours that the colour model tells apart.
+pub const RED: Rgb<u8> = Rgb([230, 20, 20]);
+pub const BLUE: Rgb<u8> = Rgb([20, 20, 230]);
+pub const GREY: Rgb<u8> = Rgb([90, 90, 90]);
+
+/// Stride of the colour model.
+const STRIDE: i64 = 2;
+
+/// An ONNX model of one 2 x 2 convolution at stride 2: red is a shirt, blue are pants, anything else is background.
+pub fn color_model() -> Vec<u8> {
+    color_spec().embed_in_onnx(&color_graph().encode_to_vec()).unwrap()
+}
+
+/// The same without a description.
+pub fn model_without_spec() -> Vec<u8> {
+    color_graph().encode_to_vec()
+}
+
+pub fn color_spec() -> ModelSpec {
+    let classes = vec![
+        Class::new("background", [0, 0, 0]),
+        Class::new("shirt", [230, 60, 60]).with_aliases(["blouse"]),
+        Class::new("pants", [60, 110, 220]).with_aliases(["trousers"]),
+    ];
+    let groups = [("garment".to_owned(), vec!["shirt".to_owned(), "pants".to_owned()])].into();
+    let input = InputSpec {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        ..InputSpec::imagenet(Fit::LongestSide { size: 128, multiple: 16 })
+    };
+    ModelSpec::new("colours", Taxonomy { classes, groups }, input, OutputSpec::logits(STRIDE as u32))
+}
+
+fn color_graph() -> pb::ModelProto {
+    // Rows: background, shirt, pants; columns: red, green, blue. The kernel averages four pixels.
+    let weights = [[0.0, 0.0, 0.0], [8.0, -4.0, -4.0], [-4.0, -4.0, 8.0]];
+    let kernel = weights.iter().flatten().flat_map(|weight| [weight / 4.0; 4]).collect();
+    let conv = pb::NodeProto {
+        name: "conv".into(),
+        op_type: "Conv".into(),
+        input: vec!["input".into(), "weight".into(), "bias".into()],
+        output: vec!["logits".into()],
+        attribute: vec![ints("kernel_shape", &[2, 2]), ints("strides", &[STRIDE, STRIDE])],
+        ..Default::default()
+    };
+    let graph = pb::GraphProto {
+        name: "colours".into(),
+        node: vec![conv],
+        initializer: vec![floats("weight", &[3, 3, 2, 2], kernel), floats("bias", &[3], vec![2.0, 0.0, 0.0])],
+        input: vec![tensor("input", ["batch", "3", "height", "width"])],
+        output: vec![tensor("logits", ["batch", "3", "rows", "columns"])],
+        ..Default::default()
+    };
+    pb::ModelProto {
+        ir_version: 8,
+        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
+        graph: Some(graph),
+        ..Default::default()
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
+    let mut attribute = pb::AttributeProto { name: name.into(), ints: values.to_vec(), ..Default::default() };
+    attribute.set_type(pb::attribute_proto::AttributeType::Ints);
+    attribute
+}
+
+fn floats(name: &str, dims: &[i64], float_data: Vec<f32>) -> pb::TensorProto {
+    let data_type = pb::tensor_proto::DataType::Float as i32;
+    pb::TensorProto { name: name.into(), dims: dims.to_vec(), data_type, float_data, ..Default::default() }
+}
+
+/// A float tensor; sides that are numbers are fixed, others symbolic.
+fn tensor(name: &str, sides: [&str; 4]) -> pb::ValueInfoProto {
+    use pb::tensor_shape_proto::{Dimension, dimension::Value};
+    let dimension = |side: &str| {
+        let value = side.parse().map_or_else(|_| Value::DimParam(side.into()), Value::DimValue);
+        Dimension { value: Some(value), ..Default::default() }
+    };
+    let shape = pb::TensorShapeProto { dim: sides.map(dimension).into() };
+    let tensor = pb::type_proto::Tensor { elem_type: pb::tensor_proto::DataType::Float as i32, shape: Some(shape) };
+    let value = Some(pb::type_proto::Value::TensorType(tensor));
+    pb::ValueInfoProto {
+        name: name.into(),
+        r#type: Some(pb::TypeProto { value, ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// A grey photo with a red square in the upper half and a blue one in the lower half.
+pub fn drawn_photo(width: u32, height: u32) -> RgbImage {
+    let inside = |x: u32| x >= width / 4 && x < width * 3 / 4;
+    RgbImage::from_fn(width, height, |x, y| match y * 8 / height {
+        1 | 2 if inside(x) => RED,
+        5 | 6 if inside(x) => BLUE,
+        _ => GREY,
+    })
+}
+
+/// A folder with the colour model in it, in which the CLI runs.
+pub struct TestEnv {
+    folder: tempfile::TempDir,
+}
+
+impl TestEnv {
+    pub fn new() -> Self {
+        let env = Self { folder: tempfile::tempdir().unwrap() };
+        env.write("colours.onnx", &color_model());
+        env
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn photo(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drawn_photo(96, 128).save(&path).unwrap();
+        path
+    }
+
+    /// `clothseg-run` with the colour model and the embedded engine, so that a test means the same everywhere.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        self.run_plain(&[&["--model", "colours.onnx", "--provider", "embedded"], arguments].concat())
+    }
+
+    /// `clothseg-run` with these arguments only.
+    pub fn run_plain(&self, arguments: &[&str]) -> Run {
+        self.run_with_stdin(arguments, b"")
+    }
+
+    pub fn run_with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clothseg-run"));
+        let output = command.current_dir(self.folder.path()).args(arguments).write_stdin(stdin).output().unwrap();
+        Run {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Files below a folder, relative, sorted.
+    pub fn files(&self, below: &str) -> Vec<String> {
+        let root = self.path(below);
+        let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        let entries = walkdir::WalkDir::new(&root).into_iter().flatten();
+        let mut files: Vec<String> =
+            entries.filter(|entry| entry.file_type().is_file()).map(|entry| name(entry.path())).collect();
+        files.sort();
+        files
+    }
+}
+
+/// How a run of the CLI ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Asserts the exit status and that the messages hold each text.
+    #[track_caller]
+    pub fn expect(&self, code: i32, texts: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for text in texts {
+            assert!(self.stderr.contains(text), "'{text}' is not in: {self:#?}");
+        }
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        self
+    }
+}
