@@ -80,6 +80,11 @@ impl Checkpoint {
         Ok(Self { state, weights: weights.to_vec(), moments: moments.to_vec() })
     }
 
+    /// The weights as Burn's pack.
+    pub fn weights(&self) -> &[u8] {
+        &self.weights
+    }
+
     /// Puts the weights into a model of the same sizes.
     pub fn load_model(&self, path: &Path, model: UNet) -> Result<UNet> {
         ModuleRecord::from_bytes(Bytes::from_bytes_vec(self.weights.clone()))
@@ -101,10 +106,8 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::R
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .tempfile_in(folder)
-        .map_err(Error::io("write to", folder))?;
+    let mut file =
+        tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(Error::io("write to", folder))?;
     {
         let mut buffered = std::io::BufWriter::new(file.as_file_mut());
         write(&mut buffered).and_then(|()| buffered.flush()).map_err(Error::io("write", path))?;

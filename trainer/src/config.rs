@@ -222,7 +222,10 @@ impl Config {
         let step = multiple.max(self.model.output_stride);
         demand(!self.name.is_empty(), "name", "is empty")?;
         if Target::builtin(&self.taxonomy).is_none() {
-            return Err(("taxonomy", format!("there is no taxonomy `{}`; use garments or imaterialist", self.taxonomy)));
+            return Err((
+                "taxonomy",
+                format!("there is no taxonomy `{}`; use garments or imaterialist", self.taxonomy),
+            ));
         }
         demand(self.input.longest_side > 0, "input.longest_side", "must be above 0")?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
@@ -240,7 +243,11 @@ impl Config {
         self.check_train(demand)?;
         for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
             demand(!sources.is_empty(), key, "names no source")?;
-            demand(sources.iter().all(|source| source.repeat > 0.0 && source.repeat <= 1000.0), key, "repeat must be above 0")?;
+            demand(
+                sources.iter().all(|source| source.repeat > 0.0 && source.repeat <= 1000.0),
+                key,
+                "repeat must be above 0",
+            )?;
             let real = |aspect: f64| aspect > 0.01 && aspect < 100.0;
             demand(sources.iter().filter_map(|source| source.aspect).all(real), key, "aspect must be width / height")?;
         }
@@ -350,4 +357,53 @@ pub fn data_folder() -> PathBuf {
 /// All sources resolved.
 pub fn resolve(sources: &[SourceConfig]) -> Vec<Source> {
     sources.iter().map(SourceConfig::resolve).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../configs/garments-tiny.toml");
+
+    fn open(text: &str) -> Result<Config> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::open(file.path())
+    }
+
+    #[test]
+    fn the_shipped_config_is_read_and_survives_a_copy() {
+        let config = open(SHIPPED).unwrap();
+        let copy: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(copy, config);
+        assert_eq!(config.frame().grid(), (64, 96));
+        assert_eq!(config.model_spec().unwrap().taxonomy.len(), config.target().unwrap().classes());
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key() {
+        for (from, to, key) in [
+            ("width = 0.25", "width = 0.0", "model.width"),
+            ("output_stride = 2", "output_stride = 3", "model.output_stride"),
+            ("crop = [128, 192]", "crop = [100, 192]", "input.crop"),
+            ("terms = \"ce:1,miou:1\"", "terms = \"dice:1\"", "loss.terms"),
+            ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
+            ("shards = 2", "shards = 0", "train.shards"),
+            ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),
+            ("repeat = 0.75", "repeat = -1.0", "data.train"),
+        ] {
+            assert!(SHIPPED.contains(from), "{from}");
+            let error = open(&SHIPPED.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_and_missing_keys_are_named() {
+        let error = open(&SHIPPED.replace("dropout = 0.3", "drop_out = 0.3")).unwrap_err().to_string();
+        assert!(error.contains("drop_out"), "{error}");
+        let error = open(&SHIPPED.replace("epochs = 18", "")).unwrap_err().to_string();
+        assert!(error.contains("epochs"), "{error}");
+    }
 }

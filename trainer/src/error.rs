@@ -83,6 +83,14 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
+    /// The message with its causes, on one line.
+    pub fn chain(&self) -> String {
+        match self {
+            Error::Runtime(error) => error.chain(),
+            error => error.to_string(),
+        }
+    }
+
     /// An [`Error::File`].
     pub fn file(path: impl AsRef<Path>, cause: impl Into<String>) -> Error {
         Error::File { path: path.as_ref().to_path_buf(), cause: cause.into() }

@@ -4,6 +4,8 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 mod error;
+pub mod evaluate;
+pub mod export;
 pub mod log;
 pub mod loss;
 pub mod metrics;

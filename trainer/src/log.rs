@@ -77,7 +77,8 @@ impl CsvLog {
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io("write", path))?;
         let fresh = file.metadata().map_err(Error::io("read", path))?.len() == 0;
-        let mut log = Self { writer: csv::WriterBuilder::new().has_headers(false).from_writer(file), path: path.to_path_buf() };
+        let mut log =
+            Self { writer: csv::WriterBuilder::new().has_headers(false).from_writer(file), path: path.to_path_buf() };
         if fresh {
             log.record(&COLUMNS.map(str::to_owned))?;
         }

@@ -33,6 +33,11 @@ const LOG_EVERY: Duration = Duration::from_secs(20);
 
 /// Trains by `config` from the start, or on from the last checkpoint.
 pub fn train(config: &Config, resume: bool) -> Result<State> {
+    train_until(config, resume, None)
+}
+
+/// As [`train`], but stops after step `last_step` with a checkpoint, where that comes before the end.
+pub fn train_until(config: &Config, resume: bool, last_step: Option<usize>) -> Result<State> {
     let folder = RunFolder::prepare(config, resume)?;
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
@@ -49,6 +54,7 @@ pub fn train(config: &Config, resume: bool) -> Result<State> {
         train_data.len(),
         valid_data.len()
     );
+    run.last_step = last_step.unwrap_or(usize::MAX);
     run.epochs(Arc::new(train_data), &valid_data)?;
     Ok(run.state)
 }
@@ -57,12 +63,12 @@ pub fn train(config: &Config, resume: bool) -> Result<State> {
 struct Run<'a> {
     config: &'a Config,
     folder: RunFolder,
-    device: Device,
     model: UNet,
     optimizer: ModuleOptimizer,
     stepper: Stepper,
     loss: Loss,
     classes: usize,
+    last_step: usize,
     log: CsvLog,
     state: State,
     /// When this process started, less the seconds that earlier ones trained.
@@ -80,10 +86,10 @@ impl<'a> Run<'a> {
             model: config.network(classes).init(&device),
             // Adam after Kingma and Ba 2015; their epsilon, not Burn's larger one.
             optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
-            stepper: Stepper::new(config.train.shards, config.seed, loss.clone(), classes, device.clone())?,
+            stepper: Stepper::new(config.train.shards, config.seed, loss.clone(), classes, device)?,
             log: CsvLog::open(&folder.log())?,
             folder,
-            device,
+            last_step: usize::MAX,
             loss,
             classes,
             state: State::default(),
@@ -120,9 +126,11 @@ impl<'a> Run<'a> {
         while self.state.epoch < self.config.train.epochs {
             let epoch = self.state.epoch;
             let order = plan.order(&train_data, epoch);
-            let batches =
-                Prefetch::start(train_data.clone(), plan.clone(), order, epoch, self.state.step_in_epoch)?;
+            let batches = Prefetch::start(train_data.clone(), plan.clone(), order, epoch, self.state.step_in_epoch)?;
             self.epoch(batches, total)?;
+            if self.state.step >= self.last_step {
+                return self.save(&self.folder.last());
+            }
             self.state.epoch += 1;
             self.state.step_in_epoch = 0;
             self.finish_epoch(valid_data)?;
@@ -156,6 +164,9 @@ impl<'a> Run<'a> {
             if saved.elapsed() >= save_every {
                 self.save(&self.folder.last())?;
                 saved = Instant::now();
+            }
+            if self.state.step >= self.last_step {
+                break;
             }
         }
         let rate = learning_rate(&self.config.train, self.state.step.saturating_sub(1), total);
@@ -275,4 +286,28 @@ pub fn learning_rate(config: &crate::config::TrainConfig, step: usize, total: us
     let cosine = (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()) / 2.0;
     let share = config.final_learning_rate_share;
     config.learning_rate * (share + (1.0 - share) * cosine)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::learning_rate;
+    use crate::config::TrainConfig;
+
+    #[test]
+    fn the_learning_rate_rises_straight_and_falls_as_a_cosine() {
+        let text =
+            "epochs = 1\nbatch_size = 1\nlearning_rate = 0.1\nfinal_learning_rate_share = 0.1\nwarmup_steps = 10";
+        let config: TrainConfig = toml::from_str(text).unwrap();
+        let expect = |step, value: f64| {
+            let rate = learning_rate(&config, step, 110);
+            assert!((rate - value).abs() < 1e-12, "{step}: {rate}");
+        };
+        expect(0, 0.01);
+        expect(9, 0.1);
+        expect(10, 0.1);
+        expect(60, 0.055);
+        expect(110, 0.01);
+        expect(500, 0.01);
+    }
 }

@@ -1,10 +1,17 @@
 //! `clothseg-train`: see `--help`.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use clothseg_trainer::{config::Config, train};
+use clothseg::Segmenter;
+use clothseg::engine::{EngineOptions, Provider};
+use clothseg_trainer::checkpoint::write_whole;
+use clothseg_trainer::config::{Config, resolve};
+use clothseg_trainer::data::Dataset;
+use clothseg_trainer::evaluate::{evaluate, matching_classes};
+use clothseg_trainer::{Error, Result, export, train};
 
 /// Train clothing segmentation networks and write them as ONNX for clothseg-run.
 #[derive(Parser)]
@@ -24,21 +31,107 @@ enum Command {
         #[arg(long)]
         resume: bool,
     },
+    /// Score an ONNX file on labelled photos, through clothseg and at the photos' own size.
+    Eval {
+        /// The model.
+        model: PathBuf,
+        /// A config (of a run); its validation data is used.
+        #[arg(long, value_name = "CONFIG")]
+        data: PathBuf,
+        /// Another split of that data.
+        #[arg(long)]
+        split: Option<String>,
+        /// Also write the scores as CSV.
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+        /// Also write the scores as Markdown.
+        #[arg(long, value_name = "FILE")]
+        markdown: Option<PathBuf>,
+        /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
+        #[arg(long, default_value = "auto")]
+        provider: Provider,
+    },
+    /// Write a run's best checkpoint as ONNX, checked against the network in training.
+    Export {
+        /// The run's folder or its config.
+        run: PathBuf,
+        /// The file; without it, NAME.onnx in the run's folder.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// What checks the file: auto, cpu, cuda, tensorrt or embedded.
+        #[arg(long, default_value = "auto")]
+        provider: Provider,
+    },
 }
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
-    let result = match Arguments::parse().command {
-        Command::Train { config, resume } => {
-            Config::open(&config).and_then(|config| train::train(&config, resume)).map(|_| ())
-        }
-    };
-    match result {
+    match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {}", error.chain());
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Train { config, resume } => {
+            let config = Config::open(&config)?;
+            train::train(&config, resume)?;
+            tracing::info!("done; next: clothseg-train export {}", config.run.display());
+            Ok(())
+        }
+        Command::Eval { model, data, split, csv, markdown, provider } => {
+            let text = score(&model, &data, split.as_deref(), provider, csv.as_deref(), markdown.as_deref())?;
+            print(&text)
+        }
+        Command::Export { run, output, provider } => {
+            let done = export::export_run(&run, output.as_deref(), &options(provider))?;
+            print(&format!(
+                "{}: {:.1} MB; logits differ from Burn's by at most {:.1e} ({} allowed), run by {}\n",
+                done.path.display(),
+                done.bytes as f64 / 1e6,
+                done.difference,
+                export::TOLERANCE,
+                done.engine
+            ))
+        }
+    }
+}
+
+fn options(provider: Provider) -> EngineOptions {
+    EngineOptions { provider, ..EngineOptions::default() }
+}
+
+fn score(
+    model: &Path,
+    data: &Path,
+    split: Option<&str>,
+    provider: Provider,
+    csv: Option<&Path>,
+    markdown: Option<&Path>,
+) -> Result<String> {
+    let config = Config::open(data)?;
+    let target = config.target()?;
+    let segmenter = Segmenter::open(model, &options(provider))?;
+    let classes = matching_classes(&segmenter, &target)?;
+    let mut sources = resolve(&config.data.valid);
+    if let Some(split) = split {
+        sources.iter_mut().for_each(|source| source.split = split.to_owned());
+    }
+    let dataset = Dataset::open(&sources, &target, config.data.on_damage)?;
+    let evaluation = evaluate(&segmenter, &dataset, classes)?;
+    for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
+        if let Some(path) = path {
+            write_whole(path, |file| file.write_all(text.as_bytes()))?;
+        }
+    }
+    Ok(format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("write to", "standard output"))
 }

@@ -154,3 +154,87 @@ fn covered(start: f64, scale: f64, photo: u32, frame: u32) -> Option<Covered> {
     let to = (start + f64::from(last) / scale).clamp(0.0, f64::from(photo));
     (to > from).then_some(Covered { first, pixels, start: from, length: to - from })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const FRAME: Frame = Frame { width: 32, height: 48, output_stride: 2, pad: [9, 9, 9] };
+    const STILL: Augmentation = Augmentation { longest_side: 48, scale: (1.0, 1.0), aspect_jitter: 0.0, flip: 0.0 };
+
+    /// Left half red with class 1, right half blue with class 2.
+    fn halves(width: u32, height: u32) -> Sample {
+        let photo = RgbImage::from_fn(width, height, |x, _| Rgb(if x < width / 2 { [255, 0, 0] } else { [0, 0, 255] }));
+        let data = (0..width * height).map(|index| if index % width < width / 2 { 1 } else { 2 }).collect();
+        Sample { photo, labels: LabelImage { width, height, data } }
+    }
+
+    /// Each cell's class must be that of the colour under it, wherever the colour is pure.
+    fn assert_label_follows_picture(example: &Example) -> usize {
+        let stride = FRAME.output_stride;
+        let mut pure = 0;
+        for (index, class) in example.labels.data.iter().enumerate() {
+            let (x, y) = (index as u32 % example.labels.width * stride, index as u32 / example.labels.width * stride);
+            let pixels =
+                [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map(|(x, y)| example.picture.get_pixel(x, y).0);
+            let expected = match pixels[0] {
+                [255, 0, 0] => 1,
+                [0, 0, 255] => 2,
+                [9, 9, 9] => IGNORE,
+                _ => continue,
+            };
+            if pixels.iter().all(|pixel| *pixel == pixels[0]) {
+                pure += 1;
+                assert_eq!(*class, expected, "cell {index}");
+            }
+        }
+        pure
+    }
+
+    #[test]
+    fn picture_and_label_agree_under_every_crop() {
+        let sample = halves(90, 120);
+        let augmentation = Augmentation { scale: (0.5, 2.0), aspect_jitter: 0.3, flip: 0.5, ..STILL };
+        for position in 0..50 {
+            let mut random = generator(7, 0, position);
+            let crop = augmentation.draw((90, 120), None, &FRAME, &mut random);
+            let example = crop.cut(&sample, &FRAME).unwrap();
+            assert_eq!(example.picture.dimensions(), (32, 48));
+            assert_eq!((example.labels.width, example.labels.height), (16, 24));
+            assert!(assert_label_follows_picture(&example) > 100, "{crop:?}");
+        }
+    }
+
+    #[test]
+    fn flipping_mirrors_both() {
+        let crop = Crop { left: 0.0, top: 0.0, scale_x: 1.0, scale_y: 1.0, flip: true };
+        let example = crop.cut(&halves(32, 48), &FRAME).unwrap();
+        assert_eq!(example.picture.get_pixel(0, 0).0, [0, 0, 255]);
+        assert_eq!(example.labels.data[0], 2);
+        assert_eq!(assert_label_follows_picture(&example), 16 * 24);
+    }
+
+    #[test]
+    fn outside_the_photo_is_pad_and_ignored() {
+        let crop = Crop { left: -16.0, top: 0.0, scale_x: 1.0, scale_y: 1.0, flip: false };
+        let example = crop.cut(&halves(32, 48), &FRAME).unwrap();
+        assert_eq!(example.picture.get_pixel(15, 0).0, [9, 9, 9]);
+        assert_eq!(example.picture.get_pixel(16, 0).0, [255, 0, 0]);
+        assert_eq!(example.labels.data[..9], [255, 255, 255, 255, 255, 255, 255, 255, 1]);
+    }
+
+    #[test]
+    fn a_squashed_photo_is_stretched_back() {
+        let crop = STILL.draw((100, 100), Some(0.5), &FRAME, &mut generator(0, 0, 0));
+        assert!((crop.scale_y - 0.48).abs() < 1e-9 && (crop.scale_x - 0.24).abs() < 1e-9, "{crop:?}");
+    }
+
+    #[test]
+    fn the_same_position_draws_the_same_crop() {
+        let draw = |epoch, position| STILL.draw((500, 700), None, &FRAME, &mut generator(3, epoch, position));
+        assert_eq!(draw(1, 2), draw(1, 2));
+        assert_ne!(draw(1, 2), draw(1, 3));
+        assert_ne!(draw(1, 2), draw(2, 2));
+    }
+}

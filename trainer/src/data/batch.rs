@@ -184,3 +184,43 @@ impl Drop for Prefetch {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::LabelImage;
+    use clothseg::spec::Fit;
+    use image::{Rgb, RgbImage};
+
+    fn stacked(count: u8) -> Batch {
+        let examples: Vec<Example> = (0..count)
+            .map(|index| Example {
+                picture: RgbImage::from_pixel(4, 2, Rgb([index, 0, 255])),
+                labels: LabelImage { width: 2, height: 1, data: vec![index, 9] },
+            })
+            .collect();
+        let input =
+            InputSpec { mean: [0.0; 3], std: [1.0; 3], ..InputSpec::imagenet(Fit::Stretch { width: 4, height: 2 }) };
+        Batch::stack(&examples, &input)
+    }
+
+    #[test]
+    fn a_batch_is_nchw() {
+        let batch = stacked(2);
+        assert_eq!((batch.picture_shape, batch.label_shape), ([2, 2, 4], [2, 1, 2]));
+        assert_eq!(batch.pictures[24], 1.0 / 255.0); // second picture, red plane
+        assert_eq!(batch.pictures[16], 1.0); // first picture, blue plane
+        assert_eq!(batch.labels, [0, 9, 1, 9]);
+    }
+
+    #[test]
+    fn parts_are_the_batch_in_order() {
+        let batch = stacked(5);
+        let parts = batch.split(2);
+        assert_eq!(parts.iter().map(Batch::len).collect::<Vec<_>>(), [2, 3]);
+        let joined: Vec<f32> = parts.iter().flat_map(|part| part.pictures.clone()).collect();
+        assert_eq!(joined, batch.pictures);
+        assert_eq!(stacked(1).split(2).len(), 1);
+    }
+}

@@ -6,7 +6,7 @@ use clothseg::decode::{Limits, Photo};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelImage, Listing, Mapping, Pair, Target, Sample, ccp, folder, image_dimensions};
+use super::{LabelImage, Listing, Mapping, Pair, Sample, Target, ccp, folder, image_dimensions};
 use crate::error::{Error, Result};
 
 /// How many damaged examples a message names.

@@ -138,3 +138,56 @@ fn fate(name: &str, to: &str, target: &Target) -> std::result::Result<Fate, Stri
         },
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn parse(classes: &str, source: &[&str]) -> std::result::Result<Mapping, String> {
+        let target = Target::builtin("garments").unwrap();
+        Mapping::parse(&format!("target = \"garments\"\n[classes]\n{classes}"), &names(source), &target)
+    }
+
+    #[test]
+    fn a_class_without_a_fate_is_named() {
+        let error = parse("null = 'background'", &["null", "cape"]).unwrap_err();
+        assert!(error.contains("`cape`"), "{error}");
+    }
+
+    #[test]
+    fn unknown_names_on_either_side_are_named() {
+        let error = parse("null = 'background'\nkimono = 'coat'", &["null"]).unwrap_err();
+        assert!(error.contains("`kimono`"), "{error}");
+        let error = parse("null = 'wallpaper'", &["null"]).unwrap_err();
+        assert!(error.contains("`wallpaper`"), "{error}");
+    }
+
+    #[test]
+    fn another_target_is_refused() {
+        let target = Target::builtin("imaterialist").unwrap();
+        let error = Mapping::parse("target = 'garments'\n[classes]", &[], &target).unwrap_err();
+        assert!(error.contains("garments") && error.contains("imaterialist"), "{error}");
+    }
+
+    #[test]
+    fn pixels_are_mapped_and_unknown_ones_ignored() {
+        let mapping =
+            parse("null = 'background'\njeans = 'pants'\nsuit = 'ignore'", &["null", "jeans", "suit"]).unwrap();
+        let pants = Target::builtin("garments").unwrap().taxonomy.index_of("pants").unwrap() as u8;
+        let label = LabelImage { width: 2, height: 2, data: vec![0, 1, 2, 77] };
+        assert_eq!(mapping.apply(label).data, [0, pants, IGNORE, IGNORE]);
+    }
+
+    #[test]
+    fn a_dataset_in_the_targets_own_classes_needs_no_file() {
+        let target = Target::builtin("garments").unwrap();
+        let mapping = Mapping::by_name(&names(&["background", "Pants"]), &target).unwrap();
+        assert_eq!(mapping.fate(0), Some(Fate::Class(0)));
+        assert!(Mapping::by_name(&names(&["wallpaper"]), &target).is_err());
+    }
+}

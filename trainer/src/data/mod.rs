@@ -104,10 +104,7 @@ pub struct Sample {
 }
 
 /// Files of `folder` with one of the `extensions`, by stem.
-pub(crate) fn files_by_stem(
-    folder: &Path,
-    extensions: &[&str],
-) -> Result<std::collections::BTreeMap<String, PathBuf>> {
+pub(crate) fn files_by_stem(folder: &Path, extensions: &[&str]) -> Result<std::collections::BTreeMap<String, PathBuf>> {
     let mut files = std::collections::BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();

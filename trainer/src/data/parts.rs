@@ -124,3 +124,54 @@ fn settle(source: &LabelImage, target: &[u8], area_of: &[u32], count: usize) -> 
 fn longest(edges: &BTreeMap<u8, usize>) -> Option<u8> {
     edges.iter().max_by_key(|(class, edges)| (**edges, std::cmp::Reverse(**class))).map(|(class, _)| *class)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::Target;
+
+    /// Source classes 0 background, 1 shirt, 2 pants, 3 sleeve, 4 zipper (parts), 5 ignored.
+    fn merged(rows: &[&str]) -> Vec<String> {
+        let target = Target::builtin("garments").unwrap();
+        let names = ["null", "shirt", "pants", "sleeve", "zipper", "suit"].map(str::to_owned);
+        let text = r#"
+            target = "garments"
+            [classes]
+            null = "background"
+            shirt = "shirt"
+            pants = "pants"
+            sleeve = "merge"
+            zipper = "merge"
+            suit = "ignore""#;
+        let mapping = Mapping::parse(text, &names, &target).unwrap();
+        let data = rows.iter().flat_map(|row| row.bytes().map(|digit| digit - b'0')).collect();
+        let label = LabelImage { width: rows[0].len() as u32, height: rows.len() as u32, data };
+        let shirt = target.taxonomy.index_of("shirt").unwrap() as u8;
+        let pants = target.taxonomy.index_of("pants").unwrap() as u8;
+        let show = |class: &u8| match *class {
+            0 => '.',
+            IGNORE => '?',
+            class if class == shirt => 's',
+            class if class == pants => 'p',
+            _ => '!',
+        };
+        merge(&label, &mapping).data.chunks(rows[0].len()).map(|row| row.iter().map(show).collect()).collect()
+    }
+
+    #[test]
+    fn a_part_goes_to_the_garment_with_the_longest_border() {
+        assert_eq!(merged(&["01110", "03330", "02200"]), [".sss.", ".sss.", ".pp.."]);
+        assert_eq!(merged(&["01100", "03330", "02220"]), [".ss..", ".ppp.", ".ppp."]);
+    }
+
+    #[test]
+    fn parts_reach_a_garment_through_parts() {
+        assert_eq!(merged(&["0000000", "1343400"]), [".......", "sssss.."]);
+    }
+
+    #[test]
+    fn areas_of_one_class_are_settled_apart_and_lonely_ones_ignored() {
+        assert_eq!(merged(&["13032", "00000", "03000", "05300"]), ["ss.pp", ".....", ".?...", ".??.."]);
+    }
+}

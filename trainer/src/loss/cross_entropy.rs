@@ -10,3 +10,39 @@ pub fn cross_entropy(log_probabilities: Tensor<4>, targets: &Targets) -> Tensor<
     let count = targets.valid.clone().sum().clamp_min(1.0);
     log_probabilities.mul(targets.one_hot.clone()).sum().neg().div(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Loss, Targets};
+    use crate::data::IGNORE;
+    use burn::tensor::{Device, Tensor};
+
+    fn value(logits: [[[[f32; 2]; 1]; 2]; 1], labels: &[u8]) -> f32 {
+        let device = Device::default();
+        let targets = Targets::from_indices(labels, [1, 1, 2], 2, &device);
+        let loss: Loss = "ce".parse().unwrap_or_else(|_| unreachable!());
+        loss.values(Tensor::<4>::from_floats(logits, &device), &targets)[0].clone().into_scalar()
+    }
+
+    #[test]
+    fn is_the_mean_of_minus_log_p() {
+        // Pixel 0 has odds 3 : 1 for class 0, pixel 1 has 1 : 1.
+        let logits = [[[[3.0_f32.ln(), 0.5]], [[0.0, 0.5]]]];
+        let expected = (-(0.75_f32.ln()) - 0.5_f32.ln()) / 2.0;
+        assert!((value(logits, &[0, 1]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn leaves_ignored_pixels_out() {
+        let logits = [[[[3.0_f32.ln(), 9.0]], [[0.0, -9.0]]]];
+        assert!((value(logits, &[1, IGNORE]) + 0.25_f32.ln()).abs() < 1e-6);
+        assert_eq!(value(logits, &[IGNORE, IGNORE]), 0.0);
+    }
+
+    #[test]
+    fn stays_finite_for_huge_logits() {
+        let logits = [[[[1e4, -1e4]], [[-1e4, 1e4]]]];
+        assert_eq!(value(logits, &[0, 1]), 0.0);
+        assert!((value(logits, &[1, 1]) - 1e4).abs() < 1.0);
+    }
+}

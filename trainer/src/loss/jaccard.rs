@@ -38,3 +38,43 @@ pub fn mean_iou_loss(probabilities: Tensor<4>, targets: &Targets, smooth: f64, a
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::IGNORE;
+    use burn::tensor::Device;
+
+    /// Class 0 has probabilities 0.8 and 0.4, class 1 the rest, class 2 none.
+    fn value(labels: &[u8], absent: AbsentClasses, smooth: f64) -> f32 {
+        let device = Device::default();
+        let targets = Targets::from_indices(labels, [1, 1, 2], 3, &device);
+        let probabilities = Tensor::<4>::from_floats([[[[0.8, 0.4]], [[0.2, 0.6]], [[0.0, 0.0]]]], &device);
+        mean_iou_loss(probabilities, &targets, smooth, absent).into_scalar()
+    }
+
+    #[test]
+    fn is_the_soft_jaccard_of_each_class() {
+        // Class 0: 0.8 / (1.2 + 1 - 0.8); class 1: 0.6 / (0.8 + 1 - 0.6).
+        let expected = 1.0 - (0.8 / 1.4 + 0.6 / 1.2) / 2.0;
+        assert!((value(&[0, 1], AbsentClasses::Skip, 1e-9) - expected).abs() < 1e-6);
+        let smooth = 1.0 - (1.8 / 2.4 + 1.6 / 2.2) / 2.0;
+        assert!((value(&[0, 1], AbsentClasses::Skip, 1.0) - smooth).abs() < 1e-6);
+    }
+
+    #[test]
+    fn absent_classes_are_left_out_or_counted() {
+        // Both pixels are class 0; class 1 is predicted with 0.8 in all and absent, class 2 is right to be empty.
+        let present = 1.0 - (1.2 + 1.0) / (2.0 + 1.0);
+        assert!((value(&[0, 0], AbsentClasses::Skip, 1.0) - present).abs() < 1e-6);
+        let counted = (present + (1.0 - 1.0 / 1.8) + 0.0) / 3.0;
+        assert!((value(&[0, 0], AbsentClasses::Count, 1.0) - counted).abs() < 1e-6);
+    }
+
+    #[test]
+    fn ignored_pixels_count_neither_as_truth_nor_as_prediction() {
+        let expected = 1.0 - 0.8 / 1.0;
+        assert!((value(&[0, IGNORE], AbsentClasses::Skip, 1e-9) - expected).abs() < 1e-6);
+        assert_eq!(value(&[IGNORE, IGNORE], AbsentClasses::Skip, 1.0), 0.0);
+    }
+}

@@ -142,3 +142,70 @@ impl Loss {
 
 /// Indices that stand for no class must stay what the data calls ignored.
 const _: () = assert!(IGNORE == u8::MAX);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const LABELS: [u8; 8] = [0, 1, 1, 2, 2, 0, IGNORE, 1];
+
+    fn logits() -> Vec<f32> {
+        (0..24).map(|index| ((index * 7 % 11) as f32 - 5.0) / 4.0).collect()
+    }
+
+    /// Two images, three classes, 2 x 2.
+    fn weighted(loss: &Loss, values: Vec<f32>, device: &Device) -> (Tensor<4>, Tensor<1>) {
+        let targets = Targets::from_indices(&LABELS, [2, 2, 2], 3, device);
+        let logits = Tensor::<4>::from_data(TensorData::new(values, [2, 3, 2, 2]), device).require_grad();
+        let values = loss.values(logits.clone(), &targets);
+        (logits, loss.weighted_sum(&values).unwrap())
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        for (text, absent) in
+            [("ce:1", AbsentClasses::Skip), ("miou:1", AbsentClasses::Skip), ("ce:0.5,miou:2", AbsentClasses::Count)]
+        {
+            let loss = Loss { absent, ..text.parse().unwrap() };
+            let device = Device::default().autodiff();
+            let (input, value) = weighted(&loss, logits(), &device);
+            let gradient = input.grad(&value.backward()).unwrap();
+            let gradient: Vec<f32> = gradient.into_data().iter::<f32>().collect();
+            let at = |values: Vec<f32>| weighted(&loss, values, &Device::default().autodiff()).1.into_scalar::<f32>();
+            for index in 0..24 {
+                let moved = |step: f32| {
+                    let mut values = logits();
+                    values[index] += step;
+                    at(values)
+                };
+                let expected = (moved(0.01) - moved(-0.01)) / 0.02;
+                assert!((gradient[index] - expected).abs() < 2e-4, "{text} {index}: {} {expected}", gradient[index]);
+            }
+        }
+    }
+
+    #[test]
+    fn ignored_pixels_have_no_gradient() {
+        let loss: Loss = "ce:1,miou:1".parse().unwrap();
+        let device = Device::default().autodiff();
+        let (input, value) = weighted(&loss, logits(), &device);
+        let gradient: Vec<f32> = input.grad(&value.backward()).unwrap().into_data().iter::<f32>().collect();
+        for class in 0..3 {
+            assert_eq!(gradient[12 + class * 4 + 2], 0.0);
+        }
+    }
+
+    #[test]
+    fn terms_are_read_and_faults_named() {
+        let loss: Loss = " ce:1 , miou:0.5".parse().unwrap();
+        assert_eq!(loss.terms, [(Term::CrossEntropy, 1.0), (Term::MeanIou, 0.5)]);
+        assert_eq!(loss.to_string(), "ce:1,miou:0.5");
+        for (text, cause) in
+            [("dice:1", "dice"), ("ce:x", "no number"), ("ce:-1", "above 0"), ("ce:1,ce:2", "twice"), ("", "no term")]
+        {
+            let error = text.parse::<Loss>().unwrap_err().to_string();
+            assert!(error.contains(cause), "{error}");
+        }
+    }
+}

@@ -151,3 +151,58 @@ fn dropout_mask(shape: [usize; 4], dropout: f64, random: &mut ChaCha8Rng, device
         (0..shape.iter().product()).map(|_| if random.random::<f64>() < dropout { 0.0 } else { kept }).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::augment::generator;
+
+    fn config(output_stride: u32) -> UNetConfig {
+        UNetConfig { classes: 5, width: 0.0625, output_stride, upsampling: Upsampling::Nearest, dropout: 0.5 }
+    }
+
+    #[test]
+    fn logits_come_at_the_output_stride() {
+        let device = Device::default();
+        for stride in [1, 2, 4] {
+            for upsampling in [Upsampling::Nearest, Upsampling::Bilinear] {
+                let model = UNetConfig { upsampling, ..config(stride) }.init(&device);
+                let output = model.forward(Tensor::zeros([2, 3, 32, 48], &device));
+                assert_eq!(output.dims(), [2, 5, 32 / stride as usize, 48 / stride as usize]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_weights_are_those_of_the_layers() {
+        // Encoder at width 1/16: channels 4, 8, 16, 32, 32. Convolutions, and 4 numbers a channel for each norm.
+        let conv = |channels_in: usize, channels_out: usize, kernel: usize| {
+            channels_in * channels_out * kernel * kernel + 4 * channels_out
+        };
+        let row = |count: usize, from: usize, to: usize| conv(from, to, 3) + (count - 1) * conv(to, to, 3);
+        let encoder = row(2, 3, 4) + row(2, 4, 8) + row(3, 8, 16) + row(3, 16, 32) + row(3, 32, 32);
+        let stage = |from: usize, skip: usize, to: usize| conv(from, to, 1) + row(2, to + skip, to);
+        let decoder = stage(32, 32, 32) + stage(32, 16, 16) + stage(16, 8, 8);
+        let model = config(2).init(&Device::default());
+        assert_eq!(model.num_params(), encoder + decoder + 8 * 5 + 5);
+    }
+
+    #[test]
+    fn dropout_repeats_with_its_generator_and_is_off_in_evaluation() {
+        let device = Device::default();
+        let model = config(4).init(&device);
+        let input = Tensor::<4>::ones([1, 3, 32, 32], &device);
+        let numbers = |output: Tensor<4>| output.into_data().iter::<f32>().collect::<Vec<_>>();
+        let train = |seed| numbers(model.forward_train(input.clone(), &mut generator(seed, 0, 0)));
+        assert_eq!(train(1), train(1));
+        assert_ne!(train(1), train(2));
+        assert_eq!(numbers(model.forward(input.clone())), numbers(model.forward(input.clone())));
+    }
+
+    #[test]
+    fn a_dropout_mask_keeps_the_mean() {
+        let mask = dropout_mask([1, 1, 100, 100], 0.25, &mut generator(0, 0, 0), &Device::default());
+        let mean: f32 = mask.mean().into_scalar();
+        assert!((mean - 1.0).abs() < 0.03, "{mean}");
+    }
+}

@@ -72,3 +72,24 @@ impl VggEncoder {
         features
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_width_has_the_convolutions_of_vgg16() {
+        // 14 714 688 weights and biases in the paper's 13 convolutions, less 4 224 biases, plus two numbers a channel
+        // of the batch norms and their two running statistics.
+        let encoder = VggEncoderConfig { width: 1.0 }.init(&Device::default());
+        assert_eq!(encoder.num_params(), 14_714_688 - 4_224 + 4 * 4_224);
+    }
+
+    #[test]
+    fn each_feature_map_halves_the_last() {
+        let device = Device::default();
+        let features = VggEncoderConfig { width: 0.125 }.init(&device).forward(Tensor::zeros([2, 3, 32, 48], &device));
+        let shapes: Vec<[usize; 4]> = features.iter().map(Tensor::dims).collect();
+        assert_eq!(shapes, [[2, 8, 32, 48], [2, 16, 16, 24], [2, 32, 8, 12], [2, 64, 4, 6], [2, 64, 2, 3]]);
+    }
+}

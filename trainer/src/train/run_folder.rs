@@ -59,6 +59,11 @@ impl RunFolder {
         write_whole(&self.config(), |file| file.write_all(text.as_bytes()))
     }
 
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The copy of the config.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.toml")

@@ -64,7 +64,11 @@ impl Stepper {
                 .collect();
             workers.into_iter().map(|worker| worker.join()).collect::<std::result::Result<_, _>>()
         })
-        .map_err(|_| Error::Training { epoch: 0, step: step + 1, cause: "a shard's thread failed".to_owned() })?;
+        .map_err(|_| Error::Training {
+            epoch: 0,
+            step: step + 1,
+            cause: "a shard's thread failed".to_owned(),
+        })?;
         let mut sum = GradientsAccumulator::new();
         let mut terms = vec![0.0; self.loss.terms.len()];
         for (gradients, values) in results {
@@ -82,7 +86,8 @@ impl Stepper {
         let targets = Targets::from_indices(&part.labels, part.label_shape, self.classes, &self.device);
         let logits = model.forward_train(part.picture_tensor(&self.device), &mut random);
         let values = self.loss.values(logits, &targets);
-        let numbers = values.iter().map(|value: &Tensor<1>| weight * value.clone().into_scalar::<f32>() as f64).collect();
+        let numbers =
+            values.iter().map(|value: &Tensor<1>| weight * value.clone().into_scalar::<f32>() as f64).collect();
         let gradients = match self.loss.weighted_sum(&values) {
             Some(sum) => GradientsParams::from_grads(sum.mul_scalar(weight).backward(), model),
             None => GradientsParams::new(),

@@ -108,7 +108,8 @@ fn read(log_probabilities: Tensor<4>, labels: &[u8], classes: usize) -> (Vec<u8>
     let values: Vec<f32> = log_probabilities.into_data().iter::<f32>().collect();
     let cells = labels.len();
     let at = |class: usize, cell: usize| values[class * cells + cell];
-    let likeliest = |cell: usize| (1..classes).fold(0, |best, class| if at(class, cell) > at(best, cell) { class } else { best });
+    let likeliest =
+        |cell: usize| (1..classes).fold(0, |best, class| if at(class, cell) > at(best, cell) { class } else { best });
     let prediction = (0..cells).map(|cell| likeliest(cell) as u8).collect();
     let sum = (labels.iter().enumerate())
         .filter(|(_, label)| **label != IGNORE && usize::from(**label) < classes)

@@ -1,0 +1,161 @@
+//! Scores of an ONNX file, taken through clothseg at each photo's own size: what is scored is what ships.
+
+use std::fmt::Write as _;
+
+use clothseg::{Photo, Segmenter};
+use rayon::prelude::*;
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::metrics::{Confusion, PerImage};
+
+/// The scores of a model on a dataset.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Class names, 0 = background.
+    pub classes: Vec<String>,
+    /// Photos scored.
+    pub photos: usize,
+    /// All pixels of all photos.
+    pub confusion: Confusion,
+    /// The study's score.
+    pub per_image: PerImage,
+    /// What ran the model.
+    pub engine: String,
+}
+
+/// Runs a model over a dataset whose labels are in the model's classes.
+pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) -> Result<Evaluation> {
+    let scored: Vec<Result<Confusion>> = (0..dataset.len())
+        .into_par_iter()
+        .map(|index| {
+            let sample = dataset.load(index)?;
+            let segmentation = segmenter.segment(&Photo::from_rgb(sample.photo)?)?;
+            let mut confusion = Confusion::new(classes.len());
+            confusion.add(&sample.labels.data, segmentation.label_map().labels());
+            Ok(confusion)
+        })
+        .collect();
+    let mut confusion = Confusion::new(classes.len());
+    let mut per_image = PerImage::new(classes.len());
+    for image in scored {
+        let image = image?;
+        per_image.add(&image);
+        confusion.merge(&image);
+    }
+    let engine = segmenter.engine_info().to_string();
+    Ok(Evaluation { classes, photos: dataset.len(), confusion, per_image, engine })
+}
+
+/// The model's class names, where they are those of `target` in the same order.
+pub fn matching_classes(segmenter: &Segmenter, target: &crate::data::Target) -> Result<Vec<String>> {
+    let names = |taxonomy: &clothseg::Taxonomy| -> Vec<String> {
+        taxonomy.classes.iter().map(|class| class.name.clone()).collect()
+    };
+    let (model, data) = (names(&segmenter.spec().taxonomy), names(&target.taxonomy));
+    if model != data {
+        return Err(Error::file(
+            &segmenter.spec().name,
+            format!(
+                "the model's {} classes are not those of `{}`, which the labels are mapped to",
+                model.len(),
+                target.name
+            ),
+        ));
+    }
+    Ok(model)
+}
+
+impl Evaluation {
+    /// The sums, name and value.
+    pub fn summary(&self) -> Vec<(&'static str, Option<f64>)> {
+        vec![
+            ("mean IoU", self.confusion.mean_iou()),
+            ("mean IoU without background", self.confusion.mean_garment_iou()),
+            ("any-garment IoU", self.confusion.any_garment_iou()),
+            ("pixel accuracy", self.confusion.pixel_accuracy()),
+            ("study's mean of per-image IoU", self.per_image.mean()),
+        ]
+    }
+
+    /// A table for the terminal.
+    pub fn table(&self) -> String {
+        let width = self.classes.iter().map(String::len).max().unwrap_or(0).max(5);
+        let mut text = format!("{:width$}     IoU  per image  photos  share of pixels\n", "class");
+        for row in self.rows() {
+            let _ = writeln!(
+                text,
+                "{:width$}  {:>6}     {:>6}  {:>6}         {:>8}",
+                row.class, row.iou, row.per_image, row.photos, row.share
+            );
+        }
+        for (name, value) in self.summary() {
+            let _ = writeln!(text, "{name}: {}", percent(value));
+        }
+        text
+    }
+
+    /// The same as Markdown.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from("| | |\n| --- | ---: |\n");
+        for (name, value) in self.summary() {
+            let _ = writeln!(text, "| {name} | {} |", percent(value));
+        }
+        text.push_str(
+            "\n| class | IoU | per image | photos | share of pixels |\n| --- | ---: | ---: | ---: | ---: |\n",
+        );
+        for row in self.rows() {
+            let _ =
+                writeln!(text, "| {} | {} | {} | {} | {} |", row.class, row.iou, row.per_image, row.photos, row.share);
+        }
+        text
+    }
+
+    /// The same as CSV, shares as numbers of 0 to 1.
+    pub fn csv(&self) -> String {
+        let number = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
+        let mut text = String::from("class,iou,iou_per_image,photos,truth_px,predicted_px\n");
+        for (class, name) in self.classes.iter().enumerate() {
+            let per_image = self.per_image.class(class);
+            let _ = writeln!(
+                text,
+                "\"{name}\",{},{},{},{},{}",
+                number(self.confusion.iou(class)),
+                number(per_image.map(|(iou, _)| iou)),
+                per_image.map_or(0, |(_, photos)| photos),
+                self.confusion.truth(class),
+                self.confusion.predicted(class)
+            );
+        }
+        for (name, value) in self.summary() {
+            let _ = writeln!(text, "\"{name}\",{},,{},,", number(value), self.photos);
+        }
+        text
+    }
+
+    fn rows(&self) -> impl Iterator<Item = TableRow<'_>> {
+        let total: u64 = (0..self.classes.len()).map(|class| self.confusion.truth(class)).sum();
+        self.classes.iter().enumerate().map(move |(class, name)| {
+            let per_image = self.per_image.class(class);
+            TableRow {
+                class: name,
+                iou: percent(self.confusion.iou(class)),
+                per_image: percent(per_image.map(|(iou, _)| iou)),
+                photos: per_image.map_or(0, |(_, photos)| photos),
+                share: format!("{:.2} %", 100.0 * self.confusion.truth(class) as f64 / total.max(1) as f64),
+            }
+        })
+    }
+}
+
+struct TableRow<'a> {
+    class: &'a str,
+    iou: String,
+    per_image: String,
+    photos: u64,
+    share: String,
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} %", 100.0 * value))
+}

@@ -1,0 +1,136 @@
+//! A trained network as an ONNX file that clothseg runs, checked before it is put in place.
+//!
+//! burn-onnx writes the graph for the one size that it was captured at; [`onnx::make_dynamic`] frees it. The description
+//! goes into the metadata, and then the file's own bytes are run through clothseg's engine, at two sizes, and compared
+//! with the network in Burn.
+
+mod onnx;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_onnx::export::OnnxExporter;
+use clothseg::engine::{self, EngineOptions};
+use clothseg::spec::ModelSpec;
+use ndarray::Array4;
+use rand::Rng;
+use serde_json::Value;
+
+use crate::checkpoint::{Checkpoint, write_whole};
+use crate::config::Config;
+use crate::data::augment::generator;
+use crate::error::{Error, Result};
+use crate::model::UNet;
+use crate::train::RunFolder;
+
+/// The largest difference between a logit in Burn and the same logit through clothseg that an export may have.
+pub const TOLERANCE: f32 = 1e-3;
+
+/// Side of the captured input in pixels: a multiple of every network's stride.
+const CAPTURED_SIDE_PX: usize = 64;
+
+/// Height and width of the inputs that are compared.
+const COMPARED_SIZES_PX: [[usize; 2]; 2] = [[96, 64], [64, 160]];
+
+/// What an export did.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: usize,
+    /// Largest absolute difference between a logit in Burn and through clothseg.
+    pub difference: f32,
+    /// What ran the file.
+    pub engine: String,
+}
+
+/// Exports the best checkpoint of a run (the last one where no epoch was finished) to `output`, else to `NAME.onnx` in
+/// the run's folder. `run` is a run's folder, or the config of a run.
+pub fn export_run(run: &Path, output: Option<&Path>, options: &EngineOptions) -> Result<Exported> {
+    let config_path = if run.is_dir() { RunFolder::at(run).config() } else { run.to_path_buf() };
+    let config = Config::open(&config_path)?;
+    let folder = if run.is_dir() { RunFolder::at(run) } else { RunFolder::at(&config.run) };
+    let path = if folder.best().is_file() { folder.best() } else { folder.last() };
+    if !path.is_file() {
+        return Err(Error::Run { path: config.run.clone(), cause: "holds no checkpoint yet; train first".to_owned() });
+    }
+    let checkpoint = Checkpoint::open(&path)?;
+    let device = Device::default();
+    let classes = config.target()?.classes();
+    let model = checkpoint.load_model(&path, config.network(classes).init(&device))?;
+    let mut spec = config.model_spec()?;
+    spec.training = facts(&config, &checkpoint);
+    let default = folder.root().join(format!("{}.onnx", config.name));
+    export(&model, &spec, output.unwrap_or(&default), options)
+}
+
+/// Writes `model`, which must be in evaluation mode, to `path`. A file that fails the parity check is not written.
+pub fn export(model: &UNet, spec: &ModelSpec, path: &Path, options: &EngineOptions) -> Result<Exported> {
+    let fail = |cause: String| Error::Export { path: path.to_path_buf(), cause };
+    // Burn's own answers come first: the capture leaves its tensors in the batch norms' running statistics.
+    let compared: Vec<_> = COMPARED_SIZES_PX
+        .into_iter()
+        .enumerate()
+        .map(|(index, size)| random_input(size, index))
+        .map(|input| (forward(model, &input), input))
+        .collect();
+    let sample = Tensor::<4>::zeros([1, 3, CAPTURED_SIDE_PX, CAPTURED_SIDE_PX], &Device::default());
+    let captured = OnnxExporter::new()
+        .export(model, sample, UNet::forward)
+        .map_err(|error| fail(format!("the network cannot be written as ONNX: {error}")))?;
+    let captured =
+        onnx::make_dynamic(captured.as_bytes(), &spec.input.name, &spec.output.name, CAPTURED_SIDE_PX as i64)
+            .map_err(fail)?;
+    let bytes = spec.embed_in_onnx(&captured)?;
+    let mut engine = engine::open(&bytes, spec, options)?;
+    let mut difference = 0.0_f32;
+    for (ours, input) in compared {
+        let theirs = engine.run(input.view())?;
+        if ours.shape() != theirs.shape() {
+            return Err(fail(format!("it returns {:?} where Burn returns {:?}", theirs.shape(), ours.shape())));
+        }
+        let differences = ours.iter().zip(&theirs).map(|(one, other)| (one - other).abs());
+        // A NaN must not pass: max() would drop it.
+        difference = differences
+            .fold(difference, |largest, value| if value.is_nan() { f32::INFINITY } else { largest.max(value) });
+    }
+    if difference > TOLERANCE {
+        return Err(fail(format!("its logits differ from Burn's by {difference:e}, and {TOLERANCE:e} is allowed")));
+    }
+    write_whole(path, |file| file.write_all(&bytes))?;
+    Ok(Exported { path: path.to_path_buf(), bytes: bytes.len(), difference, engine: engine.info().to_string() })
+}
+
+/// Numbers like those of a normalised photo.
+fn random_input([height, width]: [usize; 2], index: usize) -> Array4<f32> {
+    let mut random = generator(0, 0, index);
+    Array4::from_shape_simple_fn((1, 3, height, width), || random.random_range(-2.0..2.0))
+}
+
+/// The network in Burn on an array, N x 3 x H x W.
+fn forward(model: &UNet, input: &Array4<f32>) -> Array4<f32> {
+    let (count, channels, height, width) = input.dim();
+    let data = TensorData::new(input.iter().copied().collect::<Vec<f32>>(), [count, channels, height, width]);
+    let output = model.forward(Tensor::<4>::from_data(data, &Device::default()));
+    let [count, classes, height, width] = output.dims();
+    let values: Vec<f32> = output.into_data().iter::<f32>().collect();
+    let mut values = values.into_iter();
+    Array4::from_shape_simple_fn((count, classes, height, width), || values.next().unwrap_or(f32::NAN))
+}
+
+/// What the description says of the training.
+fn facts(config: &Config, checkpoint: &Checkpoint) -> serde_json::Map<String, Value> {
+    let mut facts = config.about.clone();
+    let sources = |sources: &[crate::config::SourceConfig]| -> Value {
+        sources.iter().map(|source| format!("{}/{}", source.root.display(), source.split)).collect::<Vec<_>>().into()
+    };
+    facts.insert("trained_on".to_owned(), sources(&config.data.train));
+    facts.insert("validated_on".to_owned(), sources(&config.data.valid));
+    facts.insert("loss".to_owned(), config.loss.terms.clone().into());
+    facts.insert("epochs".to_owned(), config.train.epochs.into());
+    facts.insert("steps".to_owned(), checkpoint.state.step.into());
+    facts.insert("training_minutes".to_owned(), ((checkpoint.state.wall_s / 60.0).round() as u64).into());
+    facts.insert("scores_on_network_grid".to_owned(), Value::Object(checkpoint.state.scores.clone()));
+    facts
+}
