@@ -3,6 +3,7 @@
 mod inputs;
 mod outputs;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
@@ -13,7 +14,7 @@ pub use outputs::{Format, write_atomically};
 use crate::decode::{Limits, Photo};
 use crate::error::{Error, Result};
 use crate::polygon::PolygonOptions;
-use crate::segmenter::{Region, Segmentation, Segmenter};
+use crate::segmenter::{ClassRegion, Segmentation, Segmenter};
 
 /// Photos that wait between two stages. Enough to keep the stages busy; each may hold a large photo.
 const QUEUE: usize = 2;
@@ -50,13 +51,20 @@ pub struct Done {
     /// Files written, in the order of the formats.
     pub files: Vec<PathBuf>,
     /// Classes wanted and found.
-    pub regions: Vec<Region>,
+    pub regions: Vec<ClassRegion>,
 }
 
 struct Decoded<'a> {
     input: &'a Input,
     photo: Result<Photo>,
     decode_ms: f64,
+}
+
+/// A part of a stage, such as an image decoder, that panics costs its photo and not the photos after it.
+fn guard<T>(stage: &'static str, part: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)).unwrap_or_else(|_| {
+        Err(Error::Invalid(format!("{stage} broke down; this is a bug, please report it with the photo")))
+    })
 }
 
 struct Segmented<'a> {
@@ -74,10 +82,11 @@ pub fn run(segmenter: &Segmenter, inputs: &[Input], options: &BatchOptions, repo
         let (to_network, decoded) = sync_channel(QUEUE);
         let (to_writer, segmented) = sync_channel(QUEUE);
         scope.spawn(move || decode_all(inputs, &options.limits, &to_network));
-        scope.spawn(move || segment_all(segmenter, &options.classes, &decoded, &to_writer));
+        scope.spawn(move || segment_all(segmenter, &decoded, &to_writer));
+        let protected = inputs::identities(inputs);
         // The writer is this thread: when it ends, all is done.
         for item in segmented {
-            report(write(segmenter, item, options));
+            report(write(segmenter, item, options, &protected));
         }
     });
 }
@@ -85,10 +94,10 @@ pub fn run(segmenter: &Segmenter, inputs: &[Input], options: &BatchOptions, repo
 fn decode_all<'a>(inputs: &'a [Input], limits: &Limits, next: &SyncSender<Decoded<'a>>) {
     for input in inputs {
         let started = Instant::now();
-        let photo = match &input.source {
+        let photo = guard("decoding", || match &input.source {
             Source::File(path) => Photo::open(path, limits),
             Source::Bytes(bytes) => Photo::from_bytes(bytes, limits),
-        };
+        });
         let decode_ms = started.elapsed().as_secs_f64() * 1e3;
         if next.send(Decoded { input, photo, decode_ms }).is_err() {
             return;
@@ -96,15 +105,10 @@ fn decode_all<'a>(inputs: &'a [Input], limits: &Limits, next: &SyncSender<Decode
     }
 }
 
-fn segment_all<'a>(
-    segmenter: &Segmenter,
-    classes: &[usize],
-    decoded: &Receiver<Decoded<'a>>,
-    next: &SyncSender<Segmented<'a>>,
-) {
+fn segment_all<'a>(segmenter: &Segmenter, decoded: &Receiver<Decoded<'a>>, next: &SyncSender<Segmented<'a>>) {
     for Decoded { input, photo, decode_ms } in decoded {
         let result = photo.and_then(|photo| {
-            let segmentation = segmenter.segment(&photo)?.keep(classes);
+            let segmentation = guard("the network", || segmenter.segment(&photo))?;
             Ok((photo, segmentation))
         });
         if next.send(Segmented { input, result, decode_ms }).is_err() {
@@ -113,13 +117,15 @@ fn segment_all<'a>(
     }
 }
 
-fn write(segmenter: &Segmenter, item: Segmented<'_>, options: &BatchOptions) -> Outcome {
+fn write(segmenter: &Segmenter, item: Segmented<'_>, options: &BatchOptions, protected: &HashSet<PathBuf>) -> Outcome {
     let Segmented { input, result, decode_ms } = item;
     let name = input.name.clone();
     let result = result.and_then(|(photo, segmentation)| {
-        let about = outputs::Context { segmenter, photo: &photo, name: &name, decode_ms, options };
-        let files = outputs::write_all(&about, &segmentation, &options.output.join(&input.stem))?;
-        Ok(Done { files, regions: segmentation.regions().to_vec() })
+        let about = outputs::Context { segmenter, photo: &photo, name: &name, decode_ms, options, protected };
+        let stem = options.output.join(&input.stem);
+        let files = guard("writing", || outputs::write_all(&about, &segmentation, &stem))?;
+        let wanted = segmentation.regions().iter().filter(|region| options.classes.contains(&region.class));
+        Ok(Done { files, regions: wanted.cloned().collect() })
     });
     Outcome { name, result }
 }

@@ -9,6 +9,9 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::error::{Error, Result};
 
+const FORMATS: [ImageFormat; 6] =
+    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
+
 /// What a decoder may always allocate, however low the limit on pixels is.
 const MIN_DECODER_BYTES: u64 = 16 << 20;
 
@@ -61,9 +64,8 @@ impl Photo {
             return Err(Error::Decode { reason: "the file is empty".into(), source: None });
         }
         let broken = |source: image::ImageError| Error::Decode { reason: "damaged".into(), source: Some(source) };
-        let format = image::guess_format(bytes).map_err(|_| Error::Decode {
-            reason: "its content is none of JPEG, PNG, WebP, BMP, GIF, TIFF".into(),
-            source: None,
+        let format = image::guess_format(bytes).ok().filter(|format| FORMATS.contains(format)).ok_or_else(|| {
+            Error::Decode { reason: "its content is none of JPEG, PNG, WebP, BMP, GIF, TIFF".into(), source: None }
         })?;
         if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
             return Err(Error::Decode { reason: "the JPEG is cut off before its end".into(), source: None });
@@ -218,7 +220,9 @@ mod tests {
 
     #[test]
     fn what_is_no_photo_is_refused() {
-        for bytes in [&b"this is a text file"[..], &[], &[0xff, 0xd8], &[0xff, 0xd8, 0xff, 0xe0, 0, 16]] {
+        for bytes in
+            [&b"this is a text file"[..], b"P6 1 1 255 abc", &[], &[0xff, 0xd8], &[0xff, 0xd8, 0xff, 0xe0, 0, 16]]
+        {
             let error = Photo::from_bytes(bytes, &Limits::default()).unwrap_err();
             assert!(matches!(error, Error::Decode { .. }), "{bytes:?}: {error}");
         }

@@ -90,7 +90,7 @@ pub struct EngineOptions {
     /// ONNX Runtime's library file; without it, the usual places are searched. A process loads one such library: the
     /// first that is opened stays.
     pub library: Option<PathBuf>,
-    /// Threads for one run; without it, one a core.
+    /// Threads of ONNX Runtime for one run; without it, one a core. The embedded engine has one thread.
     pub threads: Option<usize>,
 }
 
@@ -132,6 +132,7 @@ impl fmt::Display for EngineInfo {
 /// # Errors
 /// [`Error::ProviderUnavailable`] with the reason and what to do; [`Error::Engine`] when the model itself is at fault.
 pub fn open(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Result<Box<dyn Engine>> {
+    spec.validate()?;
     match options.provider {
         Provider::Embedded => open_embedded(onnx, spec, None),
         Provider::Auto => {
@@ -143,8 +144,8 @@ pub fn open(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Result<Bo
             if options.library.is_some() || !cfg!(feature = "embedded") {
                 return Err(missing);
             }
-            tracing::debug!("{missing}");
-            open_embedded(onnx, spec, Some(format!("ONNX Runtime is many times faster: {}", locate::HOW_TO_INSTALL)))
+            let Error::ProviderUnavailable { reason, .. } = missing else { return Err(missing) };
+            open_embedded(onnx, spec, Some(format!("ONNX Runtime would be many times faster, but {reason}")))
         }
         provider => onnxruntime::open(onnxruntime::load(options)?, onnx, spec, provider, options.threads),
     }
@@ -161,6 +162,26 @@ fn open_embedded(_: &[u8], _: &ModelSpec, _: Option<String>) -> Result<Box<dyn E
         provider: Provider::Embedded.name(),
         reason: "this build has no embedded engine; build with the feature 'embedded'".into(),
     })
+}
+
+/// The model must have the one input and the output that its description names.
+fn check_names(spec: &ModelSpec, inputs: &[String], outputs: &[String]) -> Result<()> {
+    let bad = |reason: String| Err(Error::BadSpec { reason });
+    if inputs != std::slice::from_ref(&spec.input.name) {
+        return bad(format!(
+            "its one input is '{}', and the model's inputs are: {}",
+            spec.input.name,
+            inputs.join(", ")
+        ));
+    }
+    if !outputs.contains(&spec.output.name) {
+        return bad(format!(
+            "its output is '{}', and the model's outputs are: {}",
+            spec.output.name,
+            outputs.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// Turns an engine's flat result into N x C x H x W.

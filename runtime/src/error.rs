@@ -31,9 +31,9 @@ pub enum Error {
         /// What the decoder said.
         source: Option<image::ImageError>,
     },
-    /// The photo is larger than [`Limits`](crate::Limits) allow.
+    /// The photo, or its file, is larger than [`Limits`](crate::Limits) allow.
     #[error(
-        "photo too large: {found} {unit}, and at most {limit} are allowed; raise the limit if the source is trusted"
+        "too large: {found} {unit}, and at most {limit} are allowed{}", limit_hint(.unit)
     )]
     TooLarge {
         /// Size found.
@@ -130,6 +130,13 @@ impl Error {
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn limit_hint(unit: &str) -> &'static str {
+    match unit {
+        "pixels" => "; raise the limit on pixels (clothseg-run: --max-megapixels) if the source is trusted",
+        _ => "",
+    }
+}
 
 fn nearest_hint(nearest: &Option<String>) -> String {
     match nearest {

@@ -35,6 +35,6 @@ pub use engine::{Engine, EngineInfo, EngineOptions, Provider};
 pub use error::{Error, Result};
 pub use polygon::{Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, PixelBox};
-pub use segmenter::{Region, Segmentation, Segmenter, Timings};
+pub use segmenter::{ClassRegion, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
 pub use taxonomy::{Class, Taxonomy};

@@ -1,6 +1,6 @@
 //! Logits to a label map at the photo's own size.
 
-use ndarray::{ArrayView3, Axis};
+use ndarray::{ArrayView3, Axis, s};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -118,6 +118,9 @@ pub fn label_map(
     height: u32,
 ) -> Result<LabelMap> {
     check(output, spec, geometry)?;
+    if width == 0 || height == 0 {
+        return Err(Error::Invalid(format!("a photo of {width} x {height} pixels has no labels")));
+    }
     let grid = Grid::new(output);
     let columns = cell_spans(width, geometry.content_width, spec.stride, grid.width);
     let rows = cell_spans(height, geometry.content_height, spec.stride, grid.height);
@@ -133,26 +136,48 @@ pub fn label_map(
     LabelMap::new(width, height, labels)
 }
 
-/// How sure the network is of each class: the mean, over the output cells that the class wins, of its probability
-/// (softmax of the logits, with the maximum subtracted so that it cannot overflow). 0 for a class that wins no cell.
-pub fn mean_confidence(output: ArrayView3<'_, f32>, kind: OutputKind) -> Vec<f32> {
-    let mut sums = vec![(0.0_f64, 0_u32); output.dim().0];
-    for cell in output.lanes(Axis(0)) {
-        let (best, value) = argmax(cell.iter().copied());
-        let probability = match kind {
+/// How sure the network is of each class, 0..1: the mean, over the output cells that the class wins, of its probability
+/// (softmax of the logits, with the maximum subtracted so that it cannot overflow). A class that wins no cell, but may
+/// win pixels between cells, has its largest probability. Cells of pure padding do not count.
+pub fn mean_confidence(output: ArrayView3<'_, f32>, spec: &OutputSpec, geometry: &Geometry) -> Vec<f32> {
+    let (classes, height, width) = output.dim();
+    let rows = content_cells(geometry.content_height, spec.stride, height);
+    let columns = content_cells(geometry.content_width, spec.stride, width);
+    let mut won = vec![(0.0_f64, 0_u32); classes];
+    let mut largest = vec![0.0_f32; classes];
+    for cell in output.slice(s![.., ..rows, ..columns]).lanes(Axis(0)) {
+        let (best, maximum) = argmax(cell.iter().copied());
+        let sum: f32 = cell.iter().map(|value| (value - maximum).exp()).sum();
+        let probability = |value: f32| match spec.kind {
             OutputKind::Probabilities => value,
-            OutputKind::Logits => 1.0 / cell.iter().map(|other| (other - value).exp()).sum::<f32>(),
+            OutputKind::Logits => (value - maximum).exp() / sum,
         };
-        sums[best].0 += f64::from(probability);
-        sums[best].1 += 1;
+        for (largest, value) in largest.iter_mut().zip(cell) {
+            *largest = largest.max(probability(*value));
+        }
+        won[best].0 += f64::from(probability(maximum));
+        won[best].1 += 1;
     }
-    sums.into_iter().map(|(sum, cells)| if cells == 0 { 0.0 } else { (sum / f64::from(cells)) as f32 }).collect()
+    let mean = |((sum, cells), largest): ((f64, u32), f32)| {
+        if cells == 0 { largest } else { (sum / f64::from(cells)) as f32 }
+    };
+    won.into_iter().zip(largest).map(mean).collect()
+}
+
+/// Cells along one axis that the photo reaches.
+fn content_cells(content: u32, stride: u32, cells: usize) -> usize {
+    (content.div_ceil(stride.max(1)) as usize).clamp(1, cells.max(1))
 }
 
 fn check(output: ArrayView3<'_, f32>, spec: &OutputSpec, geometry: &Geometry) -> Result<()> {
     let (classes, height, width) = output.dim();
+    if !(1..=256).contains(&classes) || spec.stride == 0 || height == 0 || width == 0 {
+        return Err(Error::Output {
+            reason: format!("{classes} classes, {width} x {height} cells, stride {}", spec.stride),
+        });
+    }
     let expected = |side: u32| (side as usize).div_ceil(spec.stride as usize);
-    if classes == 0 || (height, width) != (expected(geometry.tensor_height), expected(geometry.tensor_width)) {
+    if (height, width) != (expected(geometry.tensor_height), expected(geometry.tensor_width)) {
         return Err(Error::Output {
             reason: format!(
                 "{width} x {height} cells for an input of {} x {} at stride {}",
@@ -204,7 +229,7 @@ struct Span {
 
 /// Splits `pixels` photo pixels into runs between cells. Cells that hold only padding are never used.
 fn cell_spans(pixels: u32, content: u32, stride: u32, cells: usize) -> Vec<Span> {
-    let last = (content.div_ceil(stride) as usize).clamp(1, cells) - 1;
+    let last = content_cells(content, stride, cells) - 1;
     let scale = f64::from(content) / f64::from(pixels) / f64::from(stride);
     let mut spans: Vec<Span> = Vec::new();
     for pixel in 0..pixels {

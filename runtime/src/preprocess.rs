@@ -49,8 +49,8 @@ pub fn geometry(fit: &Fit, width: u32, height: u32) -> Geometry {
             Geometry {
                 content_width,
                 content_height,
-                tensor_width: content_width.next_multiple_of(multiple),
-                tensor_height: content_height.next_multiple_of(multiple),
+                tensor_width: content_width.next_multiple_of(multiple.max(1)),
+                tensor_height: content_height.next_multiple_of(multiple.max(1)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Photo to segmentation: the stages in order.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use image::GrayImage;
@@ -13,14 +13,12 @@ use crate::error::{Error, Result};
 use crate::polygon::{self, Polygon, PolygonOptions};
 use crate::postprocess::{self, LabelMap, PixelBox};
 use crate::preprocess;
-use crate::spec::ModelSpec;
+use crate::spec::{ModelSpec, read_model};
+use crate::taxonomy::Taxonomy;
 
 /// The default model, carried by builds with the feature `default-model`.
 #[cfg(feature = "default-model")]
 const DEFAULT_MODEL: &[u8] = include_bytes!("../../models/garments-tiny.onnx");
-
-/// Largest model file read, in bytes.
-const MAX_MODEL_BYTES: u64 = 4 << 30;
 
 /// An open model that segments photos.
 ///
@@ -28,6 +26,7 @@ const MAX_MODEL_BYTES: u64 = 4 << 30;
 pub struct Segmenter {
     engine: Mutex<Box<dyn Engine>>,
     spec: ModelSpec,
+    taxonomy: Arc<Taxonomy>,
     info: EngineInfo,
 }
 
@@ -38,14 +37,9 @@ impl Segmenter {
     /// [`Error::Read`]; [`Error::NotOnnx`], [`Error::MissingSpec`] and [`Error::BadSpec`] for the file;
     /// [`Error::ProviderUnavailable`] and [`Error::Engine`] for what should run it.
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self> {
-        let read_error = |source| Error::Read { path: path.to_owned(), source };
-        let size_bytes = std::fs::metadata(path).map_err(read_error)?.len();
-        if size_bytes > MAX_MODEL_BYTES {
-            return Err(Error::TooLarge { found: size_bytes, limit: MAX_MODEL_BYTES, unit: "bytes" });
-        }
-        let onnx = std::fs::read(path).map_err(read_error)?;
+        let onnx = read_model(path)?;
         let spec = ModelSpec::of_model(path, &onnx)?;
-        Ok(Self::with_engine(engine::open(&onnx, &spec, options)?))
+        Self::with_engine(engine::open(&onnx, &spec, options)?)
     }
 
     /// Opens the model that this library carries, trained by this project: whole garments, small and quick.
@@ -54,15 +48,28 @@ impl Segmenter {
     /// As [`Segmenter::open`].
     #[cfg(feature = "default-model")]
     pub fn open_default(options: &EngineOptions) -> Result<Self> {
-        let spec = ModelSpec::from_onnx(DEFAULT_MODEL)?
-            .ok_or_else(|| Error::BadSpec { reason: "the built-in model has none".into() })?;
-        Ok(Self::with_engine(engine::open(DEFAULT_MODEL, &spec, options)?))
+        Self::with_engine(engine::open(DEFAULT_MODEL, &Self::default_spec()?, options)?)
+    }
+
+    /// What the model that this library carries expects and returns; opens no engine.
+    ///
+    /// # Errors
+    /// [`Error::BadSpec`].
+    #[cfg(feature = "default-model")]
+    pub fn default_spec() -> Result<ModelSpec> {
+        ModelSpec::from_onnx(DEFAULT_MODEL)?
+            .ok_or_else(|| Error::BadSpec { reason: "the built-in model has none".into() })
     }
 
     /// Puts the stages around an engine of one's own.
-    pub fn with_engine(engine: Box<dyn Engine>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::BadSpec`] when the engine's description makes no sense.
+    pub fn with_engine(engine: Box<dyn Engine>) -> Result<Self> {
         let (spec, info) = (engine.spec().clone(), engine.info().clone());
-        Self { engine: Mutex::new(engine), spec, info }
+        spec.validate()?;
+        let taxonomy = Arc::new(spec.taxonomy.clone());
+        Ok(Self { engine: Mutex::new(engine), spec, taxonomy, info })
     }
 
     /// What the model expects and returns.
@@ -83,9 +90,10 @@ impl Segmenter {
         let started = Instant::now();
         let (input, geometry) = preprocess::prepare(photo, &self.spec.input)?;
         let prepared = Instant::now();
-        let output = {
+        let (waited, output) = {
             let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.run(input.view())?
+            // Waiting for other threads' photos is no part of this one's inference.
+            (Instant::now(), engine.run(input.view())?)
         };
         let ran = Instant::now();
         if output.dim().0 != 1 {
@@ -93,13 +101,13 @@ impl Segmenter {
         }
         let output = output.slice(s![0, .., .., ..]);
         let label_map = postprocess::label_map(output, &self.spec.output, &geometry, photo.width(), photo.height())?;
-        let confidence = postprocess::mean_confidence(output, self.spec.output.kind);
+        let confidence = postprocess::mean_confidence(output, &self.spec.output, &geometry);
         let timings = Timings {
             preprocess_ms: milliseconds(prepared - started),
-            inference_ms: milliseconds(ran - prepared),
+            inference_ms: milliseconds(ran - waited),
             postprocess_ms: milliseconds(ran.elapsed()),
         };
-        Segmentation::new(&self.spec, label_map, &confidence, timings)
+        Segmentation::new(Arc::clone(&self.taxonomy), label_map, &confidence, timings)
     }
 }
 
@@ -121,7 +129,7 @@ pub struct Timings {
 /// One class in a photo.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Region {
+pub struct ClassRegion {
     /// Class index.
     pub class: usize,
     /// Class name.
@@ -139,21 +147,21 @@ pub struct Region {
 /// What is where in a photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segmentation {
-    taxonomy: crate::Taxonomy,
+    taxonomy: Arc<Taxonomy>,
     label_map: LabelMap,
-    regions: Vec<Region>,
+    regions: Vec<ClassRegion>,
     timings: Timings,
 }
 
 impl Segmentation {
-    fn new(spec: &ModelSpec, label_map: LabelMap, confidence: &[f32], timings: Timings) -> Result<Self> {
+    fn new(taxonomy: Arc<Taxonomy>, label_map: LabelMap, confidence: &[f32], timings: Timings) -> Result<Self> {
         let total_px = f64::from(label_map.width()) * f64::from(label_map.height());
         let mut regions = Vec::new();
         for extent in label_map.extents() {
             let class = usize::from(extent.class);
-            let known = spec.taxonomy.classes.get(class);
+            let known = taxonomy.classes.get(class);
             let name = known.ok_or_else(|| Error::Output { reason: format!("class {class} is unknown") })?.name.clone();
-            regions.push(Region {
+            regions.push(ClassRegion {
                 class,
                 name,
                 area_px: extent.area_px,
@@ -162,7 +170,7 @@ impl Segmentation {
                 confidence: confidence.get(class).copied().unwrap_or_default(),
             });
         }
-        Ok(Self { taxonomy: spec.taxonomy.clone(), label_map, regions, timings })
+        Ok(Self { taxonomy, label_map, regions, timings })
     }
 
     /// The class of every pixel.
@@ -171,7 +179,7 @@ impl Segmentation {
     }
 
     /// The classes present, background included, in index order.
-    pub fn regions(&self) -> &[Region] {
+    pub fn regions(&self) -> &[ClassRegion] {
         &self.regions
     }
 
@@ -207,14 +215,8 @@ impl Segmentation {
     }
 
     /// The outlines of one class that is present.
-    pub fn polygons_of(&self, region: &Region, options: &PolygonOptions) -> Vec<Polygon> {
+    pub fn polygons_of(&self, region: &ClassRegion, options: &PolygonOptions) -> Vec<Polygon> {
         let map = &self.label_map;
         polygon::polygons(map.labels(), map.width(), map.height(), region.class as u8, region.bounds, options)
-    }
-
-    /// The same with only these classes; the pixels of all others become background.
-    pub fn keep(&self, classes: &[usize]) -> Self {
-        let regions = self.regions.iter().filter(|region| classes.contains(&region.class)).cloned().collect();
-        Self { label_map: self.label_map.keep(classes), regions, ..self.clone() }
     }
 }

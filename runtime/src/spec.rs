@@ -16,10 +16,13 @@ pub const SPEC_VERSION: u32 = 1;
 /// Key of the description in the metadata of an ONNX file.
 pub const METADATA_KEY: &str = "clothseg.spec";
 
+/// Largest model file read, in bytes: the limit of protobuf, in which ONNX is written.
+const MAX_MODEL_BYTES: u64 = 2 << 30;
+
 /// Largest input side that a description may ask for.
 const MAX_SIDE_PX: u32 = 8192;
 
-/// What a model expects and returns: JSON in the metadata of the ONNX file (key [`METADATA_KEY`]), or a file
+/// What a model expects and returns, beside its weights (which must be in the same file): JSON in the metadata of the ONNX file (key [`METADATA_KEY`]), or a file
 /// `NAME.json` beside `NAME.onnx` for a model made elsewhere.
 ///
 /// Fields that this version does not know are kept.
@@ -229,6 +232,14 @@ impl ModelSpec {
         }
     }
 
+    /// The description of a model file, without opening the model: see [`ModelSpec::of_model`].
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::NotOnnx`]; else as [`ModelSpec::of_model`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::of_model(path, &read_model(path)?)
+    }
+
     /// Checks that the values make sense.
     ///
     /// # Errors
@@ -254,6 +265,16 @@ impl ModelSpec {
         }
         Ok(())
     }
+}
+
+/// Reads a model file within the limits of the format.
+pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>> {
+    let read_error = |source| Error::Read { path: path.to_owned(), source };
+    let size_bytes = std::fs::metadata(path).map_err(read_error)?.len();
+    if size_bytes > MAX_MODEL_BYTES {
+        return Err(Error::NotOnnx { reason: format!("{size_bytes} bytes, and such a file has at most 2 GiB") });
+    }
+    std::fs::read(path).map_err(read_error)
 }
 
 /// `NAME.json` beside `NAME.onnx`.

@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,10 +161,20 @@ impl Taxonomy {
     /// One file name a class, all different: see [`Class::file_name`]; a clash gets the class index.
     pub fn file_names(&self) -> Vec<String> {
         let plain: Vec<String> = self.classes.iter().map(Class::file_name).collect();
-        let clashes = |name: &String| plain.iter().filter(|other| *other == name).count() > 1;
-        let numbered =
-            |(index, name): (usize, &String)| if clashes(name) { format!("{name}-{index}") } else { name.clone() };
-        plain.iter().enumerate().map(numbered).collect()
+        // Names of the other files that are written for a photo.
+        let reserved = |name: &String| name == "labels" || name == "overlay";
+        let clashes = |name: &String| reserved(name) || plain.iter().filter(|other| *other == name).count() > 1;
+        let mut taken: HashSet<String> = plain.iter().filter(|name| !clashes(name)).cloned().collect();
+        let mut names = Vec::with_capacity(plain.len());
+        for (index, name) in plain.iter().enumerate() {
+            let mut unique = name.clone();
+            while clashes(&unique) || (unique != *name && taken.contains(&unique)) {
+                unique.push_str(&format!("-{index}"));
+            }
+            taken.insert(unique.clone());
+            names.push(unique);
+        }
+        names
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -251,6 +261,10 @@ mod tests {
         let classes = ["shirt, blouse", "leg warmer", "a/b", "A b", ""].map(|name| Class::new(name, [0; 3]));
         let taxonomy = Taxonomy { classes: classes.into(), groups: BTreeMap::new() };
         assert_eq!(taxonomy.file_names(), ["shirt", "leg-warmer", "a-b-2", "a-b-3", "class"]);
+        let classes = ["x, a", "x 1", "x, b", "labels", "x-0"].map(|name| Class::new(name, [0; 3]));
+        let names = Taxonomy { classes: classes.into(), groups: BTreeMap::new() }.file_names();
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), 5, "{names:?}");
+        assert!(!names.contains(&"labels".to_owned()));
     }
 
     #[test]

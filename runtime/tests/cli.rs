@@ -91,6 +91,35 @@ fn a_folder_is_mirrored_and_formats_are_chosen() {
 }
 
 #[test]
+fn background_is_a_class_like_any_other() {
+    let env = TestEnv::new();
+    env.photo("a.png");
+    env.run(&["a.png", "--classes", "background,shirt", "-o", "out"]).expect(0, &[]);
+    let mask = image::open(env.path("out/a.background.png")).unwrap().into_luma8();
+    assert_eq!(
+        [mask.get_pixel(2, 2)[0], mask.get_pixel(48, 32)[0], mask.get_pixel(48, 96)[0]],
+        [255, 0, 0],
+        "not pants"
+    );
+}
+
+#[test]
+fn a_photo_is_never_written_over_and_old_results_leave() {
+    let env = TestEnv::new();
+    env.photo("in/a.png");
+    let other = std::fs::read(env.photo("in/a.shirt.png")).unwrap();
+    let output = env.path("in").to_string_lossy().into_owned();
+    let photos = ["in/a.png", "in/a.shirt.png"].map(|name| env.path(name).to_string_lossy().into_owned());
+    env.run(&[&photos[0], &photos[1], "-o", &output]).expect(1, &["would be written over", "1 photo done, 1 failed"]);
+    assert_eq!(std::fs::read(env.path("in/a.shirt.png")).unwrap(), other);
+
+    env.run(&["in/a.png", "-o", "out"]).expect(0, &[]);
+    assert!(env.path("out/in/a.shirt.png").exists());
+    env.run(&["in/a.png", "-o", "out", "--classes", "pants"]).expect(0, &[]);
+    assert!(!env.path("out/in/a.shirt.png").exists() && env.path("out/in/a.pants.png").exists());
+}
+
+#[test]
 fn standard_input_is_a_photo_too() {
     let env = TestEnv::new();
     let photo = std::fs::read(env.photo("a.png")).unwrap();
@@ -125,7 +154,7 @@ fn bad_photos_are_named_and_the_others_are_done() {
 fn a_photo_over_the_limit_is_refused() {
     let env = TestEnv::new();
     env.photo("a.png");
-    env.run(&["a.png", "--max-megapixels", "0"]).expect(1, &["photo too large: 12288 pixels"]);
+    env.run(&["a.png", "--max-megapixels", "0"]).expect(1, &["too large: 12288 pixels", "--max-megapixels"]);
 }
 
 #[test]
@@ -147,6 +176,8 @@ fn wrong_usage_says_what_to_do() {
     env.run(&["empty"]).expect(2, &["no photos"]);
     env.run(&["a.png", "--formats", "masks,psd"]).expect(2, &["unknown format 'psd'", "overlay"]);
     env.run(&["a.png", "--tolerance", "-1"]).expect(2, &["--tolerance"]);
+    env.run(&["."]).expect(0, &["1 photo done", "other files"]);
+    env.run(&[".", "-o", "."]).expect(2, &["a folder of their own"]);
     env.run(&["a.png", "-o", "a.png"]).expect(2, &["cannot write a.png"]);
     env.run_plain(&["a.png", "--provider", "gpu"]).expect(2, &["unknown provider 'gpu'", "tensorrt"]);
 }

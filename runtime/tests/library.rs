@@ -50,7 +50,7 @@ fn grey_photo(width: u32, height: u32) -> Photo {
 
 #[test]
 fn the_pipeline_works_round_any_engine_at_any_size() {
-    let segmenter = Segmenter::with_engine(Box::new(Constant::new(10, 5.0)));
+    let segmenter = Segmenter::with_engine(Box::new(Constant::new(10, 5.0))).unwrap();
     for (width, height) in [(1, 1), (1, 500), (500, 1), (63, 65), (640, 480)] {
         let segmentation = segmenter.segment(&grey_photo(width, height)).unwrap();
         let region = &segmentation.regions()[0];
@@ -67,20 +67,20 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
 
 #[test]
 fn an_engine_that_answers_nonsense_is_an_error_not_a_panic() {
-    let segmenter = Segmenter::with_engine(Box::new(Constant::new(1, f32::NAN)));
+    let segmenter = Segmenter::with_engine(Box::new(Constant::new(1, f32::NAN))).unwrap();
     assert!(matches!(segmenter.segment(&grey_photo(9, 9)), Err(Error::Output { .. })));
 }
 
 #[test]
 fn an_unknown_class_is_an_error() {
-    let segmenter = Segmenter::with_engine(Box::new(Constant::new(1, 1.0)));
+    let segmenter = Segmenter::with_engine(Box::new(Constant::new(1, 1.0))).unwrap();
     let segmentation = segmenter.segment(&grey_photo(9, 9)).unwrap();
     assert!(matches!(segmentation.mask("spacesuit"), Err(Error::UnknownClass { .. })));
 }
 
 #[test]
 fn one_segmenter_serves_many_threads() {
-    let segmenter = Segmenter::with_engine(Box::new(Constant::new(3, 1.0)));
+    let segmenter = Segmenter::with_engine(Box::new(Constant::new(3, 1.0))).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| assert_eq!(segmenter.segment(&grey_photo(40, 30)).unwrap().regions()[0].class, 3));

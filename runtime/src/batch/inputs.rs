@@ -50,17 +50,25 @@ pub struct Inputs {
 /// still the same is numbered.
 ///
 /// # Errors
-/// [`Error::TooLarge`] and [`Error::Decode`] for standard input. What cannot be read on disk stands in the result.
+/// [`Error::Invalid`] when the output folder is one of the folders. What cannot be read stands in the result.
 pub fn find_inputs(arguments: &[PathBuf], output: &Path, max_bytes: u64, stdin: &mut dyn Read) -> Result<Inputs> {
     let mut inputs = Inputs::default();
     let mut seen = HashSet::new();
     let output = std::fs::canonicalize(output).ok();
     for argument in arguments {
         if argument.as_os_str() == "-" {
-            let bytes = read_all(stdin, max_bytes)?;
-            let input = Input { name: "-".into(), source: Source::Bytes(bytes), stem: "stdin".into() };
-            inputs.photos.push(input);
+            match read_all(stdin, max_bytes) {
+                Ok(bytes) => {
+                    let input = Input { name: "-".into(), source: Source::Bytes(bytes), stem: "stdin".into() };
+                    inputs.photos.push(input);
+                }
+                Err(error) => inputs.unreadable.push(("-".into(), error)),
+            }
         } else if argument.is_dir() {
+            if output.is_some() && std::fs::canonicalize(argument).ok() == output {
+                let folder = argument.display();
+                return Err(Error::Invalid(format!("{folder} holds the photos; results need a folder of their own")));
+            }
             find_in_folder(argument, output.as_deref(), &mut seen, &mut inputs);
         } else {
             add_file(argument.clone(), relative(argument), &mut seen, &mut inputs);
@@ -94,11 +102,15 @@ fn find_in_folder(folder: &Path, output: Option<&Path>, seen: &mut HashSet<PathB
     }) {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {}
-            Ok(entry) if has_photo_ending(entry.path()) => {
+            // A pipe or device would be waited for for ever.
+            Ok(entry) if entry.file_type().is_file() && has_photo_ending(entry.path()) => {
                 let below = entry.path().strip_prefix(folder).unwrap_or(entry.path()).to_owned();
                 add_file(entry.into_path(), below, seen, inputs);
             }
             Ok(_) => inputs.skipped += 1,
+            // A link that leads back up, or nowhere: no photo is lost by it.
+            Err(error) if error.loop_ancestor().is_some() => {}
+            Err(error) if error.path().is_some_and(|path| path.is_symlink() && !has_photo_ending(path)) => {}
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
                 let source = error.into();
@@ -106,6 +118,15 @@ fn find_in_folder(folder: &Path, output: Option<&Path>, seen: &mut HashSet<PathB
             }
         }
     }
+}
+
+/// The files among the photos, by their one real path each.
+pub(super) fn identities(photos: &[Input]) -> HashSet<PathBuf> {
+    let path = |photo: &Input| match &photo.source {
+        Source::File(path) => std::fs::canonicalize(path).ok(),
+        Source::Bytes(_) => None,
+    };
+    photos.iter().filter_map(path).collect()
 }
 
 /// Adds a file unless it is there already under another name. `below` is its place below the output folder.
@@ -212,6 +233,19 @@ mod tests {
     fn results_of_an_earlier_run_inside_the_folder_are_no_photos() {
         let folder = tree(&["a.jpg", "out/a.overlay.png"]);
         assert_eq!(stems(&[folder.path().into()], &folder.path().join("out")), ["a"]);
+    }
+
+    #[test]
+    fn the_folder_of_the_photos_is_no_output_folder() {
+        let folder = tree(&["a.jpg"]);
+        let error = find_inputs(&[folder.path().into()], folder.path(), 9, &mut &b""[..]).unwrap_err();
+        assert!(error.to_string().contains("a folder of their own"), "{error}");
+    }
+
+    #[test]
+    fn standard_input_over_the_limit_is_named_and_the_rest_goes_on() {
+        let inputs = find_inputs(&["-".into(), "a.jpg".into()], Path::new("o"), 3, &mut &b"photo"[..]).unwrap();
+        assert_eq!((inputs.photos.len(), inputs.unreadable.len()), (1, 1));
     }
 
     #[test]

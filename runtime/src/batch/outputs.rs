@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,37 +64,72 @@ pub(super) struct Context<'a> {
     pub(super) name: &'a str,
     pub(super) decode_ms: f64,
     pub(super) options: &'a BatchOptions,
+    /// Photos of this run: they are never written over.
+    pub(super) protected: &'a HashSet<PathBuf>,
 }
 
-/// Encodes and writes the files of one photo under `stem`.
+impl Context<'_> {
+    /// Fails for a path that is one of the photos.
+    fn spare_photos(&self, path: &Path) -> Result<()> {
+        if std::fs::canonicalize(path).is_ok_and(|path| self.protected.contains(&path)) {
+            let path = path.display();
+            return Err(Error::Invalid(format!(
+                "{path} is a photo and would be written over; choose another output folder"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Removes a file of an earlier run.
+    fn remove(&self, path: &Path) -> Result<()> {
+        self.spare_photos(path)?;
+        match std::fs::remove_file(path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Write { path: path.to_owned(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Encodes and writes the files of one photo under `stem`. What an earlier run left for the same photo goes first.
 pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: &Path) -> Result<Vec<PathBuf>> {
-    let mut formats = about.options.formats.clone();
+    let options = about.options;
+    let mut formats = options.formats.clone();
     formats.sort_unstable();
     formats.dedup();
     let taxonomy = &about.segmenter.spec().taxonomy;
+    let kept = segmentation.label_map().keep(&options.classes);
     let mut files = Vec::new();
     let mut write = |suffix: &str, bytes: Vec<u8>| {
         let path = with_suffix(stem, suffix);
+        about.spare_photos(&path)?;
         write_atomically(&path, &bytes)?;
         files.push(path);
         Ok::<_, Error>(())
     };
+    // The JSON says that the others are there: it leaves first and comes last.
+    about.remove(&with_suffix(stem, ".json"))?;
     for format in formats {
         match format {
             Format::Masks => {
-                let names = taxonomy.file_names();
-                for region in segmentation.regions() {
-                    let mask = export::mask_png(segmentation, &[region.class])?;
-                    write(&format!(".{}.png", names[region.class]), mask)?;
+                for (class, name) in taxonomy.file_names().iter().enumerate() {
+                    let suffix = format!(".{name}.png");
+                    let found = segmentation.regions().iter().any(|region| region.class == class);
+                    if found && options.classes.contains(&class) {
+                        write(&suffix, export::mask_png(segmentation, &[class])?)?;
+                    } else {
+                        about.remove(&with_suffix(stem, &suffix))?;
+                    }
                 }
             }
-            Format::Labels => write(".labels.png", export::labels_png(segmentation)?)?,
-            Format::Overlay => write(".overlay.png", export::overlay_png(about.photo, segmentation, taxonomy)?)?,
+            Format::Labels => write(".labels.png", export::labels_png(&kept)?)?,
+            Format::Overlay => write(".overlay.png", export::overlay_png(about.photo, &kept, taxonomy)?)?,
             Format::Json => {
                 let document = export::Document {
                     photo: about.name,
-                    classes: &about.options.classes,
-                    polygons: &about.options.polygons,
+                    classes: &options.classes,
+                    polygons: &options.polygons,
                     decode_ms: about.decode_ms,
                 };
                 write(".json", export::document(about.segmenter, segmentation, &document)?)?;

@@ -28,16 +28,15 @@ pub(super) struct Tract {
 
 impl Tract {
     pub(super) fn open(onnx: &[u8], spec: &ModelSpec, note: Option<String>) -> Result<Self> {
-        let load = || -> TractResult<InferenceModel> {
-            let model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx))?;
-            model.with_outputs_by_name([spec.output.name.as_str()])
-        };
-        let model = load().map_err(|error| failed("load the model", &error))?;
-        let inputs: Vec<String> = model.inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
-        if inputs != [spec.input.name.clone()] {
-            let reason = format!("input '{}' is not the model's, which has: {}", spec.input.name, inputs.join(", "));
-            return Err(Error::BadSpec { reason });
-        }
+        let load =
+            || -> TractResult<InferenceModel> { tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx)) };
+        let model = guard("load the model", load)?;
+        let name = |outlet: &OutletId| model.node(outlet.node).name.clone();
+        let label = |outlet: &OutletId| model.outlet_label(*outlet).map_or_else(|| name(outlet), str::to_owned);
+        let inputs: Vec<String> = model.inputs.iter().map(name).collect();
+        let outputs: Vec<String> = model.outputs.iter().map(label).collect();
+        super::check_names(spec, &inputs, &outputs)?;
+        let model = guard("load the model", || model.with_outputs_by_name([spec.output.name.as_str()]))?;
         let info = EngineInfo { note, ..EngineInfo::new(Provider::Embedded, "tract", TRACT_VERSION) };
         Ok(Self { model, plans: VecDeque::new(), spec: spec.clone(), info })
     }
@@ -58,11 +57,16 @@ impl Tract {
     }
 }
 
-/// The version in the manifest; tract has no call that tells it.
-const TRACT_VERSION: &str = "0.23";
+/// The locked version; tract has no call that tells it.
+const TRACT_VERSION: &str = "0.23.9";
 
-fn failed(action: &'static str, error: &TractError) -> Error {
-    Error::Engine { engine: "embedded", action, reason: format!("{error:#}") }
+/// Runs a part of tract. On odd models it panics in places where it should return an error.
+fn guard<T>(action: &'static str, part: impl FnOnce() -> TractResult<T>) -> Result<T> {
+    let failed = |reason: String| Error::Engine { engine: "embedded", action, reason };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)) {
+        Ok(result) => result.map_err(|error| failed(format!("{error:#}"))),
+        Err(_) => Err(failed("tract cannot handle this model; ONNX Runtime may".into())),
+    }
 }
 
 impl Engine for Tract {
@@ -77,7 +81,7 @@ impl Engine for Tract {
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = input.dim();
         let shape = [batch, channels, height, width];
-        let mut run = || -> TractResult<(Vec<usize>, Vec<f32>)> {
+        let run = || -> TractResult<(Vec<usize>, Vec<f32>)> {
             let plan = self.plan(shape)?;
             let input = input.as_standard_layout();
             let tensor = Tensor::from_shape(&shape, input.as_slice().unwrap_or_default())?;
@@ -85,7 +89,17 @@ impl Engine for Tract {
             let view = outputs[0].to_plain_array_view::<f32>()?;
             Ok((view.shape().to_vec(), view.iter().copied().collect()))
         };
-        let (shape, values) = run().map_err(|error| failed("run the model", &error))?;
+        let (shape, values) = guard("run the model", run)?;
         output_array(&shape, &values, &self.spec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_told_is_the_version_locked() {
+        let lock = include_str!("../../../Cargo.lock");
+        let locked = format!("name = \"tract-onnx\"\nversion = \"{}\"", super::TRACT_VERSION);
+        assert!(lock.contains(&locked), "update TRACT_VERSION");
     }
 }

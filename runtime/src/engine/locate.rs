@@ -8,18 +8,52 @@ use std::process::Command;
 use super::Provider;
 
 /// One line for people who have no ONNX Runtime yet.
-pub(super) const HOW_TO_INSTALL: &str =
-    "run ci/onnxruntime in a checkout, or 'pip install onnxruntime', or set ORT_DYLIB_PATH to its library";
+pub(super) fn how_to_install(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Cuda | Provider::Tensorrt => {
+            "run ci/onnxruntime --gpu in a checkout, or 'pip install onnxruntime-gpu', or set ORT_DYLIB_PATH to its library"
+        }
+        _ => "run ci/onnxruntime in a checkout, or 'pip install onnxruntime', or set ORT_DYLIB_PATH to its library",
+    }
+}
 
-/// Files that the dynamic loader may open, most specific first. Each place is looked at only when it is reached.
-pub(super) fn candidates(provider: Provider) -> impl Iterator<Item = PathBuf> {
-    let from_environment = || env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
-    std::iter::once_with(move || from_environment().into_iter().collect::<Vec<_>>())
+/// Files that the dynamic loader may open, the best first.
+pub(super) fn candidates(provider: Provider) -> Box<dyn Iterator<Item = PathBuf>> {
+    let wants_gpu = wants_gpu(provider);
+    // Each place is looked at only when it is reached.
+    let all = std::iter::once_with(named_by_the_environment)
         .chain(std::iter::once_with(beside_the_binary))
-        .chain(std::iter::once_with(move || in_a_checkout(provider)))
+        .chain(std::iter::once_with(move || in_a_checkout(wants_gpu)))
         .chain(std::iter::once_with(in_the_active_python))
         .chain(std::iter::once_with(on_the_system))
-        .flatten()
+        .flatten();
+    if !wants_gpu {
+        return Box::new(all);
+    }
+    // One without CUDA must not hide one that has it.
+    let (with_cuda, without): (Vec<_>, Vec<_>) = all.partition(|library| has_cuda(library));
+    Box::new(with_cuda.into_iter().chain(without))
+}
+
+fn wants_gpu(provider: Provider) -> bool {
+    match provider {
+        Provider::Cuda | Provider::Tensorrt => true,
+        Provider::Auto => Path::new("/dev/nvidiactl").exists(),
+        Provider::Cpu | Provider::Embedded => false,
+    }
+}
+
+/// Whether the CUDA provider lies beside the library.
+fn has_cuda(library: &Path) -> bool {
+    let provider = format!("{}onnxruntime_providers_cuda{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    library.parent().is_some_and(|folder| folder.join(provider).is_file())
+}
+
+fn named_by_the_environment() -> Vec<PathBuf> {
+    let named = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    // Relative to the working directory where such a file is, else a name for the system's loader.
+    let absolute = |path: PathBuf| if path.exists() { std::path::absolute(&path).unwrap_or(path) } else { path };
+    named.map(absolute).into_iter().collect()
 }
 
 /// The folder of the running program, and `lib` beside it.
@@ -33,15 +67,10 @@ fn beside_the_binary() -> Vec<PathBuf> {
 /// What `ci/onnxruntime` fetched, when the running program lies in a checkout's target folder.
 ///
 /// Only the program's own parents are searched, never the working directory: a library is code.
-fn in_a_checkout(provider: Provider) -> Vec<PathBuf> {
+fn in_a_checkout(wants_gpu: bool) -> Vec<PathBuf> {
     let Ok(binary) = env::current_exe() else { return Vec::new() };
     let Some(root) = binary.ancestors().find(|folder| folder.join("ci/onnxruntime").is_file()) else {
         return Vec::new();
-    };
-    let wants_gpu = match provider {
-        Provider::Cuda | Provider::Tensorrt => true,
-        Provider::Auto => Path::new("/dev/nvidiactl").exists(),
-        Provider::Cpu | Provider::Embedded => false,
     };
     let flavours = if wants_gpu { ["gpu", "cpu"] } else { ["cpu", "gpu"] };
     let folder = root.join(".cache/onnxruntime");
@@ -51,7 +80,9 @@ fn in_a_checkout(provider: Provider) -> Vec<PathBuf> {
 /// The `onnxruntime` package of the active virtual environment, else of the Python on the path.
 fn in_the_active_python() -> Vec<PathBuf> {
     // Asking for the place of the package does not import it.
-    const WHERE: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); \
+    // The working directory is taken off the path: photos come with any files beside them, and a library is code.
+    const WHERE: &str = "import sys; sys.path[:] = [p for p in sys.path if p not in ('', '.')]; \
+                         import importlib.util as u; s = u.find_spec('onnxruntime'); \
                          print(s.submodule_search_locations[0] if s else '')";
     let python = ["VIRTUAL_ENV", "CONDA_PREFIX"]
         .iter()
@@ -79,8 +110,14 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(is_library)).collect();
-    found.sort_by(|a, b| b.cmp(a));
+    found.sort_by_key(|path| std::cmp::Reverse(numbers(path)));
     found
+}
+
+/// The numbers in a file name, so that 1.9 comes before 1.32.
+fn numbers(path: &Path) -> Vec<u64> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 fn is_library(name: &OsStr) -> bool {
@@ -102,7 +139,7 @@ mod tests {
     fn only_the_library_itself_is_taken_newest_first() {
         let folder = tempfile::tempdir().unwrap();
         for name in [
-            "libonnxruntime.so.1.31.0",
+            "libonnxruntime.so.1.9.0",
             "libonnxruntime.so.1.32.0",
             "libonnxruntime_providers_shared.so",
             "onnxruntime_pybind11_state.so",
@@ -112,7 +149,7 @@ mod tests {
         }
         let names: Vec<_> =
             libraries_in(folder.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
-        assert_eq!(names, ["libonnxruntime.so.1.32.0", "libonnxruntime.so.1.31.0"]);
+        assert_eq!(names, ["libonnxruntime.so.1.32.0", "libonnxruntime.so.1.9.0"]);
         assert!(libraries_in(&folder.path().join("absent")).is_empty());
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn load(options: &EngineOptions) -> Result<Runtime> {
         };
     }
     let runtime = match &options.library {
-        Some(path) => load_file(path).map_err(unavailable)?,
+        // A bare name would be looked for in the system's folders, not here.
+        Some(path) => load_file(&std::path::absolute(path).unwrap_or_else(|_| path.clone())).map_err(unavailable)?,
         None => load_first(options.provider).map_err(unavailable)?,
     };
     Ok(loaded.insert(runtime).clone())
@@ -50,12 +51,12 @@ fn load_first(provider: Provider) -> Result<Runtime, String> {
         match load_file(&path) {
             Ok(runtime) => return Ok(runtime),
             // The system's loader is asked by bare name; that it has none is no news.
-            Err(reason) if path.is_absolute() => refused.push(reason),
+            Err(reason) if path.components().count() > 1 => refused.push(reason),
             Err(_) => {}
         }
     }
     let tried = if refused.is_empty() { String::new() } else { format!(" ({})", refused.join("; ")) };
-    Err(format!("no usable ONNX Runtime was found{tried}; {}", locate::HOW_TO_INSTALL))
+    Err(format!("no usable ONNX Runtime was found{tried}; {}", locate::how_to_install(provider)))
 }
 
 fn load_file(path: &Path) -> Result<Runtime, String> {
@@ -65,8 +66,9 @@ fn load_file(path: &Path) -> Result<Runtime, String> {
         .with_telemetry(false)
         .build()
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Ok(Runtime { environment, path })
+    // A bare name was found by the system's loader, wherever that was.
+    let resolved = if path.is_absolute() { std::fs::canonicalize(path).ok() } else { None };
+    Ok(Runtime { environment, path: resolved.unwrap_or_else(|| path.to_owned()) })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -80,13 +82,16 @@ pub(super) fn open_best(
     spec: &ModelSpec,
     options: &EngineOptions,
 ) -> Result<Box<dyn Engine>> {
+    let mut note = None;
     if ep::CUDA::is_available().unwrap_or(false) {
-        match open(runtime.clone(), onnx, spec, Provider::Cuda, options.threads) {
-            Ok(engine) => return Ok(engine),
-            Err(error) => tracing::warn!("CUDA is there but does not run, so the CPU is used: {error}"),
+        match start(runtime.clone(), onnx, spec, Provider::Cuda, options.threads) {
+            Ok(engine) => return Ok(Box::new(engine)),
+            Err(error) => note = Some(format!("CUDA is there but does not run, so the CPU is used: {error}")),
         }
     }
-    open(runtime, onnx, spec, Provider::Cpu, options.threads)
+    let mut engine = start(runtime, onnx, spec, Provider::Cpu, options.threads)?;
+    engine.info.note = note;
+    Ok(Box::new(engine))
 }
 
 /// Opens the model on one provider, or says why not.
@@ -97,6 +102,16 @@ pub(super) fn open(
     provider: Provider,
     threads: Option<usize>,
 ) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(start(runtime, onnx, spec, provider, threads)?))
+}
+
+fn start(
+    runtime: Runtime,
+    onnx: &[u8],
+    spec: &ModelSpec,
+    provider: Provider,
+    threads: Option<usize>,
+) -> Result<OnnxRuntime> {
     let failed = |error: &dyn std::fmt::Display| Error::Engine {
         engine: NAME,
         action: "load the model",
@@ -117,7 +132,7 @@ pub(super) fn open(
     check_names(&session, spec)?;
     let info =
         EngineInfo { path: Some(runtime.path.clone()), ..EngineInfo::new(provider, NAME, version(&runtime.path)) };
-    Ok(Box::new(OnnxRuntime { session, spec: spec.clone(), info, _runtime: runtime }))
+    Ok(OnnxRuntime { session, spec: spec.clone(), info, _runtime: runtime })
 }
 
 /// `ort` registers in silence unless told to fail.
@@ -132,25 +147,19 @@ fn execution_providers(provider: Provider) -> Vec<ExecutionProviderDispatch> {
 
 fn unavailable(provider: Provider, error: &dyn std::fmt::Display) -> Error {
     let reason = format!(
-        "{error}; it needs an NVIDIA GPU with its driver and a GPU build of ONNX Runtime \
-         (run ci/onnxruntime --gpu in a checkout, or 'pip install onnxruntime-gpu')"
+        "{error}; if the model runs on 'cpu', look to the GPU: it takes an NVIDIA GPU with its driver, NVIDIA's CUDA and \
+         cuDNN libraries, and a GPU build of ONNX Runtime ({})",
+        locate::how_to_install(provider)
     );
     Error::ProviderUnavailable { provider: provider.name(), reason }
 }
 
 /// A wrong name in a description is found when the model opens, not at the first photo.
 fn check_names(session: &Session, spec: &ModelSpec) -> Result<()> {
-    let check = |what: &str, wanted: &str, outlets: &[ort::value::Outlet]| {
-        if outlets.iter().any(|outlet| outlet.name() == wanted) {
-            return Ok(());
-        }
-        let names: Vec<&str> = outlets.iter().map(|outlet| outlet.name()).collect();
-        Err(Error::BadSpec {
-            reason: format!("{what} '{wanted}' is not in the model, which has: {}", names.join(", ")),
-        })
+    let names = |outlets: &[ort::value::Outlet]| -> Vec<String> {
+        outlets.iter().map(|outlet| outlet.name().to_owned()).collect()
     };
-    check("input", &spec.input.name, session.inputs())?;
-    check("output", &spec.output.name, session.outputs())
+    super::check_names(spec, &names(session.inputs()), &names(session.outputs()))
 }
 
 /// The library's version: in its file name, else as its build says.

@@ -35,6 +35,7 @@ struct EngineJson<'a> {
     provider: &'static str,
     library: &'static str,
     version: &'a str,
+    path: Option<&'a std::path::Path>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +84,12 @@ pub fn document(segmenter: &Segmenter, segmentation: &Segmentation, about: &Docu
 }
 
 fn engine(info: &EngineInfo) -> EngineJson<'_> {
-    EngineJson { provider: info.provider.name(), library: info.library, version: &info.version }
+    EngineJson {
+        provider: info.provider.name(),
+        library: info.library,
+        version: &info.version,
+        path: info.path.as_deref(),
+    }
 }
 
 fn classes<'a>(segmenter: &'a Segmenter, segmentation: &Segmentation, about: &Document<'_>) -> Vec<ClassJson<'a>> {

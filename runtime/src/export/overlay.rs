@@ -5,7 +5,7 @@ use super::png;
 use crate::Taxonomy;
 use crate::decode::Photo;
 use crate::error::{Error, Result};
-use crate::segmenter::Segmentation;
+use crate::postprocess::LabelMap;
 
 /// Share of the class colour inside a garment, of 256.
 const TINT: u32 = 140;
@@ -13,9 +13,8 @@ const TINT: u32 = 140;
 /// The photo with each garment tinted in its class colour and its outline drawn in that colour, as RGB PNG.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the segmentation is of another photo; [`Error::Encode`].
-pub fn overlay_png(photo: &Photo, segmentation: &Segmentation, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
-    let map = segmentation.label_map();
+/// [`Error::Invalid`] when the label map is of another photo; [`Error::Encode`].
+pub fn overlay_png(photo: &Photo, map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
     let (width, height) = (map.width(), map.height());
     if (width, height) != (photo.width(), photo.height()) {
         return Err(Error::Invalid(format!(

@@ -85,14 +85,18 @@ fn an_output_that_does_not_fit_is_refused() {
 
 #[test]
 fn confidence_is_the_softmax_of_the_cells_that_a_class_wins() {
+    let logits = OutputSpec::logits(1);
     // Class 0 wins two cells with probabilities 1/(1+e^-2) and 1/(1+e^-4), class 1 none; huge logits do not overflow.
     let output = array![[[2.0, 1000.0]], [[0.0, 996.0]]];
-    let confidence = mean_confidence(output.view(), OutputKind::Logits);
+    let confidence = mean_confidence(output.view(), &logits, &geometry(2, 1));
     let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
     assert!((confidence[0] - (sigmoid(2.0) + sigmoid(4.0)) / 2.0).abs() < 1e-6);
-    assert_eq!(confidence[1], 0.0);
+    assert!((confidence[1] - (1.0 - sigmoid(2.0))).abs() < 1e-6, "no cell won: the largest probability");
+    let padded = Geometry { content_width: 1, ..geometry(2, 1) };
+    assert!((mean_confidence(output.view(), &logits, &padded)[0] - sigmoid(2.0)).abs() < 1e-6, "padding has no say");
     let probabilities = array![[[0.75]], [[0.25]]];
-    assert_eq!(mean_confidence(probabilities.view(), OutputKind::Probabilities), [0.75, 0.0]);
+    let kind = OutputSpec { kind: OutputKind::Probabilities, ..logits };
+    assert_eq!(mean_confidence(probabilities.view(), &kind, &geometry(1, 1)), [0.75, 0.25]);
 }
 
 #[test]

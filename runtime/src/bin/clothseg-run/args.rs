@@ -1,5 +1,6 @@
 //! Flags to options.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -34,9 +35,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
 
-    /// Threads of one run of the network; one a core without it
+    /// Threads of ONNX Runtime for one photo; one a core without it
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    pub threads: Option<NonZeroUsize>,
 
     /// Files to write for each photo: masks, labels, overlay, json
     #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_values_t = Format::ALL)]
@@ -80,7 +81,11 @@ Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run.
 impl Args {
     /// What the engine needs to know.
     pub fn engine_options(&self) -> EngineOptions {
-        EngineOptions { provider: self.provider, library: self.library.clone(), threads: self.threads }
+        EngineOptions {
+            provider: self.provider,
+            library: self.library.clone(),
+            threads: self.threads.map(NonZeroUsize::get),
+        }
     }
 
     /// How closely polygons follow the masks. Numbers that make no sense are refused by name.

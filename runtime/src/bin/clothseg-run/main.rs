@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clothseg::batch::{self, BatchOptions};
-use clothseg::{Error, Segmenter};
+use clothseg::{Error, ModelSpec, Segmenter, Taxonomy};
 
 use args::Args;
 
@@ -30,29 +30,42 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("error: {message}");
+            report::say(&format!("error: {message}"));
             ExitCode::from(UNUSABLE)
         }
     }
 }
 
 fn run(args: &Args) -> Result<ExitCode, String> {
-    let segmenter = open(args).map_err(|error| match &args.model {
+    let named = |error: Error| match &args.model {
         Some(path) => format!("{}: {}", path.display(), error.chain()),
         None => error.chain(),
-    })?;
+    };
+    // What can be wrong with the command is found before an engine is opened.
+    let spec = spec(args).map_err(named)?;
     if args.list_classes {
-        return print(&report::class_list(segmenter.spec()));
+        return print(&report::class_list(&spec));
     }
+    let options = batch_options(args, &spec.taxonomy)?;
+    if args.inputs.is_empty() && !args.info {
+        return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
+    }
+    let segmenter = open(args).map_err(named)?;
     if args.info {
         return print(&report::info(&segmenter));
     }
-    if args.inputs.is_empty() {
-        return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
-    }
-    let options = batch_options(args, &segmenter)?;
     batch::create_output(&options.output).map_err(|error| error.chain())?;
     segment(args, &segmenter, &options)
+}
+
+fn spec(args: &Args) -> clothseg::Result<ModelSpec> {
+    match &args.model {
+        Some(path) => ModelSpec::open(path),
+        #[cfg(feature = "default-model")]
+        None => Segmenter::default_spec(),
+        #[cfg(not(feature = "default-model"))]
+        None => Err(Error::Invalid("this build carries no model: name one with --model FILE".into())),
+    }
 }
 
 fn open(args: &Args) -> clothseg::Result<Segmenter> {
@@ -65,8 +78,7 @@ fn open(args: &Args) -> clothseg::Result<Segmenter> {
     }
 }
 
-fn batch_options(args: &Args, segmenter: &Segmenter) -> Result<BatchOptions, String> {
-    let taxonomy = &segmenter.spec().taxonomy;
+fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
     let classes = if args.classes.is_empty() {
         (1..taxonomy.len()).collect()
     } else {
@@ -96,7 +108,7 @@ fn segment(args: &Args, segmenter: &Segmenter, options: &BatchOptions) -> Result
         progress.unreadable(name, error);
     }
     batch::run(segmenter, &inputs.photos, options, &mut |outcome| progress.photo(&outcome));
-    let failed = progress.finish(&options.output);
+    let failed = progress.finish(&options.output, inputs.skipped);
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
 }
 

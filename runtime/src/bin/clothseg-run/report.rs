@@ -1,10 +1,16 @@
 //! What the terminal shows: results and progress on standard error, listings on standard output.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use clothseg::batch::Outcome;
-use clothseg::{EngineInfo, ModelSpec, Region, Segmenter};
+use clothseg::{ClassRegion, EngineInfo, ModelSpec, Segmenter};
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// A line on standard error. That nobody reads it any more is no reason to stop.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// Shows photos as they end and counts failures.
 pub struct Progress {
@@ -53,28 +59,31 @@ impl Progress {
     }
 
     /// The last line; returns the number of failures.
-    pub fn finish(self, output: &std::path::Path) -> usize {
+    pub fn finish(self, output: &std::path::Path, skipped: usize) -> usize {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         if !self.quiet {
             let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
             let photos = if self.done == 1 { "photo" } else { "photos" };
-            eprintln!("{} {photos} done{failed}; results in {}", self.done, output.display());
+            if skipped > 0 {
+                say(&format!("{skipped} other files in the folders are no photos by their names and were left alone"));
+            }
+            say(&format!("{} {photos} done{failed}; results in {}", self.done, output.display()));
         }
         self.failed
     }
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
         }
     }
 }
 
-fn found(regions: &[Region]) -> String {
-    let mut regions: Vec<&Region> = regions.iter().collect();
+fn found(regions: &[ClassRegion]) -> String {
+    let mut regions: Vec<&ClassRegion> = regions.iter().collect();
     regions.sort_by_key(|region| std::cmp::Reverse(region.area_px));
     let names: Vec<String> =
         regions.iter().map(|region| format!("{} {:.1} %", region.name, region.area_share * 100.0)).collect();
@@ -83,9 +92,9 @@ fn found(regions: &[Region]) -> String {
 
 /// What runs, and what the user should know about it.
 pub fn engine(info: &EngineInfo) {
-    eprintln!("engine: {info}");
+    say(&format!("engine: {info}"));
     if let Some(note) = &info.note {
-        eprintln!("note: {note}");
+        say(&format!("note: {note}"));
     }
 }
 

@@ -1,0 +1,105 @@
+//! The model that the library carries, on real photos.
+
+#![cfg(all(feature = "default-model", feature = "embedded"))]
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use clothseg::{EngineOptions, LabelMap, Limits, Photo, Provider, Segmenter};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const SAMPLES: [&str; 3] = ["astronaut.png", "cameraman.png", "hopper.jpg"];
+
+/// Set to write the golden label maps anew, after a change that is meant to change them.
+const BLESS: &str = "CLOTHSEG_BLESS";
+
+fn open(provider: Provider) -> clothseg::Result<Segmenter> {
+    Segmenter::open_default(&EngineOptions { provider, ..EngineOptions::default() })
+}
+
+fn segment(segmenter: &Segmenter, path: &Path) -> LabelMap {
+    let photo = Photo::open(path, &Limits::default()).unwrap();
+    segmenter.segment(&photo).unwrap().label_map().clone()
+}
+
+/// Share of the pixels that have the same class in both, 0..1.
+fn agreement(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
+}
+
+/// The data folder of `CLOTHSEG_DATA`, else of the workplace.
+fn data_folder() -> Option<PathBuf> {
+    let folder =
+        std::env::var_os("CLOTHSEG_DATA").map_or_else(|| Path::new(ROOT).join("../shared/data"), PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+#[test]
+fn the_samples_give_the_golden_label_maps() {
+    let segmenter = open(Provider::Embedded).unwrap();
+    for sample in SAMPLES {
+        let map = segment(&segmenter, &Path::new(ROOT).join("samples").join(sample));
+        let stem = Path::new(sample).with_extension("labels.png");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(stem);
+        if std::env::var_os(BLESS).is_some() {
+            std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
+            image::GrayImage::from_raw(map.width(), map.height(), map.labels().to_vec())
+                .unwrap()
+                .save(&golden)
+                .unwrap();
+        }
+        let expected = image::open(&golden).unwrap().into_luma8();
+        assert_eq!(expected.dimensions(), (map.width(), map.height()), "{sample}");
+        let same = agreement(map.labels(), expected.as_raw());
+        assert!(same >= 0.999, "{sample}: {:.3} % as in {}; {BLESS}=1 writes it anew", same * 100.0, golden.display());
+    }
+}
+
+#[test]
+fn the_samples_hold_garments() {
+    let segmenter = open(Provider::Auto).unwrap();
+    for sample in SAMPLES {
+        let map = segment(&segmenter, &Path::new(ROOT).join("samples").join(sample));
+        let garment_px = map.labels().iter().filter(|label| **label != 0).count();
+        assert!(garment_px > map.labels().len() / 20, "{sample}: {garment_px} pixels of garments");
+    }
+}
+
+#[test]
+fn both_engines_agree_on_real_photos() {
+    let fast = match open(Provider::Cpu) {
+        Ok(segmenter) => segmenter,
+        Err(error) if std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none() => {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let embedded = open(Provider::Embedded).unwrap();
+    let mut photos: Vec<PathBuf> = SAMPLES.iter().map(|name| Path::new(ROOT).join("samples").join(name)).collect();
+    match data_folder() {
+        Some(data) => {
+            let mut street: Vec<_> =
+                std::fs::read_dir(data.join("photos")).unwrap().map(|e| e.unwrap().path()).collect();
+            street.sort();
+            photos.extend(street.into_iter().take(5));
+        }
+        None => eprintln!("skipped: street photos (no data: set CLOTHSEG_DATA); the samples are compared"),
+    }
+    for photo in photos {
+        let (a, b) = (segment(&fast, &photo), segment(&embedded, &photo));
+        let same = agreement(a.labels(), b.labels());
+        assert!(same >= 0.999, "{}: {:.3} % of the pixels agree", photo.display(), same * 100.0);
+    }
+}
+
+#[test]
+fn the_model_says_what_it_is() {
+    let segmenter = open(Provider::Embedded).unwrap();
+    let spec = segmenter.spec();
+    assert_eq!(spec.taxonomy, clothseg::Taxonomy::builtin("garments").unwrap());
+    for fact in ["trained_on", "licence", "scores_on_network_grid"] {
+        assert!(spec.training.contains_key(fact), "no '{fact}' in {:?}", spec.training);
+    }
+}
