@@ -1,5 +1,6 @@
 //! `clothseg-run` from the outside.
 
+#![allow(clippy::unwrap_used)]
 #![cfg(all(feature = "cli", feature = "embedded"))]
 
 mod support;

@@ -1,5 +1,6 @@
 //! The library from the outside: stages around a fake engine, and both real engines on one model.
 
+#![allow(clippy::unwrap_used)]
 #![cfg(feature = "embedded")]
 
 mod support;
