@@ -1,6 +1,6 @@
 //! A trained network as an ONNX file that clothseg runs, checked before it is put in place.
 //!
-//! burn-onnx writes the graph for the one size that it was captured at; [`onnx::make_dynamic`] frees it. The description
+//! burn-onnx writes the graph for the one size that it was captured at; `onnx::make_dynamic` frees it. The description
 //! goes into the metadata, and then the file's own bytes are run through clothseg's engine, at two sizes, and compared
 //! with the network in Burn.
 

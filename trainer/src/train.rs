@@ -1,8 +1,8 @@
 //! The training loop.
 //!
 //! A run is a folder: `config.toml` and `mappings/` (copies of what it was started with), `log.csv`, `last.ckpt` and
-//! `best.ckpt`. Everything random is a function of seed, epoch and position, so a resumed run does what an unbroken one
-//! would have done, from the last checkpoint on.
+//! `best.ckpt`. Everything random is a function of seed, epoch and position, so a resumed run sees what an unbroken one
+//! would have seen, from the last checkpoint on.
 
 mod run_folder;
 mod step;
