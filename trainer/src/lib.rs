@@ -6,6 +6,7 @@ pub mod data;
 mod error;
 pub mod evaluate;
 pub mod export;
+pub mod kernels;
 pub mod log;
 pub mod loss;
 pub mod metrics;
@@ -13,3 +14,8 @@ pub mod model;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// Options for the programs' allocator, jemalloc: keep the memory that a step frees for the next step, instead of giving it
+/// back to the system and paying for fresh pages; use huge pages for it.
+pub const ALLOCATOR_OPTIONS: &[u8] =
+    b"oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always,metadata_thp:always\0";

@@ -1,0 +1,25 @@
+//! Operations whose forward and backward passes are ours on the CPU, and Burn's on every other device.
+//!
+//! Models call these functions as they would call Burn's. On the CPU each records one node in Burn's graph
+//! ([`operation`]) and computes on slices ([`compute`]); elsewhere, and while a graph is captured for export, it is made of
+//! Burn's own operations, so that it can run on a GPU and is written as plain ONNX.
+
+mod adam;
+mod compute;
+mod conv;
+mod loss;
+mod norm;
+mod operation;
+mod pool;
+mod profile;
+mod resize;
+
+pub use adam::{AdamFactors, adam_step};
+pub use compute::norm::Activation;
+pub use conv::{ConvOptions, conv2d};
+pub use loss::{SegmentationLabels, segmentation_sums};
+pub use norm::{BatchStatistics, norm_act, norm_act_frozen};
+pub use operation::{Kernels, use_burn_operations};
+pub use pool::max_pool2d;
+pub use profile::{profile, start_profile};
+pub use resize::{join_nearest, resize_bilinear};
