@@ -3,17 +3,17 @@
 //! Layout: the eight bytes `CLOTHCK1`; the length of the header (u64, little-endian) and the header ([`State`] as JSON);
 //! the length of the weights and the weights; the length of the optimiser's state and that state (both as Burn's pack).
 
-use std::io::Write;
 use std::path::Path;
 
 use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
+use clothseg::batch::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::UNet;
+use crate::model::Network;
 
 const MAGIC: &[u8; 8] = b"CLOTHCK1";
 
@@ -36,20 +36,17 @@ pub struct State {
 }
 
 /// Writes a checkpoint.
-pub fn save(path: &Path, state: &State, model: &UNet, optimizer: &ModuleOptimizer) -> Result<()> {
+pub fn save(path: &Path, state: &State, model: &Network, optimizer: &ModuleOptimizer) -> Result<()> {
     let fail = |cause: String| Error::file(path, format!("cannot be written: {cause}"));
     let header = serde_json::to_vec(state).map_err(|error| fail(error.to_string()))?;
-    // valid() settles the running statistics of the batch norms before they are read.
     let weights = model.valid().into_record().into_bytes().map_err(|error| fail(error.to_string()))?;
     let moments = optimizer.to_record().into_bytes().map_err(|error| fail(error.to_string()))?;
-    write_whole(path, |file| {
-        file.write_all(MAGIC)?;
-        for part in [&header[..], &weights[..], &moments[..]] {
-            file.write_all(&(part.len() as u64).to_le_bytes())?;
-            file.write_all(part)?;
-        }
-        Ok(())
-    })
+    let mut bytes = MAGIC.to_vec();
+    for part in [&header[..], &weights[..], &moments[..]] {
+        bytes.extend((part.len() as u64).to_le_bytes());
+        bytes.extend(part);
+    }
+    Ok(write_atomically(path, &bytes)?)
 }
 
 /// A checkpoint as read.
@@ -80,13 +77,8 @@ impl Checkpoint {
         Ok(Self { state, weights: weights.to_vec(), moments: moments.to_vec() })
     }
 
-    /// The weights as Burn's pack.
-    pub fn weights(&self) -> &[u8] {
-        &self.weights
-    }
-
     /// Puts the weights into a model of the same sizes.
-    pub fn load_model(&self, path: &Path, model: UNet) -> Result<UNet> {
+    pub fn load_model(&self, path: &Path, model: Network) -> Result<Network> {
         ModuleRecord::from_bytes(Bytes::from_bytes_vec(self.weights.clone()))
             .and_then(|record| model.try_load_record(record))
             .map_err(|error| Error::file(path, format!("does not fit the config's network: {error}")))
@@ -98,21 +90,4 @@ impl Checkpoint {
         let record = record.map_err(|error| Error::file(path, error.to_string()))?;
         Ok(optimizer.load_record(record))
     }
-}
-
-/// Writes a file beside its place and moves it there once it is complete.
-pub fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file =
-        tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(Error::io("write to", folder))?;
-    {
-        let mut buffered = std::io::BufWriter::new(file.as_file_mut());
-        write(&mut buffered).and_then(|()| buffered.flush()).map_err(Error::io("write", path))?;
-    }
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
 }

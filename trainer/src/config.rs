@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
 use crate::error::{Error, Result};
 use crate::loss::{AbsentClasses, Loss};
-use crate::model::{UNetConfig, Upsampling};
+use crate::model::{Architecture, NetworkConfig, Upsampling};
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -62,7 +62,7 @@ pub struct InputConfig {
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// The network.
-    pub network: Network,
+    pub network: Architecture,
     /// Factor on all channels.
     pub width: f64,
     /// Stride of the logits: 1, 2 or 4.
@@ -73,14 +73,6 @@ pub struct ModelConfig {
     /// Dropout at the deepest features.
     #[serde(default = "half")]
     pub dropout: f64,
-}
-
-/// The networks there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Network {
-    /// U-Net on VGG16.
-    #[serde(rename = "unet-vgg16")]
-    UnetVgg16,
 }
 
 /// Table `[loss]`.
@@ -218,7 +210,8 @@ impl Config {
             true => Ok(()),
             false => Err((key, cause.to_owned())),
         };
-        let multiple = UNetConfig::INPUT_MULTIPLE;
+        let network = self.model.network;
+        let multiple = network.input_multiple();
         let step = multiple.max(self.model.output_stride);
         demand(!self.name.is_empty(), "name", "is empty")?;
         if Target::builtin(&self.taxonomy).is_none() {
@@ -229,9 +222,12 @@ impl Config {
         }
         demand(self.input.longest_side > 0, "input.longest_side", "must be above 0")?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
-        demand(whole(self.input.multiple), "input.multiple", "must be a multiple of 16")?;
-        demand(self.input.crop.iter().all(|side| whole(*side)), "input.crop", "both sides must be multiples of 16")?;
-        demand([1, 2, 4].contains(&self.model.output_stride), "model.output_stride", "must be 1, 2 or 4")?;
+        let cause = format!("must be a multiple of {step}, for {}", network.name());
+        demand(whole(self.input.multiple), "input.multiple", &cause)?;
+        demand(self.input.crop.iter().all(|side| whole(*side)), "input.crop", &cause)?;
+        let strides = network.output_strides();
+        let cause = format!("{} can be one of {strides:?}", network.name());
+        demand(strides.contains(&self.model.output_stride), "model.output_stride", &cause)?;
         demand(self.model.width > 0.0 && self.model.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
         self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
@@ -291,8 +287,9 @@ impl Config {
     }
 
     /// The network's sizes for `classes` classes.
-    pub fn network(&self, classes: usize) -> UNetConfig {
-        UNetConfig {
+    pub fn network(&self, classes: usize) -> NetworkConfig {
+        NetworkConfig {
+            architecture: self.model.network,
             classes,
             width: self.model.width,
             output_stride: self.model.output_stride,

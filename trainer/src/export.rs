@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_onnx::export::OnnxExporter;
+use clothseg::batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::ModelSpec;
 use ndarray::Array4;
 use rand::Rng;
 use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, write_whole};
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::data::augment::generator;
 use crate::error::{Error, Result};
-use crate::model::UNet;
+use crate::model::Network;
 use crate::train::RunFolder;
 
 /// The largest difference between a logit in Burn and the same logit through clothseg that an export may have.
@@ -58,7 +59,7 @@ pub fn export_run(run: &Path, output: Option<&Path>, options: &EngineOptions) ->
     let checkpoint = Checkpoint::open(&path)?;
     let device = Device::default();
     let classes = config.target()?.classes();
-    let model = checkpoint.load_model(&path, config.network(classes).init(&device))?;
+    let model = checkpoint.load_model(&path, config.network(classes).init(&device, config.seed))?;
     let mut spec = config.model_spec()?;
     spec.training = facts(&config, &checkpoint);
     let default = folder.root().join(format!("{}.onnx", config.name));
@@ -66,7 +67,7 @@ pub fn export_run(run: &Path, output: Option<&Path>, options: &EngineOptions) ->
 }
 
 /// Writes `model`, which must be in evaluation mode, to `path`. A file that fails the parity check is not written.
-pub fn export(model: &UNet, spec: &ModelSpec, path: &Path, options: &EngineOptions) -> Result<Exported> {
+pub fn export(model: &Network, spec: &ModelSpec, path: &Path, options: &EngineOptions) -> Result<Exported> {
     let fail = |cause: String| Error::Export { path: path.to_path_buf(), cause };
     // Burn's own answers come first: the capture leaves its tensors in the batch norms' running statistics.
     let compared: Vec<_> = COMPARED_SIZES_PX
@@ -77,7 +78,7 @@ pub fn export(model: &UNet, spec: &ModelSpec, path: &Path, options: &EngineOptio
         .collect();
     let sample = Tensor::<4>::zeros([1, 3, CAPTURED_SIDE_PX, CAPTURED_SIDE_PX], &Device::default());
     let captured = OnnxExporter::new()
-        .export(model, sample, UNet::forward)
+        .export(model, sample, Network::evaluate)
         .map_err(|error| fail(format!("the network cannot be written as ONNX: {error}")))?;
     let captured =
         onnx::make_dynamic(captured.as_bytes(), &spec.input.name, &spec.output.name, CAPTURED_SIDE_PX as i64)
@@ -98,7 +99,7 @@ pub fn export(model: &UNet, spec: &ModelSpec, path: &Path, options: &EngineOptio
     if difference > TOLERANCE {
         return Err(fail(format!("its logits differ from Burn's by {difference:e}, and {TOLERANCE:e} is allowed")));
     }
-    write_whole(path, |file| file.write_all(&bytes))?;
+    write_atomically(path, &bytes)?;
     Ok(Exported { path: path.to_path_buf(), bytes: bytes.len(), difference, engine: engine.info().to_string() })
 }
 
@@ -109,10 +110,10 @@ fn random_input([height, width]: [usize; 2], index: usize) -> Array4<f32> {
 }
 
 /// The network in Burn on an array, N x 3 x H x W.
-fn forward(model: &UNet, input: &Array4<f32>) -> Array4<f32> {
+fn forward(model: &Network, input: &Array4<f32>) -> Array4<f32> {
     let (count, channels, height, width) = input.dim();
     let data = TensorData::new(input.iter().copied().collect::<Vec<f32>>(), [count, channels, height, width]);
-    let output = model.forward(Tensor::<4>::from_data(data, &Device::default()));
+    let output = model.evaluate(Tensor::<4>::from_data(data, &Device::default()));
     let [count, classes, height, width] = output.dims();
     let values: Vec<f32> = output.into_data().iter::<f32>().collect();
     let mut values = values.into_iter();

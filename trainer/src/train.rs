@@ -4,6 +4,7 @@
 //! `best.ckpt`. Everything random is a function of seed, epoch and position, so a resumed run sees what an unbroken one
 //! would have seen, from the last checkpoint on.
 
+mod adam;
 mod run_folder;
 mod step;
 mod validate;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 
+pub use adam::new_optimizer;
 pub use run_folder::RunFolder;
 pub use step::{StepLoss, Stepper};
 pub use validate::{Validation, validate};
@@ -26,7 +28,7 @@ use crate::data::{Dataset, Plan, Prefetch};
 use crate::error::{Error, Result};
 use crate::log::{CsvLog, Row};
 use crate::loss::Loss;
-use crate::model::UNet;
+use crate::model::Network;
 
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
@@ -42,20 +44,20 @@ pub fn train_until(config: &Config, resume: bool, last_step: Option<usize>) -> R
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
-    let mut run = Run::new(config, folder, target.classes())?;
+    let (mut run, mut model) = Run::new(config, folder, target.classes())?;
     if resume {
-        run.resume()?;
+        model = run.resume(model)?;
     }
     tracing::info!(
         "{}: {} classes, {} weights; {} examples to train on, {} to validate on",
         config.name,
         target.classes(),
-        run.model.num_params(),
+        model.trainable_parameters(),
         train_data.len(),
         valid_data.len()
     );
     run.last_step = last_step.unwrap_or(usize::MAX);
-    run.epochs(Arc::new(train_data), &valid_data)?;
+    run.epochs(model, Arc::new(train_data), &valid_data)?;
     Ok(run.state)
 }
 
@@ -63,7 +65,6 @@ pub fn train_until(config: &Config, resume: bool, last_step: Option<usize>) -> R
 struct Run<'a> {
     config: &'a Config,
     folder: RunFolder,
-    model: UNet,
     optimizer: ModuleOptimizer,
     stepper: Stepper,
     loss: Loss,
@@ -77,15 +78,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(config: &'a Config, folder: RunFolder, classes: usize) -> Result<Self> {
+    /// A run at its start, and its network, which steps take and give back.
+    fn new(config: &'a Config, folder: RunFolder, classes: usize) -> Result<(Self, Network)> {
         let device = Device::default().autodiff();
-        device.seed(config.seed);
         let loss = config.loss().map_err(|error| Error::file(folder.config(), error.to_string()))?;
-        Ok(Self {
+        let model = config.network(classes).init(&device, config.seed);
+        let run = Self {
             config,
-            model: config.network(classes).init(&device),
-            // Adam after Kingma and Ba 2015; their epsilon, not Burn's larger one.
-            optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
+            optimizer: new_optimizer(),
             stepper: Stepper::new(config.train.shards, config.seed, loss.clone(), classes, device)?,
             log: CsvLog::open(&folder.log())?,
             folder,
@@ -95,25 +95,26 @@ impl<'a> Run<'a> {
             state: State::default(),
             started: Instant::now(),
             earlier_s: 0.0,
-        })
+        };
+        Ok((run, model))
     }
 
-    fn resume(&mut self) -> Result<()> {
+    fn resume(&mut self, model: Network) -> Result<Network> {
         let path = self.folder.last();
         let checkpoint = Checkpoint::open(&path)?;
-        self.model = checkpoint.load_model(&path, self.model.clone())?;
+        let model = checkpoint.load_model(&path, model)?;
         self.optimizer = checkpoint.load_optimizer(&path, self.optimizer.clone())?;
         self.state = checkpoint.state;
         self.earlier_s = self.state.wall_s;
         tracing::info!("resumed after step {} (epoch {})", self.state.step, self.state.epoch + 1);
-        Ok(())
+        Ok(model)
     }
 
     fn wall_s(&self) -> f64 {
         self.earlier_s + self.started.elapsed().as_secs_f64()
     }
 
-    fn epochs(&mut self, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<()> {
+    fn epochs(&mut self, mut model: Network, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<()> {
         let plan = Plan {
             seed: self.config.seed,
             batch_size: self.config.train.batch_size,
@@ -127,27 +128,26 @@ impl<'a> Run<'a> {
             let epoch = self.state.epoch;
             let order = plan.order(&train_data, epoch);
             let batches = Prefetch::start(train_data.clone(), plan.clone(), order, epoch, self.state.step_in_epoch)?;
-            self.epoch(batches, total)?;
+            model = self.epoch(model, batches, total)?;
             if self.state.step >= self.last_step {
-                return self.save(&self.folder.last());
+                return self.save(&self.folder.last(), &model);
             }
             self.state.epoch += 1;
             self.state.step_in_epoch = 0;
-            self.finish_epoch(valid_data)?;
+            self.finish_epoch(&model, valid_data)?;
         }
         Ok(())
     }
 
-    fn epoch(&mut self, mut batches: Prefetch, total: usize) -> Result<()> {
+    fn epoch(&mut self, mut model: Network, mut batches: Prefetch, total: usize) -> Result<Network> {
         let mut since = Progress::new(self.loss.terms.len());
         let mut saved = Instant::now();
         let save_every = Duration::from_secs_f64(self.config.train.checkpoint_minutes * 60.0);
         while let Some(batch) = batches.next() {
             let batch = batch?;
             let rate = learning_rate(&self.config.train, self.state.step, total);
-            let (model, loss) =
-                self.stepper.step(self.model.clone(), &mut self.optimizer, &batch, rate, self.state.step)?;
-            self.model = model;
+            let loss;
+            (model, loss) = self.stepper.step(model, &mut self.optimizer, &batch, rate, self.state.step)?;
             self.state.step += 1;
             self.state.step_in_epoch += 1;
             if !loss.weighted.is_finite() {
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
                 self.log_progress(&mut since, &mut batches, rate, total)?;
             }
             if saved.elapsed() >= save_every {
-                self.save(&self.folder.last())?;
+                self.save(&self.folder.last(), &model)?;
                 saved = Instant::now();
             }
             if self.state.step >= self.last_step {
@@ -170,7 +170,8 @@ impl<'a> Run<'a> {
             }
         }
         let rate = learning_rate(&self.config.train, self.state.step.saturating_sub(1), total);
-        self.log_progress(&mut since, &mut batches, rate, total)
+        self.log_progress(&mut since, &mut batches, rate, total)?;
+        Ok(model)
     }
 
     fn log_progress(&mut self, since: &mut Progress, batches: &mut Prefetch, rate: f64, total: usize) -> Result<()> {
@@ -210,8 +211,8 @@ impl<'a> Run<'a> {
         self.log.write(&row)
     }
 
-    fn finish_epoch(&mut self, valid_data: &Dataset) -> Result<()> {
-        let validation = validate(&self.model.valid(), valid_data, self.config, self.classes)?;
+    fn finish_epoch(&mut self, model: &Network, valid_data: &Dataset) -> Result<()> {
+        let validation = validate(&model.valid(), valid_data, self.config, self.classes)?;
         let scores = validation.scores();
         let row = Row {
             wall_s: self.wall_s(),
@@ -238,16 +239,16 @@ impl<'a> Run<'a> {
             self.state.best_mean_iou = scores.mean_iou;
             self.state.scores = validation.facts();
         }
-        self.save(&self.folder.last())?;
+        self.save(&self.folder.last(), model)?;
         if better {
-            self.save(&self.folder.best())?;
+            self.save(&self.folder.best(), model)?;
         }
         Ok(())
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
+    fn save(&self, path: &Path, model: &Network) -> Result<()> {
         let state = State { wall_s: self.wall_s(), ..self.state.clone() };
-        checkpoint::save(path, &state, &self.model, &self.optimizer)
+        checkpoint::save(path, &state, model, &self.optimizer)
     }
 }
 

@@ -6,12 +6,20 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use clothseg::Segmenter;
+use clothseg::batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
-use clothseg_trainer::checkpoint::write_whole;
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::Dataset;
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
 use clothseg_trainer::{Error, Result, export, train};
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[cfg(not(target_env = "msvc"))]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static ALLOCATOR_OPTIONS: &[u8] = clothseg_trainer::ALLOCATOR_OPTIONS;
 
 /// Train clothing segmentation networks and write them as ONNX for clothseg-run.
 #[derive(Parser)]
@@ -126,7 +134,7 @@ fn score(
     let evaluation = evaluate(&segmenter, &dataset, classes)?;
     for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
         if let Some(path) = path {
-            write_whole(path, |file| file.write_all(text.as_bytes()))?;
+            write_atomically(path, text.as_bytes())?;
         }
     }
     Ok(format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))

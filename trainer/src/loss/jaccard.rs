@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Targets;
+use super::{Sums, Targets};
 
 /// What the mean over classes does with the classes that an image does not show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,19 +20,15 @@ pub enum AbsentClasses {
 }
 
 /// `1 - mean over images and classes of (sum(p y) + smooth) / (sum(p + y - p y) + smooth)`, sums over the pixels that
-/// count of one image: `(N, C, H, W)` probabilities to `(1)`, in 0 to 1. 0 where there is no class to count.
-pub fn mean_iou_loss(probabilities: Tensor<4>, targets: &Targets, smooth: f64, absent: AbsentClasses) -> Tensor<1> {
-    let [count, classes, height, width] = probabilities.dims();
-    let per_class = |x: Tensor<4>| x.reshape([count, classes, height * width]).sum_dim(2); // (N, C, 1)
-    let truth = per_class(targets.one_hot.clone());
-    let intersection = per_class(probabilities.clone().mul(targets.one_hot.clone()));
-    let predicted = per_class(probabilities.mul(targets.valid.clone()));
-    let union = predicted.add(truth.clone()).sub(intersection.clone());
+/// count of one image, as a `(1)` tensor, in 0 to 1. 0 where there is no class to count.
+pub fn mean_iou_loss(sums: &Sums, targets: &Targets, smooth: f64, absent: AbsentClasses) -> Tensor<1> {
+    let intersection = sums.overlap.clone();
+    let union = sums.predicted.clone().add(targets.counts.clone()).sub(intersection.clone());
     let miss = union.clone().sub(intersection).div(union.add_scalar(smooth)); // 1 - IoU
     match absent {
         AbsentClasses::Count => miss.mean(),
         AbsentClasses::Skip => {
-            let present = truth.greater_elem(0.0).float();
+            let present = targets.counts.clone().greater_elem(0.0).float();
             let number = present.clone().sum().clamp_min(1.0);
             miss.mul(present).sum().div(number)
         }
@@ -49,8 +45,9 @@ mod tests {
     fn value(labels: &[u8], absent: AbsentClasses, smooth: f64) -> f32 {
         let device = Device::default();
         let targets = Targets::from_indices(labels, [1, 1, 2], 3, &device);
-        let probabilities = Tensor::<4>::from_floats([[[[0.8, 0.4]], [[0.2, 0.6]], [[0.0, 0.0]]]], &device);
-        mean_iou_loss(probabilities, &targets, smooth, absent).into_scalar()
+        let probabilities = Tensor::<4>::from_floats([[[[0.8, 0.4]], [[0.2, 0.6]], [[1e-20, 1e-20]]]], &device);
+        let sums = Sums::new(probabilities.log(), &targets, None);
+        mean_iou_loss(&sums, &targets, smooth, absent).into_scalar()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What training minimises: a weighted sum of terms, written `ce:1,miou:1` in the config.
 //!
-//! Every term takes class log-probabilities `(N, C, H, W)` and [`Targets`], and returns one value, a `(1)` tensor.
-//! Pixels of class [`IGNORE`] count in no term.
+//! Every term takes the [`Sums`] of a batch's logits and its [`Targets`], and returns one value, a `(1)` tensor. Pixels
+//! of class [`IGNORE`] count in no term.
 
 mod cross_entropy;
 mod jaccard;
@@ -9,36 +9,69 @@ mod jaccard;
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 pub use cross_entropy::cross_entropy;
 pub use jaccard::{AbsentClasses, mean_iou_loss};
 
 use crate::data::IGNORE;
+use crate::kernels::{SegmentationLabels, segmentation_sums};
 
-/// The truth of a batch, in the two forms that the terms need.
+/// The truth of a batch.
 #[derive(Clone, Debug)]
 pub struct Targets {
-    /// 1 where the pixel is of the class, else 0; all 0 where the pixel is ignored: `(N, C, H, W)`.
-    pub one_hot: Tensor<4>,
-    /// 1 where the pixel counts, else 0: `(N, 1, H, W)`.
-    pub valid: Tensor<4>,
+    /// The class of each pixel.
+    pub labels: SegmentationLabels,
+    /// Pixels of each class in each image: `(N, C)`.
+    pub counts: Tensor<2>,
+    /// Pixels that count.
+    pub pixels: usize,
 }
 
 impl Targets {
     /// From class indices `(N, H, W)`, row-major; [`IGNORE`] and every index >= `classes` are ignored.
-    pub fn from_indices(indices: &[u8], [count, height, width]: [usize; 3], classes: usize, device: &Device) -> Self {
-        let values: Vec<i32> = indices.iter().map(|index| i32::from(*index)).collect();
-        let indices = Tensor::<4, Int>::from_data(TensorData::new(values, [count, 1, height, width]), device);
-        let channels = Tensor::<1, Int>::arange(0..classes as i64, device).reshape([1, classes, 1, 1]);
-        let one_hot = indices
-            .expand([count, classes, height, width])
-            .equal(channels.expand([count, classes, height, width]))
-            .float();
-        let valid = one_hot.clone().sum_dim(1);
-        Self { one_hot, valid }
+    pub fn from_indices(indices: &[u8], shape: [usize; 3], classes: usize, device: &Device) -> Self {
+        let [images, height, width] = shape;
+        let mut counts = vec![0.0_f32; images * classes];
+        for (image, indices) in indices.chunks_exact((height * width).max(1)).enumerate() {
+            for index in indices.iter().map(|index| usize::from(*index)).filter(|index| *index < classes) {
+                counts[image * classes + index] += 1.0;
+            }
+        }
+        Self {
+            pixels: indices.iter().filter(|index| usize::from(**index) < classes).count(),
+            counts: Tensor::from_data(TensorData::new(counts, [images, classes]), device),
+            labels: SegmentationLabels { indices: indices.into(), shape },
+        }
+    }
+}
+
+/// What the terms are made of: see [`segmentation_sums`].
+#[derive(Clone, Debug)]
+pub struct Sums {
+    /// Sum of `-log p` over the pixels of each image, `p` the softmax of the true class: `(N, 1)`.
+    pub entropy: Tensor<2>,
+    /// Sum of the focal loss over the pixels of each image: `(N, 1)`.
+    pub focal: Tensor<2>,
+    /// Sum of each class's softmax over the pixels of each image: `(N, C)`.
+    pub predicted: Tensor<2>,
+    /// Sum of each class's softmax over the pixels that are of it: `(N, C)`.
+    pub overlap: Tensor<2>,
+}
+
+impl Sums {
+    /// Of logits `(N, C, H, W)`; `gamma` is the focal loss's exponent, where it is wanted.
+    pub fn new(logits: Tensor<4>, targets: &Targets, gamma: Option<f32>) -> Self {
+        let [_, classes, _, _] = logits.dims();
+        let sums = segmentation_sums(logits, &targets.labels, &vec![1.0; classes], gamma);
+        let part = |start: usize, count: usize| sums.clone().narrow(1, start, count);
+        Self {
+            entropy: part(0, 1),
+            focal: part(1, 1),
+            predicted: part(2, classes),
+            overlap: part(2 + classes, classes),
+        }
     }
 }
 
@@ -119,13 +152,12 @@ impl fmt::Display for Loss {
 impl Loss {
     /// The terms' unweighted values, in order, each a `(1)` tensor, of logits `(N, C, H, W)`.
     pub fn values(&self, logits: Tensor<4>, targets: &Targets) -> Vec<Tensor<1>> {
-        // Burn's log_softmax subtracts the maximum, so logits of any size are safe.
-        let log_probabilities = log_softmax(logits, 1);
+        let sums = Sums::new(logits, targets, None);
         self.terms
             .iter()
             .map(|(term, _)| match term {
-                Term::CrossEntropy => cross_entropy(log_probabilities.clone(), targets),
-                Term::MeanIou => mean_iou_loss(log_probabilities.clone().exp(), targets, self.smooth, self.absent),
+                Term::CrossEntropy => cross_entropy(&sums, targets),
+                Term::MeanIou => mean_iou_loss(&sums, targets, self.smooth, self.absent),
             })
             .collect()
     }

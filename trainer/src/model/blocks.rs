@@ -1,60 +1,198 @@
 //! What the networks are built of.
 
-use burn::module::{Initializer, Module};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
+use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-/// Sizes of a [`ConvNormRelu`].
+use super::pass::Pass;
+use crate::kernels::{self, Activation, ConvOptions};
+
+/// Added to variances before the root.
+const EPSILON: f64 = 1e-5;
+
+/// Sizes of a [`Conv`].
 #[derive(Clone, Copy, Debug)]
-pub struct ConvNormReluConfig {
+pub struct ConvConfig {
     /// Channels that come in.
     pub channels_in: usize,
     /// Channels that go out.
     pub channels_out: usize,
-    /// Side of the square kernel, odd; the padding keeps height and width.
+    /// Side of the square kernel, odd. The padding keeps height and width at stride 1.
     pub kernel: usize,
+    /// Step between outputs.
+    pub stride: usize,
+    /// Distance between the kernel's elements.
+    pub dilation: usize,
+    /// Whether each channel has a kernel of its own; then `channels_out` is `channels_in`.
+    pub depthwise: bool,
+    /// Whether a constant a channel is added.
+    pub bias: bool,
 }
 
-impl ConvNormReluConfig {
-    /// Weights after He et al. 2015 (fan-in, for ReLU). No bias: the batch norm that follows has one.
-    pub fn init(&self, device: &Device) -> ConvNormRelu {
-        let padding = self.kernel / 2;
-        let conv = Conv2dConfig::new([self.channels_in, self.channels_out], [self.kernel, self.kernel])
-            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-            .with_bias(false)
-            .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
-            .init(device);
-        ConvNormRelu { conv, norm: BatchNormConfig::new(self.channels_out).init(device) }
+impl ConvConfig {
+    /// A convolution of step 1 without bias.
+    pub fn new(channels_in: usize, channels_out: usize, kernel: usize) -> Self {
+        Self { channels_in, channels_out, kernel, stride: 1, dilation: 1, depthwise: false, bias: false }
+    }
+
+    /// One kernel a channel.
+    pub fn depthwise(channels: usize, kernel: usize) -> Self {
+        Self { depthwise: true, ..Self::new(channels, channels, kernel) }
+    }
+
+    /// With a step.
+    pub fn with_stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// With holes.
+    pub fn with_dilation(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// With a bias.
+    pub fn with_bias(self) -> Self {
+        Self { bias: true, ..self }
+    }
+
+    /// Weights after He et al. 2015 (fan-in, for ReLU), bias 0.
+    pub fn init(&self, device: &Device) -> Conv {
+        let inputs = if self.depthwise { 1 } else { self.channels_in };
+        let fan_in = inputs * self.kernel * self.kernel;
+        let initializer = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false };
+        let shape = [self.channels_out, inputs, self.kernel, self.kernel];
+        Conv {
+            weight: initializer.init_with(shape, Some(fan_in), None, device),
+            bias: self.bias.then(|| Initializer::Zeros.init([self.channels_out], device)),
+            stride: self.stride,
+            dilation: self.dilation,
+            depthwise: self.depthwise,
+        }
+    }
+
+    /// This convolution with a batch norm and an activation behind it.
+    pub fn norm(&self, activation: Activation, device: &Device) -> ConvNorm {
+        ConvNorm {
+            conv: self.init(device),
+            norm: BatchNorm::new(self.channels_out, device),
+            activation: activation.into(),
+        }
     }
 }
 
-/// Convolution, batch norm, ReLU: `(N, channels_in, H, W)` to `(N, channels_out, H, W)`.
+/// A convolution whose padding keeps height and width, but for its step.
 #[derive(Module, Debug)]
-pub struct ConvNormRelu {
-    conv: Conv2d,
-    norm: BatchNorm,
+pub struct Conv {
+    weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
+    stride: usize,
+    dilation: usize,
+    depthwise: bool,
 }
 
-impl ConvNormRelu {
-    /// `(N, channels_in, H, W)` to `(N, channels_out, H, W)`, values >= 0.
+impl Conv {
+    /// `(N, channels_in, H, W)` to `(N, channels_out, ceil(H / stride), ceil(W / stride))`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.norm.forward(self.conv.forward(input)))
+        let kernel = self.weight.dims()[3];
+        let options = ConvOptions {
+            stride: self.stride,
+            padding: kernel / 2 * self.dilation,
+            dilation: self.dilation,
+            depthwise: self.depthwise,
+        };
+        kernels::conv2d(input, self.weight.val(), self.bias.as_ref().map(Param::val), options)
     }
 }
 
-/// A row of 3 x 3 [`ConvNormRelu`]s: the first changes the channels, the others keep them.
-pub(super) fn conv_row(count: usize, channels_in: usize, channels_out: usize, device: &Device) -> Vec<ConvNormRelu> {
+/// A module's way to hold an [`Activation`], which has no weights.
+#[derive(Module, Debug)]
+struct Act {
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl From<Activation> for Act {
+    fn from(activation: Activation) -> Self {
+        Self { activation }
+    }
+}
+
+/// Batch norm: in training by the batch's statistics, which the [`Pass`] takes note of, else by the running ones.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+    running_mean: Param<Tensor<1>>,
+    running_variance: Param<Tensor<1>>,
+}
+
+impl BatchNorm {
+    fn new(channels: usize, device: &Device) -> Self {
+        let fixed = |initializer: Initializer| -> Param<Tensor<1>> {
+            initializer.init([channels], device).set_require_grad(false)
+        };
+        Self {
+            gamma: Initializer::Ones.init([channels], device),
+            beta: Initializer::Zeros.init([channels], device),
+            running_mean: fixed(Initializer::Zeros),
+            running_variance: fixed(Initializer::Ones),
+        }
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        activation: Activation,
+        pass: &mut Pass,
+    ) -> Tensor<4> {
+        let affine = [self.gamma.val(), self.beta.val()];
+        if !pass.is_training() {
+            let running = [self.running_mean.val(), self.running_variance.val()];
+            return kernels::norm_act_frozen(input, affine, running, EPSILON, residual, activation);
+        }
+        let [batch, _, height, width] = input.dims();
+        let (output, statistics) = kernels::norm_act(input, affine, EPSILON, residual, activation);
+        pass.note(self.running_mean.id, self.running_variance.id, statistics, batch * height * width);
+        output
+    }
+}
+
+/// Convolution, batch norm, optional residual, activation.
+#[derive(Module, Debug)]
+pub struct ConvNorm {
+    conv: Conv,
+    norm: BatchNorm,
+    activation: Act,
+}
+
+impl ConvNorm {
+    /// `(N, channels_in, H, W)` to `(N, channels_out, H', W')`.
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(input), None, self.activation.activation, pass)
+    }
+
+    /// As [`ConvNorm::forward`], with `residual`, of the output's shape, added before the activation.
+    pub fn forward_onto(&self, input: Tensor<4>, residual: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(input), Some(residual), self.activation.activation, pass)
+    }
+}
+
+/// A row of 3 x 3 convolutions with batch norm and ReLU: the first changes the channels, the others keep them.
+pub(super) fn conv_row(count: usize, channels_in: usize, channels_out: usize, device: &Device) -> Vec<ConvNorm> {
     (0..count)
         .map(|index| {
             let channels_in = if index == 0 { channels_in } else { channels_out };
-            ConvNormReluConfig { channels_in, channels_out, kernel: 3 }.init(device)
+            ConvConfig::new(channels_in, channels_out, 3).norm(Activation::Relu, device)
         })
         .collect()
 }
 
 /// Runs a row of blocks one after the other.
-pub(super) fn forward_row(row: &[ConvNormRelu], input: Tensor<4>) -> Tensor<4> {
-    row.iter().fold(input, |x, block| block.forward(x))
+pub(super) fn forward_row(row: &[ConvNorm], input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    row.iter().fold(input, |x, block| block.forward(x, pass))
+}
+
+/// `channels` times `width`, rounded, at least 1.
+pub(super) fn scaled(channels: usize, width: f64) -> usize {
+    ((channels as f64 * width).round() as usize).max(1)
 }

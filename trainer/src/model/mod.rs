@@ -3,9 +3,14 @@
 //! Every network takes `(N, 3, H, W)`, normalised RGB, and returns logits `(N, classes, H / stride, W / stride)`.
 
 mod blocks;
+mod deeplab;
+mod efficientnet_lite;
+mod network;
+mod pass;
+mod resnet;
 mod unet;
 mod vgg;
 
-pub use blocks::{ConvNormRelu, ConvNormReluConfig};
-pub use unet::{UNet, UNetConfig, Upsampling};
-pub use vgg::{VggEncoder, VggEncoderConfig};
+pub use network::{Architecture, Network, NetworkConfig};
+pub use pass::{Pass, RunningUpdate};
+pub use unet::Upsampling;

@@ -1,5 +1,5 @@
 //! U-Net: Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015, on
-//! the VGG16 encoder of the study.
+//! the VGG16 encoder of the study or on EfficientNet-Lite0.
 //!
 //! Three things differ from the paper, each for speed on a CPU: the decoder may stop before full size
 //! ([`UNetConfig::output_stride`]; the runtime enlarges the logits), the channels are reduced by a 1 x 1 convolution
@@ -7,19 +7,19 @@
 //! cropping.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::module::interpolate;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Tensor, TensorData};
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{ConvNormRelu, ConvNormReluConfig, conv_row, forward_row};
-use super::vgg::{VggEncoder, VggEncoderConfig, scaled};
+use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
+use super::efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
+use super::pass::Pass;
+use super::vgg::{VggEncoder, VggEncoderConfig};
+use crate::kernels::{Activation, join_nearest, resize_bilinear};
 
-/// Channels of the decoder's stages at width 1, from stride 8 to stride 1.
-const DECODER_CHANNELS: [usize; 4] = [512, 256, 128, 64];
+/// Channels of the decoder's stages on VGG16 at width 1, from stride 8 to stride 1.
+const VGG_DECODER: [usize; 4] = [512, 256, 128, 64];
+/// Channels of the decoder's stages on EfficientNet-Lite0 at width 1, from stride 16 to stride 1.
+const LITE_DECODER: [usize; 5] = [128, 64, 48, 32, 16];
 
 /// How the decoder enlarges its feature maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +32,20 @@ pub enum Upsampling {
     Bilinear,
 }
 
+/// What a [`UNet`] stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UNetEncoder {
+    /// [`VggEncoder`]: maps of stride 1 to 16.
+    Vgg16,
+    /// [`EfficientNetLite`]: maps of stride 2 to 32.
+    EfficientNetLite0,
+}
+
 /// Sizes of a [`UNet`].
 #[derive(Clone, Copy, Debug)]
 pub struct UNetConfig {
+    /// What comes before the decoder.
+    pub encoder: UNetEncoder,
     /// Number of classes, background included: the channels of the logits.
     pub classes: usize,
     /// Factor on all channels of encoder and decoder.
@@ -48,41 +59,52 @@ pub struct UNetConfig {
 }
 
 impl UNetConfig {
-    /// Height and width of the input must be multiples of this.
-    pub const INPUT_MULTIPLE: u32 = 16;
-
     /// Fresh weights on `device`. Values of [`UNetConfig::output_stride`] other than 1, 2 and 4 count as the next
     /// smaller of these.
     pub fn init(&self, device: &Device) -> UNet {
-        let encoder_config = VggEncoderConfig { width: self.width };
-        let encoder_channels = encoder_config.channels();
-        let stages = match self.output_stride {
-            0 | 1 => 4,
-            2 | 3 => 3,
+        let (encoder, channels, decoder): (Encoder, [usize; 5], &[usize]) = match self.encoder {
+            UNetEncoder::Vgg16 => {
+                let config = VggEncoderConfig { width: self.width };
+                (Encoder::Vgg(config.init(device)), config.channels(), &VGG_DECODER)
+            }
+            UNetEncoder::EfficientNetLite0 => {
+                let config = EfficientNetLiteConfig { width: self.width };
+                (Encoder::EfficientNetLite(config.init(device)), config.channels(), &LITE_DECODER)
+            }
+        };
+        let left_out = match self.output_stride {
+            0 | 1 => 0,
+            2 | 3 => 1,
             _ => 2,
         };
-        let mut channels_in = encoder_channels[4];
-        let mut decoder = Vec::with_capacity(stages);
-        for (stage, channels) in DECODER_CHANNELS.iter().take(stages).enumerate() {
-            let channels_out = scaled(*channels, self.width);
-            let skip = encoder_channels[3 - stage];
-            decoder.push(DecoderStage::new(channels_in, skip, channels_out, self.upsampling, device));
-            channels_in = channels_out;
-        }
+        let skips = channels.iter().rev().skip(1).map(Some).chain(std::iter::repeat(None));
+        let mut channels_in = channels[4];
+        let stages = decoder
+            .iter()
+            .zip(skips)
+            .take(decoder.len() - left_out)
+            .map(|(channels, skip)| {
+                let channels_out = scaled(*channels, self.width);
+                let skip = skip.copied().unwrap_or(0);
+                let stage = DecoderStage::new(channels_in, skip, channels_out, self.upsampling, device);
+                channels_in = channels_out;
+                stage
+            })
+            .collect();
         UNet {
-            encoder: encoder_config.init(device),
+            encoder,
             dropout: self.dropout,
-            decoder,
-            classifier: Conv2dConfig::new([channels_in, self.classes], [1, 1]).init(device),
+            decoder: stages,
+            classifier: ConvConfig::new(channels_in, self.classes, 1).with_bias().init(device),
         }
     }
 }
 
-/// One step up: reduce, enlarge twice, join the encoder's map of that size, two 3 x 3 convolutions.
+/// One step up: reduce, enlarge twice, join the encoder's map of that size where there is one, two 3 x 3 convolutions.
 #[derive(Module, Debug)]
 pub struct DecoderStage {
-    reduce: ConvNormRelu,
-    row: Vec<ConvNormRelu>,
+    reduce: ConvNorm,
+    row: Vec<ConvNorm>,
     #[module(skip)]
     upsampling: Upsampling,
 }
@@ -90,66 +112,61 @@ pub struct DecoderStage {
 impl DecoderStage {
     fn new(channels_in: usize, skip: usize, channels_out: usize, upsampling: Upsampling, device: &Device) -> Self {
         Self {
-            reduce: ConvNormReluConfig { channels_in, channels_out, kernel: 1 }.init(device),
+            reduce: ConvConfig::new(channels_in, channels_out, 1).norm(Activation::Relu, device),
             row: conv_row(2, channels_out + skip, channels_out, device),
             upsampling,
         }
     }
 
     /// `(N, channels_in, H, W)` and `(N, skip, 2H, 2W)` to `(N, channels_out, 2H, 2W)`.
-    fn forward(&self, input: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-        let [_, _, height, width] = skip.dims();
-        let mode = match self.upsampling {
-            Upsampling::Nearest => InterpolateMode::Nearest,
-            Upsampling::Bilinear => InterpolateMode::Bilinear,
+    fn forward(&self, input: Tensor<4>, skip: Option<Tensor<4>>, pass: &mut Pass) -> Tensor<4> {
+        let x = self.reduce.forward(input, pass); //        (N, channels_out, H, W)
+        let x = match self.upsampling {
+            Upsampling::Nearest => join_nearest(x, skip), // (N, channels_out + skip, 2H, 2W)
+            Upsampling::Bilinear => {
+                let [_, _, height, width] = x.dims();
+                let x = resize_bilinear(x, [2 * height, 2 * width]);
+                match skip {
+                    Some(skip) => Tensor::cat(vec![x, skip], 1),
+                    None => x,
+                }
+            }
         };
-        let options = InterpolateOptions::new(mode).with_align_corners(false).with_output_size([height, width]);
-        let x = self.reduce.forward(input); //              (N, channels_out, H, W)
-        let x = interpolate(x, options); //                 (N, channels_out, 2H, 2W)
-        let x = Tensor::cat(vec![x, skip], 1); //           (N, channels_out + skip, 2H, 2W)
-        forward_row(&self.row, x) //                        (N, channels_out, 2H, 2W)
+        forward_row(&self.row, x, pass) //                  (N, channels_out, 2H, 2W)
     }
 }
 
-/// U-Net on VGG16.
+/// What comes before the decoder.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // there is one in a network
+enum Encoder {
+    Vgg(VggEncoder),
+    EfficientNetLite(EfficientNetLite),
+}
+
+/// U-Net.
 #[derive(Module, Debug)]
 pub struct UNet {
-    encoder: VggEncoder,
+    encoder: Encoder,
     dropout: f64,
     decoder: Vec<DecoderStage>,
-    classifier: Conv2d,
+    classifier: Conv,
 }
 
 impl UNet {
-    /// `(N, 3, H, W)`, normalised RGB, H and W multiples of 16, to logits `(N, classes, H / stride, W / stride)`.
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.decode(self.encoder.forward(input), None)
-    }
-
-    /// As [`UNet::forward`], with dropout. Its random numbers are the caller's, so that a step can be repeated.
-    pub fn forward_train(&self, input: Tensor<4>, random: &mut ChaCha8Rng) -> Tensor<4> {
-        self.decode(self.encoder.forward(input), Some(random))
-    }
-
-    fn decode(&self, mut features: Vec<Tensor<4>>, random: Option<&mut ChaCha8Rng>) -> Tensor<4> {
-        let Some(mut x) = features.pop() else { unreachable!("the encoder has five blocks") };
-        if let Some(random) = random.filter(|_| self.dropout > 0.0) {
-            let keep = dropout_mask(x.dims(), self.dropout, random, &x.device());
-            x = x.mul(keep); //                             (N, 512 width, H/16, W/16)
-        }
-        for (stage, skip) in self.decoder.iter().zip(features.into_iter().rev()) {
-            x = stage.forward(x, skip); //                  strides 8, 4, then 2 and 1 where the decoder goes that far
+    /// `(N, 3, H, W)`, normalised RGB, to logits `(N, classes, H / stride, W / stride)`.
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        let mut features = match &self.encoder {
+            Encoder::Vgg(encoder) => encoder.forward(input, pass),
+            Encoder::EfficientNetLite(encoder) => encoder.forward(input, pass),
+        };
+        let Some(x) = features.pop() else { unreachable!("the encoders have five maps") };
+        let mut x = pass.dropout(x, self.dropout);
+        for stage in &self.decoder {
+            x = stage.forward(x, features.pop(), pass);
         }
         self.classifier.forward(x) //                       (N, classes, H / stride, W / stride)
     }
-}
-
-/// 0 with probability `dropout`, else `1 / (1 - dropout)`, which keeps the mean.
-fn dropout_mask(shape: [usize; 4], dropout: f64, random: &mut ChaCha8Rng, device: &Device) -> Tensor<4> {
-    let kept = (1.0 / (1.0 - dropout)) as f32;
-    let values: Vec<f32> =
-        (0..shape.iter().product()).map(|_| if random.random::<f64>() < dropout { 0.0 } else { kept }).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 #[cfg(test)]
@@ -158,17 +175,26 @@ mod tests {
     use crate::data::augment::generator;
 
     fn config(output_stride: u32) -> UNetConfig {
-        UNetConfig { classes: 5, width: 0.0625, output_stride, upsampling: Upsampling::Nearest, dropout: 0.5 }
+        UNetConfig {
+            encoder: UNetEncoder::Vgg16,
+            classes: 5,
+            width: 0.0625,
+            output_stride,
+            upsampling: Upsampling::Nearest,
+            dropout: 0.5,
+        }
     }
 
     #[test]
     fn logits_come_at_the_output_stride() {
         let device = Device::default();
-        for stride in [1, 2, 4] {
-            for upsampling in [Upsampling::Nearest, Upsampling::Bilinear] {
-                let model = UNetConfig { upsampling, ..config(stride) }.init(&device);
-                let output = model.forward(Tensor::zeros([2, 3, 32, 48], &device));
-                assert_eq!(output.dims(), [2, 5, 32 / stride as usize, 48 / stride as usize]);
+        for encoder in [UNetEncoder::Vgg16, UNetEncoder::EfficientNetLite0] {
+            for stride in [1, 2, 4] {
+                for upsampling in [Upsampling::Nearest, Upsampling::Bilinear] {
+                    let model = UNetConfig { upsampling, encoder, ..config(stride) }.init(&device);
+                    let output = model.forward(Tensor::zeros([2, 3, 32, 64], &device), &mut Pass::evaluation());
+                    assert_eq!(output.dims(), [2, 5, 32 / stride as usize, 64 / stride as usize]);
+                }
             }
         }
     }
@@ -193,16 +219,10 @@ mod tests {
         let model = config(4).init(&device);
         let input = Tensor::<4>::ones([1, 3, 32, 32], &device);
         let numbers = |output: Tensor<4>| output.into_data().iter::<f32>().collect::<Vec<_>>();
-        let train = |seed| numbers(model.forward_train(input.clone(), &mut generator(seed, 0, 0)));
+        let train = |seed| numbers(model.forward(input.clone(), &mut Pass::training(generator(seed, 0, 0))));
         assert_eq!(train(1), train(1));
         assert_ne!(train(1), train(2));
-        assert_eq!(numbers(model.forward(input.clone())), numbers(model.forward(input.clone())));
-    }
-
-    #[test]
-    fn a_dropout_mask_keeps_the_mean() {
-        let mask = dropout_mask([1, 1, 100, 100], 0.25, &mut generator(0, 0, 0), &Device::default());
-        let mean: f32 = mask.mean().into_scalar();
-        assert!((mean - 1.0).abs() < 0.03, "{mean}");
+        let evaluate = || numbers(model.forward(input.clone(), &mut Pass::evaluation()));
+        assert_eq!(evaluate(), evaluate());
     }
 }

@@ -3,10 +3,11 @@
 //! scratch here.
 
 use burn::module::Module;
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{ConvNormRelu, conv_row, forward_row};
+use super::blocks::{ConvNorm, conv_row, forward_row, scaled};
+use super::pass::Pass;
+use crate::kernels::max_pool2d;
 
 /// Convolutions in each of the five blocks.
 const CONVOLUTIONS: [usize; 5] = [2, 2, 3, 3, 3];
@@ -35,39 +36,33 @@ impl VggEncoderConfig {
                 VggBlock { row: conv_row(CONVOLUTIONS[index], channels_in, channels[index], device) }
             })
             .collect();
-        VggEncoder { blocks, pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init() }
+        VggEncoder { blocks }
     }
-}
-
-/// `channels` times `width`, rounded, at least 1.
-pub(super) fn scaled(channels: usize, width: f64) -> usize {
-    ((channels as f64 * width).round() as usize).max(1)
 }
 
 /// The convolutions of one resolution.
 #[derive(Module, Debug)]
 pub struct VggBlock {
-    row: Vec<ConvNormRelu>,
+    row: Vec<ConvNorm>,
 }
 
 /// The five blocks of VGG16, with a 2 x 2 max-pool between them.
 #[derive(Module, Debug)]
 pub struct VggEncoder {
     blocks: Vec<VggBlock>,
-    pool: MaxPool2d,
 }
 
 impl VggEncoder {
     /// `(N, 3, H, W)`, H and W multiples of 16, to five feature maps; at width 1:
     /// `(N, 64, H, W)`, `(N, 128, H/2, W/2)`, `(N, 256, H/4, W/4)`, `(N, 512, H/8, W/8)`, `(N, 512, H/16, W/16)`.
-    pub fn forward(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Vec<Tensor<4>> {
         let mut features: Vec<Tensor<4>> = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             let x = match features.last() {
                 None => input.clone(),
-                Some(previous) => self.pool.forward(previous.clone()),
+                Some(previous) => max_pool2d(previous.clone(), 2, 2, 0),
             };
-            features.push(forward_row(&block.row, x));
+            features.push(forward_row(&block.row, x, pass));
         }
         features
     }
@@ -88,7 +83,8 @@ mod tests {
     #[test]
     fn each_feature_map_halves_the_last() {
         let device = Device::default();
-        let features = VggEncoderConfig { width: 0.125 }.init(&device).forward(Tensor::zeros([2, 3, 32, 48], &device));
+        let encoder = VggEncoderConfig { width: 0.125 }.init(&device);
+        let features = encoder.forward(Tensor::zeros([2, 3, 32, 48], &device), &mut Pass::evaluation());
         let shapes: Vec<[usize; 4]> = features.iter().map(Tensor::dims).collect();
         assert_eq!(shapes, [[2, 8, 32, 48], [2, 16, 16, 24], [2, 32, 8, 12], [2, 64, 4, 6], [2, 64, 2, 3]]);
     }

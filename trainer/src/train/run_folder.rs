@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::write_whole;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use clothseg::batch::write_atomically;
 
 /// The files of a run.
 #[derive(Clone, Debug)]
@@ -52,11 +52,11 @@ impl RunFolder {
             let bytes = std::fs::read(&*mapping).map_err(Error::io("read", &*mapping))?;
             let to = self.root.join(&name);
             std::fs::create_dir_all(self.root.join("mappings")).map_err(Error::io("make", &to))?;
-            write_whole(&to, |file| file.write_all(&bytes))?;
+            write_atomically(&to, &bytes)?;
             *mapping = name;
         }
         let text = toml::to_string(&copy).map_err(|error| Error::file(self.config(), error.to_string()))?;
-        write_whole(&self.config(), |file| file.write_all(text.as_bytes()))
+        Ok(write_atomically(&self.config(), text.as_bytes())?)
     }
 
     /// The folder itself.

@@ -1,9 +1,8 @@
 //! One step: forward, loss, backward, update; split over threads.
 //!
-//! Each shard runs on a thread pool of one thread with its own copy of the parameters' nodes, so that the graphs stay
-//! apart. The gradients are summed. Batch norms see their own shard only, as in data-parallel training, and the running
-//! statistics are the mean of the shards'. A shard keeps its thread for the whole run, because Burn keeps running
-//! statistics by thread.
+//! A shard is a part of the batch with a graph of its own. One shard uses all cores within each operation; more run side by
+//! side. The gradients are summed. Batch norms see their own shard only, as in data-parallel training, and the running
+//! statistics move towards the mean of the shards'.
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
@@ -13,7 +12,7 @@ use crate::data::Batch;
 use crate::data::augment::generator;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Targets};
-use crate::model::UNet;
+use crate::model::{Network, Pass, RunningUpdate};
 
 /// Numbers of a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +33,10 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// For batches that are split into `shards` parts. One shard uses all cores for each operation; more use one each.
+    /// For batches that are split into `shards` parts, each of which gets its share of the cores.
     pub fn new(shards: usize, seed: u64, loss: Loss, classes: usize, device: Device) -> Result<Self> {
-        let threads = if shards > 1 { 1 } else { 0 };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.div_ceil(shards.max(1));
         let pools = (0..shards)
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(threads).build())
             .collect::<std::result::Result<_, _>>()
@@ -47,51 +47,82 @@ impl Stepper {
     /// One step of the optimiser on a batch. `step` counts from 0 and seeds the dropout.
     pub fn step(
         &self,
-        model: UNet,
+        model: Network,
         optimizer: &mut ModuleOptimizer,
         batch: &Batch,
         learning_rate: f64,
         step: usize,
-    ) -> Result<(UNet, StepLoss)> {
-        let parts = batch.split(self.shards.len());
-        let results: Vec<(GradientsParams, Vec<f64>)> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (self.shards.iter().zip(&parts).enumerate())
-                .map(|(shard, (pool, part))| {
-                    let copy = model.clone().fork(&self.device);
-                    let weight = part.len() as f64 / batch.len() as f64;
-                    scope.spawn(move || pool.install(|| self.shard(&copy, part, weight, step, shard)))
-                })
-                .collect();
-            workers.into_iter().map(|worker| worker.join()).collect::<std::result::Result<_, _>>()
-        })
-        .map_err(|_| Error::Training {
+    ) -> Result<(Network, StepLoss)> {
+        let results = self.shards(&model, batch, step).ok_or_else(|| Error::Training {
             epoch: 0,
             step: step + 1,
             cause: "a shard's thread failed".to_owned(),
         })?;
-        let mut sum = GradientsAccumulator::new();
         let mut terms = vec![0.0; self.loss.terms.len()];
-        for (gradients, values) in results {
-            sum.accumulate(&model, gradients);
-            terms.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        let (mut gradients, mut statistics) = (Vec::new(), Vec::new());
+        for shard in results {
+            gradients.push(shard.gradients);
+            statistics.push((shard.statistics, shard.share));
+            terms.iter_mut().zip(shard.terms).for_each(|(sum, value)| *sum += value);
         }
         let weighted = self.loss.terms.iter().zip(&terms).map(|((_, weight), value)| weight * value).sum();
-        let model = optimizer.step(learning_rate, model, sum.grads());
+        let gradients = sum(&model, gradients);
+        let pool = &self.shards[0];
+        let model = pool.install(|| optimizer.step(learning_rate, model, gradients));
+        let model = RunningUpdate::mean(statistics).apply(model);
         Ok((model, StepLoss { weighted, terms }))
     }
 
+    /// What each shard found; `None` if one failed.
+    fn shards(&self, model: &Network, batch: &Batch, step: usize) -> Option<Vec<Shard>> {
+        let parts = batch.split(self.shards.len());
+        let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
+        if let ([pool], [part]) = (&self.shards[..], &parts[..]) {
+            return Some(vec![pool.install(|| self.shard(model, part, 1.0, step, 0))]);
+        }
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (self.shards.iter().zip(&parts).enumerate())
+                .map(|(shard, (pool, part))| {
+                    let copy = model.clone().fork(&self.device);
+                    scope.spawn(move || pool.install(|| self.shard(&copy, part, share(part), step, shard)))
+                })
+                .collect();
+            workers.into_iter().map(|worker| worker.join().ok()).collect()
+        })
+    }
+
     /// Gradients of one shard, and its terms' values, both already weighted by its share of the batch.
-    fn shard(&self, model: &UNet, part: &Batch, weight: f64, step: usize, shard: usize) -> (GradientsParams, Vec<f64>) {
-        let mut random = generator(self.seed ^ 0x_d20b_0075, step, shard);
+    fn shard(&self, model: &Network, part: &Batch, share: f64, step: usize, shard: usize) -> Shard {
+        let mut pass = Pass::training(generator(self.seed ^ 0x_d20b_0075, step, shard));
         let targets = Targets::from_indices(&part.labels, part.label_shape, self.classes, &self.device);
-        let logits = model.forward_train(part.picture_tensor(&self.device), &mut random);
+        let logits = model.forward(part.picture_tensor(&self.device), &mut pass);
         let values = self.loss.values(logits, &targets);
-        let numbers =
-            values.iter().map(|value: &Tensor<1>| weight * value.clone().into_scalar::<f32>() as f64).collect();
+        let terms = values.iter().map(|value: &Tensor<1>| share * value.clone().into_scalar::<f32>() as f64).collect();
         let gradients = match self.loss.weighted_sum(&values) {
-            Some(sum) => GradientsParams::from_grads(sum.mul_scalar(weight).backward(), model),
+            Some(sum) => GradientsParams::from_grads(sum.mul_scalar(share).backward(), model),
             None => GradientsParams::new(),
         };
-        (gradients, numbers)
+        Shard { gradients, statistics: pass.into_statistics(), share, terms }
     }
+}
+
+/// What one shard found.
+struct Shard {
+    gradients: GradientsParams,
+    statistics: RunningUpdate,
+    /// Its share of the batch.
+    share: f64,
+    terms: Vec<f64>,
+}
+
+/// The sum of the shards' gradients.
+fn sum(model: &Network, mut gradients: Vec<GradientsParams>) -> GradientsParams {
+    if gradients.len() == 1 {
+        return gradients.remove(0);
+    }
+    let mut sum = GradientsAccumulator::new();
+    for gradients in gradients {
+        sum.accumulate(model, gradients);
+    }
+    sum.grads()
 }

@@ -10,7 +10,7 @@ use crate::data::{Batch, Crop, Dataset, Frame, IGNORE};
 use crate::error::Result;
 use crate::log::Scores;
 use crate::metrics::{Confusion, PerImage};
-use crate::model::UNet;
+use crate::model::Network;
 
 /// Counts over a dataset.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Validation {
 }
 
 /// Runs a model in evaluation mode over a dataset; photos are fitted as at inference.
-pub fn validate(model: &UNet, dataset: &Dataset, config: &Config, classes: usize) -> Result<Validation> {
+pub fn validate(model: &Network, dataset: &Dataset, config: &Config, classes: usize) -> Result<Validation> {
     let examples: Vec<Result<(Confusion, f64)>> =
         (0..dataset.len()).into_par_iter().map(|index| score(model, dataset, index, config, classes)).collect();
     let mut validation = Validation::new(classes);
@@ -80,7 +80,13 @@ pub fn validate(model: &UNet, dataset: &Dataset, config: &Config, classes: usize
     Ok(validation)
 }
 
-fn score(model: &UNet, dataset: &Dataset, index: usize, config: &Config, classes: usize) -> Result<(Confusion, f64)> {
+fn score(
+    model: &Network,
+    dataset: &Dataset,
+    index: usize,
+    config: &Config,
+    classes: usize,
+) -> Result<(Confusion, f64)> {
     let sample = dataset.load(index)?;
     let (width, height) = sample.photo.dimensions();
     let input = config.input_spec();
@@ -96,7 +102,7 @@ fn score(model: &UNet, dataset: &Dataset, index: usize, config: &Config, classes
     let example = whole.cut(&sample, &frame)?;
     let batch = Batch::stack(&[example], &input);
     let device = Device::default();
-    let log_probabilities = log_softmax(model.forward(batch.picture_tensor(&device)), 1);
+    let log_probabilities = log_softmax(model.evaluate(batch.picture_tensor(&device)), 1);
     let (prediction, cross_entropy_sum) = read(log_probabilities, &batch.labels, classes);
     let mut confusion = Confusion::new(classes);
     confusion.add(&batch.labels, &prediction);

@@ -1,0 +1,145 @@
+//! EfficientNet-Lite0 as an encoder: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+//! Networks", 2019, in the "Lite" form that its authors published for mobile devices: no squeeze-and-excitation, ReLU6,
+//! fixed stem. Without the head of 1280 channels.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::blocks::{ConvConfig, ConvNorm, scaled};
+use super::pass::Pass;
+use crate::kernels::Activation;
+
+/// Expansion, kernel, step, channels and repeats of each stage, at width 1.
+const STAGES: [[usize; 5]; 7] = [
+    [1, 3, 1, 16, 1],
+    [6, 3, 2, 24, 2],
+    [6, 5, 2, 40, 2],
+    [6, 3, 2, 80, 3],
+    [6, 5, 1, 112, 3],
+    [6, 5, 2, 192, 4],
+    [6, 3, 1, 320, 1],
+];
+/// Channels of the stem at width 1.
+const STEM: usize = 32;
+/// Stages whose output is a feature map: the last of each stride from 2 to 32.
+const TAPPED: [usize; 5] = [0, 1, 2, 4, 6];
+
+/// How wide an [`EfficientNetLite`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct EfficientNetLiteConfig {
+    /// Factor on all channels.
+    pub width: f64,
+}
+
+impl EfficientNetLiteConfig {
+    /// Channels of the five feature maps, from stride 2 to stride 32.
+    pub fn channels(&self) -> [usize; 5] {
+        TAPPED.map(|stage| scaled(STAGES[stage][3], self.width))
+    }
+
+    /// Fresh weights on `device`.
+    pub fn init(&self, device: &Device) -> EfficientNetLite {
+        let stem = scaled(STEM, self.width);
+        let mut channels_in = stem;
+        let stages = STAGES
+            .iter()
+            .map(|[expansion, kernel, stride, channels, repeats]| {
+                let channels_out = scaled(*channels, self.width);
+                let blocks = (0..*repeats)
+                    .map(|index| {
+                        let stride = if index == 0 { *stride } else { 1 };
+                        let block = MbConv::new(channels_in, channels_out, *expansion, *kernel, stride, device);
+                        channels_in = channels_out;
+                        block
+                    })
+                    .collect();
+                MbStage { blocks }
+            })
+            .collect();
+        EfficientNetLite { stem: ConvConfig::new(3, stem, 3).with_stride(2).norm(Activation::Relu6, device), stages }
+    }
+}
+
+/// An inverted residual block: widen, one kernel a channel, narrow (Sandler et al., "MobileNetV2", 2018).
+#[derive(Module, Debug)]
+pub struct MbConv {
+    expand: Option<ConvNorm>,
+    depthwise: ConvNorm,
+    project: ConvNorm,
+    residual: bool,
+}
+
+impl MbConv {
+    fn new(from: usize, to: usize, expansion: usize, kernel: usize, stride: usize, device: &Device) -> Self {
+        let wide = from * expansion;
+        Self {
+            expand: (expansion > 1).then(|| ConvConfig::new(from, wide, 1).norm(Activation::Relu6, device)),
+            depthwise: ConvConfig::depthwise(wide, kernel).with_stride(stride).norm(Activation::Relu6, device),
+            project: ConvConfig::new(wide, to, 1).norm(Activation::Identity, device),
+            residual: stride == 1 && from == to,
+        }
+    }
+
+    fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        let x = match &self.expand {
+            Some(expand) => expand.forward(input.clone(), pass),
+            None => input.clone(),
+        };
+        let x = self.depthwise.forward(x, pass);
+        if self.residual { self.project.forward_onto(x, input, pass) } else { self.project.forward(x, pass) }
+    }
+}
+
+/// The blocks of one stage.
+#[derive(Module, Debug)]
+pub struct MbStage {
+    blocks: Vec<MbConv>,
+}
+
+/// EfficientNet-Lite0 without head.
+#[derive(Module, Debug)]
+pub struct EfficientNetLite {
+    stem: ConvNorm,
+    stages: Vec<MbStage>,
+}
+
+impl EfficientNetLite {
+    /// `(N, 3, H, W)`, H and W multiples of 32, to five feature maps; at width 1: `(N, 16, H/2, W/2)`,
+    /// `(N, 24, H/4, W/4)`, `(N, 40, H/8, W/8)`, `(N, 112, H/16, W/16)`, `(N, 320, H/32, W/32)`.
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Vec<Tensor<4>> {
+        let mut x = self.stem.forward(input, pass);
+        let mut features = Vec::with_capacity(TAPPED.len());
+        for (index, stage) in self.stages.iter().enumerate() {
+            for block in &stage.blocks {
+                x = block.forward(x, pass);
+            }
+            if TAPPED.contains(&index) {
+                features.push(x.clone());
+            }
+        }
+        features
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_width_has_the_weights_of_the_published_network() {
+        // 4 652 008 in the published classifier, less its head: a convolution 320 x 1280 with norm (2 x 1280) and a layer
+        // 1280 x 1000 with bias. 19 728 channels have a norm, and its two running statistics count here.
+        let without_head = 4_652_008 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000);
+        let encoder = EfficientNetLiteConfig { width: 1.0 }.init(&Device::default());
+        assert_eq!(encoder.num_params(), without_head + 2 * 19_728);
+    }
+
+    #[test]
+    fn each_feature_map_halves_the_last() {
+        let device = Device::default();
+        let encoder = EfficientNetLiteConfig { width: 0.25 }.init(&device);
+        let features = encoder.forward(Tensor::zeros([1, 3, 64, 32], &device), &mut Pass::evaluation());
+        let shapes: Vec<[usize; 4]> = features.iter().map(Tensor::dims).collect();
+        assert_eq!(shapes, [[1, 4, 32, 16], [1, 6, 16, 8], [1, 10, 8, 4], [1, 28, 4, 2], [1, 80, 2, 1]]);
+    }
+}

@@ -1,0 +1,144 @@
+//! All networks behind one type.
+
+use std::sync::{Mutex, PoisonError};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::deeplab::{DeepLab, DeepLabConfig};
+use super::pass::Pass;
+use super::unet::{UNet, UNetConfig, UNetEncoder, Upsampling};
+
+/// The networks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Architecture {
+    /// U-Net on VGG16.
+    #[serde(rename = "unet-vgg16")]
+    UnetVgg16,
+    /// U-Net on EfficientNet-Lite0.
+    #[serde(rename = "unet-lite0")]
+    UnetLite0,
+    /// DeepLabV3+ on ResNet50.
+    #[serde(rename = "deeplab-resnet50")]
+    DeeplabResnet50,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Architecture; 3] =
+        [Architecture::UnetVgg16, Architecture::UnetLite0, Architecture::DeeplabResnet50];
+
+    /// Its name in configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Architecture::UnetVgg16 => "unet-vgg16",
+            Architecture::UnetLite0 => "unet-lite0",
+            Architecture::DeeplabResnet50 => "deeplab-resnet50",
+        }
+    }
+
+    /// Height and width of the input must be multiples of this.
+    pub fn input_multiple(self) -> u32 {
+        match self {
+            Architecture::UnetVgg16 | Architecture::DeeplabResnet50 => 16,
+            Architecture::UnetLite0 => 32,
+        }
+    }
+
+    /// The strides at which it can return logits.
+    pub fn output_strides(self) -> &'static [u32] {
+        match self {
+            Architecture::UnetVgg16 | Architecture::UnetLite0 => &[1, 2, 4],
+            Architecture::DeeplabResnet50 => &[1, 4],
+        }
+    }
+}
+
+/// Sizes of a [`Network`].
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkConfig {
+    /// Which one.
+    pub architecture: Architecture,
+    /// Number of classes, background included: the channels of the logits.
+    pub classes: usize,
+    /// Factor on all channels.
+    pub width: f64,
+    /// Stride of the logits, one of [`Architecture::output_strides`].
+    pub output_stride: u32,
+    /// How a U-Net's decoder enlarges.
+    pub upsampling: Upsampling,
+    /// Probability with which a value of the deepest features is dropped in training, 0 to 1.
+    pub dropout: f64,
+}
+
+impl NetworkConfig {
+    /// Fresh weights on `device`, which are a function of the seed alone.
+    pub fn init(&self, device: &Device, seed: u64) -> Network {
+        // Burn draws from one generator a process, and only when a weight is first looked at.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        device.seed(seed);
+        let network = self.build(device);
+        network.trainable_parameters();
+        network
+    }
+
+    fn build(&self, device: &Device) -> Network {
+        let Self { classes, width, output_stride, upsampling, dropout, .. } = *self;
+        let unet = |encoder| {
+            let config = UNetConfig { encoder, classes, width, output_stride, upsampling, dropout };
+            Network::UNet(config.init(device))
+        };
+        match self.architecture {
+            Architecture::UnetVgg16 => unet(UNetEncoder::Vgg16),
+            Architecture::UnetLite0 => unet(UNetEncoder::EfficientNetLite0),
+            Architecture::DeeplabResnet50 => {
+                Network::DeepLab(DeepLabConfig { classes, width, output_stride, dropout }.init(device))
+            }
+        }
+    }
+}
+
+/// A network.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // there is one in a run
+pub enum Network {
+    /// A U-Net.
+    UNet(UNet),
+    /// A DeepLabV3+.
+    DeepLab(DeepLab),
+}
+
+impl Network {
+    /// `(N, 3, H, W)`, normalised RGB, H and W multiples of [`Architecture::input_multiple`], to logits
+    /// `(N, classes, H / stride, W / stride)`.
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        match self {
+            Network::UNet(network) => network.forward(input, pass),
+            Network::DeepLab(network) => network.forward(input, pass),
+        }
+    }
+
+    /// Number of weights that training changes: all but the batch norms' running statistics.
+    pub fn trainable_parameters(&self) -> usize {
+        let mut count = Trainable(0);
+        self.visit(&mut count);
+        count.0
+    }
+
+    /// [`Network::forward`] as the network will be used.
+    pub fn evaluate(&self, input: Tensor<4>) -> Tensor<4> {
+        self.forward(input, &mut Pass::evaluation())
+    }
+}
+
+struct Trainable(usize);
+
+impl ModuleVisitor for Trainable {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.0 += param.val().dims().iter().product::<usize>();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One run through a network: in training it brings the random numbers and takes the batch norms' statistics away.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::kernels::BatchStatistics;
+
+/// Share of a batch's statistics in the running ones after a step.
+const MOMENTUM: f64 = 0.1;
+
+/// A run through a network.
+#[derive(Default)]
+pub struct Pass {
+    training: Option<Training>,
+}
+
+struct Training {
+    random: ChaCha8Rng,
+    statistics: RunningUpdate,
+}
+
+impl Pass {
+    /// As the network will be used: running statistics, no dropout.
+    pub fn evaluation() -> Self {
+        Self::default()
+    }
+
+    /// A training step's. The random numbers are the caller's, so that a step can be repeated.
+    pub fn training(random: ChaCha8Rng) -> Self {
+        Self { training: Some(Training { random, statistics: RunningUpdate::default() }) }
+    }
+
+    /// Whether this is a training step's.
+    pub fn is_training(&self) -> bool {
+        self.training.is_some()
+    }
+
+    /// What the batch norms saw.
+    pub fn into_statistics(self) -> RunningUpdate {
+        self.training.map(|training| training.statistics).unwrap_or_default()
+    }
+
+    /// Takes note of what a batch norm saw over `count` values a channel.
+    pub(super) fn note(&mut self, mean: ParamId, variance: ParamId, statistics: BatchStatistics, count: usize) {
+        if let Some(training) = &mut self.training {
+            // The running variance is the unbiased one, as in the paper's algorithm 2.
+            let unbiased = count as f64 / (count.max(2) - 1) as f64;
+            training.statistics.values.insert(mean, statistics.mean);
+            training.statistics.values.insert(variance, statistics.variance.mul_scalar(unbiased));
+        }
+    }
+
+    /// In training, zeroes each value with probability `dropout` and scales the rest so that the mean stays.
+    pub(super) fn dropout(&mut self, input: Tensor<4>, dropout: f64) -> Tensor<4> {
+        match &mut self.training {
+            Some(training) if dropout > 0.0 => {
+                let mask = dropout_mask(input.dims(), dropout, &mut training.random, &input.device());
+                input.mul(mask)
+            }
+            _ => input,
+        }
+    }
+}
+
+/// 0 with probability `dropout`, else `1 / (1 - dropout)`, which keeps the mean.
+fn dropout_mask(shape: [usize; 4], dropout: f64, random: &mut ChaCha8Rng, device: &Device) -> Tensor<4> {
+    let kept = (1.0 / (1.0 - dropout)) as f32;
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| if random.random::<f64>() < dropout { 0.0 } else { kept }).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// New values that running statistics move towards.
+#[derive(Default)]
+pub struct RunningUpdate {
+    values: HashMap<ParamId, Tensor<1>>,
+}
+
+impl RunningUpdate {
+    /// The mean of several shards' statistics, weighted by their shares of the batch.
+    pub fn mean(shards: Vec<(RunningUpdate, f64)>) -> Self {
+        let mut values: HashMap<ParamId, Tensor<1>> = HashMap::new();
+        for (shard, share) in shards {
+            for (id, value) in shard.values {
+                let value = value.mul_scalar(share);
+                let sum = match values.remove(&id) {
+                    Some(sum) => sum.add(value),
+                    None => value,
+                };
+                values.insert(id, sum);
+            }
+        }
+        Self { values }
+    }
+
+    /// Moves a model's running statistics.
+    pub fn apply<M: Module>(mut self, model: M) -> M {
+        if self.values.is_empty() { model } else { model.map(&mut self) }
+    }
+}
+
+impl ModuleMapper for RunningUpdate {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(target) = self.values.remove(&param.id) else { return param };
+        param.map(|running| {
+            let target = target.to_device(&running.device()).reshape(running.dims());
+            running.mul_scalar(1.0 - MOMENTUM).add(target.mul_scalar(MOMENTUM)).detach()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::augment::generator;
+
+    #[test]
+    fn a_dropout_mask_keeps_the_mean() {
+        let mask = dropout_mask([1, 1, 100, 100], 0.25, &mut generator(0, 0, 0), &Device::default());
+        let mean: f32 = mask.mean().into_scalar();
+        assert!((mean - 1.0).abs() < 0.03, "{mean}");
+    }
+}
