@@ -9,8 +9,8 @@
 use std::io::BufRead;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use clothseg_trainer::data::Batch;
+use clothseg_trainer::device::cpu;
 use clothseg_trainer::kernels::{profile, start_profile, use_burn_operations};
 use clothseg_trainer::model::{Architecture, NetworkConfig, Upsampling};
 use clothseg_trainer::train::{Stepper, new_optimizer};
@@ -71,7 +71,7 @@ fn main() {
     let shards = option("--shards").map_or(1, |shards| shards.parse().unwrap());
     let loss = option("--loss").map_or("ce", String::as_str).parse().unwrap();
 
-    let device = Device::default().autodiff();
+    let device = cpu().autodiff();
     let Case { architecture, width, classes, .. } = *case;
     let network =
         NetworkConfig { architecture, classes, width, output_stride: 1, upsampling: Upsampling::Nearest, dropout: 0.3 };

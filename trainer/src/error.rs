@@ -50,6 +50,12 @@ pub enum Error {
         /// What is wrong and what to do.
         cause: String,
     },
+    /// The device that was asked for cannot train.
+    #[error("no device to train on: {cause}")]
+    Device {
+        /// What is missing and what to do.
+        cause: String,
+    },
     /// Training went wrong.
     #[error("training stopped at epoch {epoch}, step {step}: {cause}")]
     Training {

@@ -8,7 +8,7 @@ mod onnx;
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use burn_onnx::export::OnnxExporter;
 use clothseg::batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::data::augment::generator;
+use crate::device::cpu;
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::train::RunFolder;
@@ -57,7 +58,7 @@ pub fn export_run(run: &Path, output: Option<&Path>, options: &EngineOptions) ->
         return Err(Error::Run { path: config.run.clone(), cause: "holds no checkpoint yet; train first".to_owned() });
     }
     let checkpoint = Checkpoint::open(&path)?;
-    let device = Device::default();
+    let device = cpu();
     let classes = config.target()?.classes();
     let model = checkpoint.load_model(&path, config.network(classes).init(&device, config.seed))?;
     let mut spec = config.model_spec()?;
@@ -76,7 +77,7 @@ pub fn export(model: &Network, spec: &ModelSpec, path: &Path, options: &EngineOp
         .map(|(index, size)| random_input(size, index))
         .map(|input| (forward(model, &input), input))
         .collect();
-    let sample = Tensor::<4>::zeros([1, 3, CAPTURED_SIDE_PX, CAPTURED_SIDE_PX], &Device::default());
+    let sample = Tensor::<4>::zeros([1, 3, CAPTURED_SIDE_PX, CAPTURED_SIDE_PX], &cpu());
     let captured = OnnxExporter::new()
         .export(model, sample, Network::evaluate)
         .map_err(|error| fail(format!("the network cannot be written as ONNX: {error}")))?;
@@ -113,7 +114,7 @@ fn random_input([height, width]: [usize; 2], index: usize) -> Array4<f32> {
 fn forward(model: &Network, input: &Array4<f32>) -> Array4<f32> {
     let (count, channels, height, width) = input.dim();
     let data = TensorData::new(input.iter().copied().collect::<Vec<f32>>(), [count, channels, height, width]);
-    let output = model.evaluate(Tensor::<4>::from_data(data, &Device::default()));
+    let output = model.evaluate(Tensor::<4>::from_data(data, &cpu()));
     let [count, classes, height, width] = output.dims();
     let values: Vec<f32> = output.into_data().iter::<f32>().collect();
     let mut values = values.into_iter();

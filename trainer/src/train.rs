@@ -25,6 +25,7 @@ pub use validate::{Validation, validate};
 use crate::checkpoint::{self, Checkpoint, State};
 use crate::config::{Config, resolve};
 use crate::data::{Dataset, Plan, Prefetch};
+use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
 use crate::log::{CsvLog, Row};
 use crate::loss::Loss;
@@ -33,18 +34,27 @@ use crate::model::Network;
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
 
-/// Trains by `config` from the start, or on from the last checkpoint.
-pub fn train(config: &Config, resume: bool) -> Result<State> {
-    train_until(config, resume, None)
+/// How to start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// Go on from the last checkpoint, instead of from the beginning.
+    pub resume: bool,
+    /// What trains.
+    pub device: DeviceChoice,
+    /// Stop after this step with a checkpoint, where that comes before the end.
+    pub last_step: Option<usize>,
 }
 
-/// As [`train`], but stops after step `last_step` with a checkpoint, where that comes before the end.
-pub fn train_until(config: &Config, resume: bool, last_step: Option<usize>) -> Result<State> {
+/// Trains by `config`.
+pub fn train(config: &Config, start: Start) -> Result<State> {
+    let Start { resume, device, last_step } = start;
+    let device = device.open()?;
+    tracing::info!("training on {}", device.description);
     let folder = RunFolder::prepare(config, resume)?;
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
-    let (mut run, mut model) = Run::new(config, folder, target.classes())?;
+    let (mut run, mut model) = Run::new(config, folder, target.classes(), &device)?;
     if resume {
         model = run.resume(model)?;
     }
@@ -70,6 +80,8 @@ struct Run<'a> {
     loss: Loss,
     classes: usize,
     last_step: usize,
+    /// What evaluates: the device that trains, without autodiff.
+    evaluation: Device,
     log: CsvLog,
     state: State,
     /// When this process started, less the seconds that earlier ones trained.
@@ -79,17 +91,21 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run at its start, and its network, which steps take and give back.
-    fn new(config: &'a Config, folder: RunFolder, classes: usize) -> Result<(Self, Network)> {
-        let device = Device::default().autodiff();
+    fn new(config: &'a Config, folder: RunFolder, classes: usize, device: &TrainingDevice) -> Result<(Self, Network)> {
+        // A GPU's batch is not split: it is busy with the whole.
+        let shards = if device.is_gpu { 1 } else { config.train.shards };
+        let evaluation = device.device.clone();
+        let device = device.device.clone().autodiff();
         let loss = config.loss().map_err(|error| Error::file(folder.config(), error.to_string()))?;
         let model = config.network(classes).init(&device, config.seed);
         let run = Self {
             config,
             optimizer: new_optimizer(),
-            stepper: Stepper::new(config.train.shards, config.seed, loss.clone(), classes, device)?,
+            stepper: Stepper::new(shards, config.seed, loss.clone(), classes, device)?,
             log: CsvLog::open(&folder.log())?,
             folder,
             last_step: usize::MAX,
+            evaluation,
             loss,
             classes,
             state: State::default(),
@@ -212,7 +228,7 @@ impl<'a> Run<'a> {
     }
 
     fn finish_epoch(&mut self, model: &Network, valid_data: &Dataset) -> Result<()> {
-        let validation = validate(&model.valid(), valid_data, self.config, self.classes)?;
+        let validation = validate(&model.valid(), valid_data, self.config, self.classes, &self.evaluation)?;
         let scores = validation.scores();
         let row = Row {
             wall_s: self.wall_s(),

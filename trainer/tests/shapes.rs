@@ -16,6 +16,7 @@ use clothseg_trainer::config::Config;
 use clothseg_trainer::data::{LabelImage, Target};
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
 use clothseg_trainer::metrics::Confusion;
+use clothseg_trainer::train::Start;
 use clothseg_trainer::{data, export, train};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
@@ -93,8 +94,8 @@ fn embedded() -> EngineOptions {
 fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
     let root = tempfile::tempdir().unwrap();
     let config = Config::open(&make_run(root.path(), "run", 14)).unwrap();
-    train::train(&config, false).unwrap();
-    let again = train::train(&config, false).unwrap_err().to_string();
+    train::train(&config, Start::default()).unwrap();
+    let again = train::train(&config, Start::default()).unwrap_err().to_string();
     assert!(again.contains("--resume"), "{again}");
 
     let exported = export::export_run(&config.run, None, &embedded()).unwrap();
@@ -144,10 +145,10 @@ fn a_resumed_run_ends_with_the_weights_of_an_unbroken_one() {
     let root = tempfile::tempdir().unwrap();
     let unbroken = Config::open(&make_run(root.path(), "unbroken", 3)).unwrap();
     let broken = Config { run: root.path().join("broken"), ..unbroken.clone() };
-    train::train(&unbroken, false).unwrap();
-    train::train_until(&broken, false, Some(8)).unwrap();
+    train::train(&unbroken, Start::default()).unwrap();
+    train::train(&broken, Start { last_step: Some(8), ..Start::default() }).unwrap();
     assert_eq!(Checkpoint::open(&broken.run.join("last.ckpt")).unwrap().state.step, 8);
-    train::train(&broken, true).unwrap();
+    train::train(&broken, Start { resume: true, ..Start::default() }).unwrap();
     let end = |config: &Config| Checkpoint::open(&config.run.join("last.ckpt")).unwrap();
     let (one, other) = (end(&unbroken), end(&broken));
     assert_eq!(one.state.step, 18);

@@ -10,7 +10,9 @@ use clothseg::batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::Dataset;
+use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
+use clothseg_trainer::train::Start;
 use clothseg_trainer::{Error, Result, export, train};
 
 #[cfg(not(target_env = "msvc"))]
@@ -38,6 +40,9 @@ enum Command {
         /// Go on from the run's last checkpoint.
         #[arg(long)]
         resume: bool,
+        /// What trains: auto (a GPU where there is one), cpu or gpu.
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
     },
     /// Score an ONNX file on labelled photos, through clothseg and at the photos' own size.
     Eval {
@@ -86,9 +91,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Train { config, resume } => {
+        Command::Train { config, resume, device } => {
             let config = Config::open(&config)?;
-            train::train(&config, resume)?;
+            train::train(&config, Start { resume, device, last_step: None })?;
             tracing::info!("done; next: clothseg-train export {}", config.run.display());
             Ok(())
         }

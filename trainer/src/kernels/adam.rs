@@ -25,16 +25,18 @@ pub struct AdamFactors {
     pub time: usize,
 }
 
-/// Weights, first and second moment after a step, in the memory that they had before where nobody else holds it; `None`
-/// where Burn is to compute (its tensors then come back untouched). Kingma and Ba, "Adam", 2015, algorithm 1.
+/// Whether [`adam_step`] takes this tensor.
+pub fn adam_runs_on<const D: usize>(weights: &Tensor<D>) -> bool {
+    place(weights) == Place::Kernels && !weights.device().is_autodiff()
+}
+
+/// Weights, first and second moment after a step, in the memory that they had before where nobody else holds it. Only for
+/// tensors that [`adam_runs_on`] takes. Kingma and Ba, "Adam", 2015, algorithm 1.
 pub fn adam_step<const D: usize>(
     [weights, first, second]: [Tensor<D>; 3],
     gradient: &Tensor<D>,
     factors: AdamFactors,
-) -> Result<[Tensor<D>; 3], [Tensor<D>; 3]> {
-    if place(&weights) != Place::Kernels || weights.device().is_autodiff() {
-        return Err([weights, first, second]);
-    }
+) -> [Tensor<D>; 3] {
     let device = weights.device();
     let gradient = gradient.clone().into_data();
     let mut data = [weights, first, second].map(Tensor::into_data);
@@ -50,7 +52,7 @@ pub fn adam_step<const D: usize>(
         };
         timed(|| "Adam".to_owned(), || step(weights, first, second, gradient, factors));
     }
-    Ok(data.map(|data: TensorData| Tensor::from_data(data, &device)))
+    data.map(|data: TensorData| Tensor::from_data(data, &device))
 }
 
 fn step(weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], factors: AdamFactors) {

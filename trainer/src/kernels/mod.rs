@@ -14,7 +14,7 @@ mod pool;
 mod profile;
 mod resize;
 
-pub use adam::{AdamFactors, adam_step};
+pub use adam::{AdamFactors, adam_runs_on, adam_step};
 pub use compute::norm::Activation;
 pub use conv::{ConvOptions, conv2d};
 pub use loss::{SegmentationLabels, segmentation_sums};

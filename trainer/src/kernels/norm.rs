@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Tensor, TensorData};
 
-use super::compute::norm::{self as compute, Activation, Planes, Statistics};
+use super::compute::norm::{self as compute, Activation, NormKind, Planes, Statistics};
 use super::operation::{Operation, Place, apply, place};
 
 /// What a batch norm saw of each channel of a batch, `(C)` each, outside of the graph.
@@ -37,7 +37,8 @@ pub fn norm_act(
     let planes = Planes { batch, channels, cells: height * width };
     let seen = Arc::new(OnceLock::new());
     let with_residual = residual.is_some();
-    let operation = NormAct { dims, planes, epsilon: epsilon as f32, activation, with_residual, seen: seen.clone() };
+    let kind = NormKind { epsilon: epsilon as f32, activation };
+    let operation = NormAct { dims, planes, kind, with_residual, seen: seen.clone() };
     let mut inputs = vec![input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch()];
     inputs.extend(residual.map(Tensor::into_dispatch));
     let output = apply(inputs, operation);
@@ -87,8 +88,7 @@ fn activate(input: Tensor<4>, activation: Activation) -> Tensor<4> {
 struct NormAct {
     dims: [usize; 4],
     planes: Planes,
-    epsilon: f32,
-    activation: Activation,
+    kind: NormKind,
     with_residual: bool,
     /// Filled by the forward pass.
     seen: Arc<OnceLock<Statistics>>,
@@ -106,8 +106,7 @@ impl Operation for NormAct {
     fn forward(&self, inputs: &[&[f32]]) -> Vec<f32> {
         let [input, gamma, beta, residual @ ..] = inputs else { unreachable!("a norm has input, gamma and beta") };
         let residual = residual.first().copied();
-        let (output, seen) =
-            compute::forward(self.planes, input, [gamma, beta], self.epsilon, residual, self.activation);
+        let (output, seen) = compute::forward(self.planes, input, [gamma, beta], residual, self.kind);
         self.seen.get_or_init(|| seen);
         output
     }
@@ -118,8 +117,7 @@ impl Operation for NormAct {
         };
         let output = (wanted.len() > 3).then_some(output);
         let affine = [*gamma, *beta];
-        let gradients =
-            compute::backward(self.planes, input, output, gradient, affine, seen, self.epsilon, self.activation);
+        let gradients = compute::backward(self.planes, input, output, gradient, affine, seen, self.kind);
         vec![Some(gradients.input), Some(gradients.gamma), Some(gradients.beta), gradients.residual]
     }
 

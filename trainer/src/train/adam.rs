@@ -3,7 +3,7 @@
 use burn::optim::{Adam as BurnAdam, AdamConfig, AdamState, AdaptiveMomentumState, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{AdamFactors, adam_step};
+use crate::kernels::{AdamFactors, adam_runs_on, adam_step};
 
 /// Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, with their constants.
 const BETAS: [f32; 2] = [0.9, 0.999];
@@ -31,25 +31,17 @@ impl Optimizer for Adam {
         gradient: Tensor<D>,
         state: Option<AdamState<D>>,
     ) -> (Tensor<D>, Option<AdamState<D>>) {
-        let state = state.map(|state| state.momentum);
-        let time = state.as_ref().map_or(0, |state| state.time);
-        let (first, second) = match state {
-            Some(state) => (state.moment_1, state.moment_2),
-            None => (tensor.zeros_like(), tensor.zeros_like()),
+        if !adam_runs_on(&tensor) {
+            return self.elsewhere.step(learning_rate, tensor, gradient, state);
+        }
+        let (time, first, second) = match state.map(|state| state.momentum) {
+            Some(state) => (state.time + 1, state.moment_1, state.moment_2),
+            None => (1, tensor.zeros_like(), tensor.zeros_like()),
         };
         let [beta_1, beta_2] = BETAS;
-        let learning_rate_f32 = learning_rate as f32;
-        let factors =
-            AdamFactors { beta_1, beta_2, epsilon: EPSILON, learning_rate: learning_rate_f32, time: time + 1 };
-        match adam_step([tensor, first, second], &gradient, factors) {
-            Ok([tensor, first, second]) => {
-                (tensor, Some(AdamState::new(AdaptiveMomentumState::new(time + 1, first, second))))
-            }
-            Err([tensor, first, second]) => {
-                let state = (time > 0).then(|| AdamState::new(AdaptiveMomentumState::new(time, first, second)));
-                self.elsewhere.step(learning_rate, tensor, gradient, state)
-            }
-        }
+        let factors = AdamFactors { beta_1, beta_2, epsilon: EPSILON, learning_rate: learning_rate as f32, time };
+        let [tensor, first, second] = adam_step([tensor, first, second], &gradient, factors);
+        (tensor, Some(AdamState::new(AdaptiveMomentumState::new(time, first, second))))
     }
 
     fn to_device<const D: usize>(state: AdamState<D>, device: &Device) -> AdamState<D> {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::data::{Batch, Crop, Dataset, Frame, IGNORE};
+use crate::device::cpu;
 use crate::error::Result;
 use crate::log::Scores;
 use crate::metrics::{Confusion, PerImage};
@@ -66,9 +67,19 @@ impl Validation {
 }
 
 /// Runs a model in evaluation mode over a dataset; photos are fitted as at inference.
-pub fn validate(model: &Network, dataset: &Dataset, config: &Config, classes: usize) -> Result<Validation> {
-    let examples: Vec<Result<(Confusion, f64)>> =
-        (0..dataset.len()).into_par_iter().map(|index| score(model, dataset, index, config, classes)).collect();
+pub fn validate(
+    model: &Network,
+    dataset: &Dataset,
+    config: &Config,
+    classes: usize,
+    device: &Device,
+) -> Result<Validation> {
+    let one = |index| score(model, dataset, index, config, classes, device);
+    // One at a time on a GPU, which has work for all its cores in one.
+    let examples: Vec<Result<(Confusion, f64)>> = match *device == cpu() {
+        true => (0..dataset.len()).into_par_iter().map(one).collect(),
+        false => (0..dataset.len()).map(one).collect(),
+    };
     let mut validation = Validation::new(classes);
     for example in examples {
         let (confusion, cross_entropy_sum) = example?;
@@ -86,6 +97,7 @@ fn score(
     index: usize,
     config: &Config,
     classes: usize,
+    device: &Device,
 ) -> Result<(Confusion, f64)> {
     let sample = dataset.load(index)?;
     let (width, height) = sample.photo.dimensions();
@@ -101,8 +113,7 @@ fn score(
     };
     let example = whole.cut(&sample, &frame)?;
     let batch = Batch::stack(&[example], &input);
-    let device = Device::default();
-    let log_probabilities = log_softmax(model.evaluate(batch.picture_tensor(&device)), 1);
+    let log_probabilities = log_softmax(model.evaluate(batch.picture_tensor(device)), 1);
     let (prediction, cross_entropy_sum) = read(log_probabilities, &batch.labels, classes);
     let mut confusion = Confusion::new(classes);
     confusion.add(&batch.labels, &prediction);

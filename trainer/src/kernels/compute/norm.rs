@@ -32,6 +32,15 @@ impl Activation {
     }
 }
 
+/// What a norm is besides its tensors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormKind {
+    /// Added to variances before the root.
+    pub epsilon: f32,
+    /// What follows.
+    pub activation: Activation,
+}
+
 /// Sizes of a batch: `(images, channels, cells)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planes {
@@ -71,9 +80,8 @@ pub fn forward(
     planes: Planes,
     input: &[f32],
     [gamma, beta]: [&[f32]; 2],
-    epsilon: f32,
     residual: Option<&[f32]>,
-    activation: Activation,
+    NormKind { epsilon, activation }: NormKind,
 ) -> (Vec<f32>, Statistics) {
     assert_eq!((input.len(), gamma.len(), beta.len()), (planes.length(), planes.channels, planes.channels));
     assert!(residual.is_none_or(|residual| residual.len() == input.len()));
@@ -109,6 +117,7 @@ pub fn scale_act(
 }
 
 /// Mean and variance of a channel.
+#[allow(clippy::needless_lifetimes)] // the macro wants them
 #[pulp::with_simd(channel_statistics = Arch::new())]
 #[inline(always)]
 fn channel_statistics_with_simd<'a, S: Simd>(_simd: S, planes: Planes, channel: usize, input: &'a [f32]) -> (f32, f32) {
@@ -127,6 +136,7 @@ fn channel_statistics_with_simd<'a, S: Simd>(_simd: S, planes: Planes, channel: 
     (center, (squares.total() / count) as f32)
 }
 
+#[allow(clippy::too_many_arguments)] // the first is the macro's
 #[pulp::with_simd(scale_channel = Arch::new())]
 #[inline(always)]
 fn scale_channel_with_simd<'a, S: Simd>(
@@ -176,8 +186,7 @@ pub fn backward(
     gradient: &[f32],
     [gamma, beta]: [&[f32]; 2],
     statistics: &Statistics,
-    epsilon: f32,
-    activation: Activation,
+    NormKind { epsilon, activation }: NormKind,
 ) -> Gradients {
     let output = residual_output.unwrap_or(input);
     assert_eq!([input.len(), output.len(), gradient.len()], [planes.length(); 3]);

@@ -6,6 +6,9 @@
 //! products of all channels and tiles are one matrix product. Its rounding errors are some ten times those of the direct
 //! sum, a few 1e-6 of the largest value.
 
+// Rows and columns of small matrices: an index says more than an iterator.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 

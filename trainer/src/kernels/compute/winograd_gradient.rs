@@ -4,6 +4,9 @@
 //! the sum over all tiles of `(A dY A^T) * (B^T d B)`, output channels by input channels; and `dg = G^T dU G`. Here the
 //! channels lie side by side in memory, because the sums run over the tiles.
 
+// Rows and columns of small matrices: an index says more than an iterator.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
