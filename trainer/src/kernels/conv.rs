@@ -34,7 +34,7 @@ impl Default for ConvOptions {
 pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
     let [batch, channels_in, height, width] = input.dims();
     let [channels_out, _, kernel_height, kernel_width] = weight.dims();
-    if place(&input) != Place::Kernels {
+    if place(&input) != Place::Kernels || options.stride > 2 {
         let both = |value| [value; 2];
         let groups = if options.depthwise { channels_in } else { 1 };
         let options = BurnConvOptions::new(both(options.stride), both(options.padding), both(options.dilation), groups);

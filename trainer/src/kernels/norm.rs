@@ -80,6 +80,8 @@ fn activate(input: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::Identity => input,
         Activation::Relu => relu(input),
+        // What writes ONNX knows no clamp.
+        Activation::Relu6 if place(&input) == Place::Capture => relu(input.clone()).sub(relu(input.sub_scalar(6.0))),
         Activation::Relu6 => input.clamp(0.0, 6.0),
     }
 }

@@ -1,7 +1,7 @@
-//! Max pooling.
+//! Pooling.
 
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d as burn_max_pool2d;
+use burn::tensor::module::{adaptive_avg_pool2d, max_pool2d as burn_max_pool2d};
 use burn::tensor::ops::MaxPoolOptions;
 
 use super::compute::pool::{self as compute, MaxPool};
@@ -18,6 +18,15 @@ pub fn max_pool2d(input: Tensor<4>, kernel: usize, stride: usize, padding: usize
     let output = [height, width].map(|size| (size + 2 * padding - kernel) / stride + 1);
     let sizes = MaxPool { planes: batch * channels, input: [height, width], output, kernel, stride, padding };
     apply(vec![input.into_dispatch()], Pool { sizes, dims })
+}
+
+/// The mean of each channel: `(N, C, H, W)` to `(N, C, 1, 1)`.
+pub fn mean_pool2d(input: Tensor<4>) -> Tensor<4> {
+    match place(&input) {
+        // What writes ONNX knows this, and no mean along an axis.
+        Place::Capture => adaptive_avg_pool2d(input, [1, 1]),
+        _ => input.mean_dim(2).mean_dim(3),
+    }
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::resnet::{ResNet, ResNetConfig};
-use crate::kernels::{Activation, resize_bilinear};
+use crate::kernels::{Activation, mean_pool2d, resize_bilinear};
 
 /// Dilations of the 3 x 3 convolutions of the pyramid, for stride 16.
 const RATES: [usize; 3] = [6, 12, 18];
@@ -67,13 +67,12 @@ pub struct Pyramid {
 impl Pyramid {
     /// `(N, 2048, H, W)` to `(N, 256, H, W)`, at width 1.
     fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        let [batch, _, height, width] = input.dims();
         let mut scales = vec![self.pointwise.forward(input.clone(), pass)];
         scales.extend(self.atrous.iter().map(|atrous| atrous.forward(input.clone(), pass)));
-        let whole = input.mean_dim(2).mean_dim(3); //       (N, 2048, 1, 1)
+        let whole = mean_pool2d(input); //                  (N, 2048, 1, 1)
         let whole = self.image.forward(whole, pass);
-        let channels = whole.dims()[1];
-        scales.push(whole.expand([batch, channels, height, width]));
+        // Spread over the map by an addition, which in ONNX works at any size.
+        scales.push(scales[0].clone().mul_scalar(0.0).add(whole));
         self.project.forward(Tensor::cat(scales, 1), pass)
     }
 }
