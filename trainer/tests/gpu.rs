@@ -38,7 +38,7 @@ fn losses(architecture: Architecture, upsampling: Upsampling, loss: &str, steps:
         let config =
             NetworkConfig { architecture, classes: CLASSES, width: 0.125, output_stride: 1, upsampling, dropout: 0.0 };
         // Drawn on the CPU and carried over: each device has random numbers of its own.
-        let mut model = Some(config.init(&cpu().autodiff(), 3).to_device(&device));
+        let mut model = Some(config.init(&cpu().autodiff(), 3).fork(&device));
         let mut optimizer = new_optimizer();
         let stepper = Stepper::new(1, 1, loss.parse().unwrap(), CLASSES, device).unwrap();
         (0..steps)
