@@ -1,7 +1,7 @@
 //! Operations whose forward and backward passes are ours on the CPU, and Burn's on every other device.
 //!
 //! Models call these functions as they would call Burn's. On the CPU each records one node in Burn's graph
-//! ([`operation`]) and computes on slices ([`compute`]); elsewhere, and while a graph is captured for export, it is made of
+//! (`operation`) and computes on slices (`compute`); elsewhere, and while a graph is captured for export, it is made of
 //! Burn's own operations, so that it can run on a GPU and is written as plain ONNX.
 
 mod adam;
