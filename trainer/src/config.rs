@@ -115,7 +115,8 @@ pub struct TrainConfig {
     /// Steps in which the learning rate rises from 0.
     #[serde(default)]
     pub warmup_steps: usize,
-    /// Threads that a batch is split over; each normalises with the statistics of its own part.
+    /// Parts of a batch that run side by side, each normalised with statistics of its own. One uses all cores within each
+    /// operation.
     #[serde(default = "one")]
     pub shards: usize,
     /// Minutes between checkpoints within an epoch.

@@ -312,6 +312,27 @@ fn cross_entropys_gradient_is_p_minus_y() {
     assert!((0..3).all(|class| gradient[4 * class + 3] == 0.0));
 }
 
+#[test]
+fn what_is_no_number_is_not_hidden() {
+    let _turn = turn(false);
+    let device = Device::default();
+    let spoilt = |shape: Shape| {
+        let (mut values, _) = random(shape, 1);
+        values[5] = f32::NAN;
+        Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+    };
+    let has_nan = |values: Vec<f32>| values.iter().any(|value| value.is_nan());
+    for activation in ACTIVATIONS {
+        let affine = || [Tensor::<1>::ones([2], &device), Tensor::<1>::zeros([2], &device)];
+        assert!(has_nan(numbers(norm_act(spoilt([1, 2, 4, 4]), affine(), 1e-5, None, activation).0)));
+    }
+    assert!(has_nan(numbers(max_pool2d(spoilt([1, 2, 4, 4]), 2, 2, 0))));
+    // Value 5 is of class 0 at pixel 5, whose true class is 1.
+    let labels = SegmentationLabels { indices: [1; 16].into(), shape: [1, 4, 4] };
+    let sums = numbers(segmentation_sums(spoilt([1, 2, 4, 4]), &labels, &[1.0; 2], None));
+    assert!(sums[0].is_nan(), "{sums:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

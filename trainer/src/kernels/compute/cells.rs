@@ -36,8 +36,8 @@ pub struct CellVector {
 }
 
 impl CellVector {
-    #[inline(always)]
     /// Copies these cells of `from`, `rows` rows of `width`; 0 where a lane is no cell.
+    #[inline(always)]
     pub fn gather(&self, from: &[f32], [rows, width]: [usize; 2], to: &mut [f32]) {
         if self.column + to.len() <= width {
             let here = self.row * width + self.column;

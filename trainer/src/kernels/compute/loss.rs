@@ -258,7 +258,8 @@ fn focal_slope(gamma: f32, probability: f32, log: f32) -> f32 {
 #[inline(always)]
 fn exponential(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-    let x = x.max(-87.0);
+    // Not by `max`, which would make a number of what is none.
+    let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;

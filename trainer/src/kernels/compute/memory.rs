@@ -9,7 +9,7 @@ pub struct SharedOutput<'a> {
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it only writes, through `write`, whose callers keep to parts of their own (or write equal values: see there).
+// SAFETY: it only writes, through `write` and `part`, and every kernel's units keep to parts of their own.
 unsafe impl Sync for SharedOutput<'_> {}
 // SAFETY: as above.
 unsafe impl Send for SharedOutput<'_> {}

@@ -136,6 +136,14 @@ fn channel_statistics_with_simd<'a, S: Simd>(_simd: S, planes: Planes, channel: 
     (center, (squares.total() / count) as f32)
 }
 
+/// Within the bounds. What is no number stays none, where `max` and `min` would hide it: a training that went wrong must
+/// be seen in its loss.
+#[inline(always)]
+fn cut(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
+}
+
 #[allow(clippy::too_many_arguments)] // the first is the macro's
 #[pulp::with_simd(scale_channel = Arch::new())]
 #[inline(always)]
@@ -155,10 +163,10 @@ fn scale_channel_with_simd<'a, S: Simd>(
         let to = unsafe { output.part(planes.start(image, channel), planes.cells) };
         let from = planes.plane(input, image, channel);
         match residual.map(|residual| planes.plane(residual, image, channel)) {
-            None => to.iter_mut().zip(from).for_each(|(to, x)| *to = (x * scale + shift).max(low).min(high)),
+            None => to.iter_mut().zip(from).for_each(|(to, x)| *to = cut(x * scale + shift, low, high)),
             Some(residual) => {
                 let from = from.iter().zip(residual);
-                to.iter_mut().zip(from).for_each(|(to, (x, r))| *to = (x * scale + shift + r).max(low).min(high));
+                to.iter_mut().zip(from).for_each(|(to, (x, r))| *to = cut(x * scale + shift + r, low, high));
             }
         }
     }

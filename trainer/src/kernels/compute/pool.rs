@@ -1,4 +1,5 @@
-//! Max pooling, with its gradient. Where several cells of a window are largest, the first in row order counts.
+//! Max pooling, with its gradient. Where several cells of a window are largest, the first in row order counts;
+//! what is no number counts as larger than all.
 
 use rayon::prelude::*;
 
@@ -43,8 +44,9 @@ impl MaxPool {
                 let (mut best, mut value) = (rows.start * width + columns.start, f32::NEG_INFINITY);
                 for y in rows.clone() {
                     for x in columns.clone() {
-                        if from[y * width + x] > value {
-                            (best, value) = (y * width + x, from[y * width + x]);
+                        let here = from[y * width + x];
+                        if here > value || here.is_nan() {
+                            (best, value) = (y * width + x, here);
                         }
                     }
                 }
