@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use clothseg_trainer::kernels::{
-    Activation, ConvOptions, SegmentationLabels, conv2d, join_nearest, max_pool2d, norm_act, norm_act_frozen, profile,
-    resize_bilinear, segmentation_sums, start_profile, use_burn_operations,
+    Activation, ConvOptions, PixelWeights, SegmentationLabels, conv2d, join_nearest, max_pool2d, norm_act,
+    norm_act_frozen, profile, resize_bilinear, segmentation_sums, start_profile, use_burn_operations,
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -105,27 +105,38 @@ fn assert_as_slopes(what: &str, function: Function, inputs: &[(Vec<f32>, Shape)]
     }
 }
 
-/// Side of the kernel, step, dilation, one kernel a channel: all that the networks use.
-const CONVOLUTIONS: [(usize, usize, usize, bool); 12] = [
-    (1, 1, 1, false),
-    (1, 2, 1, false),
-    (3, 1, 1, false),
-    (3, 2, 1, false),
-    (3, 1, 2, false),
-    (3, 1, 6, false),
-    (3, 1, 18, false),
-    (7, 2, 1, false),
-    (3, 1, 1, true),
-    (3, 2, 1, true),
-    (5, 1, 1, true),
-    (5, 2, 1, true),
+/// Side of the kernel and how it moves: all that the networks use.
+const CONVOLUTIONS: [(usize, ConvOptions); 16] = [
+    centred(1, 1, 1, false),
+    centred(1, 2, 1, false),
+    centred(2, 1, 1, false),
+    centred(3, 1, 1, false),
+    centred(3, 2, 1, false),
+    centred(3, 1, 2, false),
+    centred(3, 1, 6, false),
+    centred(3, 1, 18, false),
+    centred(7, 2, 1, false),
+    centred(3, 1, 1, true),
+    centred(3, 2, 1, true),
+    centred(5, 1, 1, true),
+    centred(5, 2, 1, true),
+    trailing(3, false),
+    trailing(3, true),
+    trailing(5, true),
 ];
 
-fn convolution(
-    (kernel, stride, dilation, depthwise): (usize, usize, usize, bool),
-    bias: bool,
-) -> impl Fn(&[Tensor<4>]) -> Tensor<4> {
-    let options = ConvOptions { stride, padding: kernel / 2 * dilation, dilation, depthwise };
+/// With the padding that keeps the size at step 1; an odd rest lies below and right.
+const fn centred(kernel: usize, stride: usize, dilation: usize, depthwise: bool) -> (usize, ConvOptions) {
+    let total = dilation * (kernel - 1);
+    (kernel, ConvOptions { stride, padding: (total / 2, total - total / 2), dilation, depthwise })
+}
+
+/// Step 2 with TensorFlow's "same" padding of even sizes.
+const fn trailing(kernel: usize, depthwise: bool) -> (usize, ConvOptions) {
+    (kernel, ConvOptions { stride: 2, padding: (kernel / 2 - 1, kernel / 2), dilation: 1, depthwise })
+}
+
+fn convolution(options: ConvOptions, bias: bool) -> impl Fn(&[Tensor<4>]) -> Tensor<4> {
     move |inputs| {
         let bias = bias.then(|| inputs[2].clone().reshape([inputs[2].dims()[1]]));
         conv2d(inputs[0].clone(), inputs[1].clone(), bias, options)
@@ -143,15 +154,20 @@ fn convolutions_agree_with_burn() {
         (2, 24, 33, 17, 30),
         (6, 27, 24, 33, 20),
     ];
-    for case @ (kernel, _, _, depthwise) in CONVOLUTIONS {
+    for (kernel, options) in CONVOLUTIONS {
+        let depthwise = options.depthwise;
+        let extent = options.dilation * (kernel - 1) + 1;
         for (batch, from, to, height, width) in sizes {
+            if height.min(width) + options.padding.0 + options.padding.1 < extent {
+                continue;
+            }
             let (to, of_kernel) = if depthwise { (from, 1) } else { (to, from) };
             let shapes = [[batch, from, height, width], [to, of_kernel, kernel, kernel], [1, to, 1, 1]];
-            let what = format!("{case:?} {shapes:?}");
+            let what = format!("{options:?} {shapes:?}");
             if depthwise {
-                assert_as_burn(&what, &convolution(case, false), &inputs(&shapes[..2]));
+                assert_as_burn(&what, &convolution(options, false), &inputs(&shapes[..2]));
             } else {
-                assert_as_burn(&what, &convolution(case, true), &inputs(&shapes));
+                assert_as_burn(&what, &convolution(options, true), &inputs(&shapes));
             }
         }
     }
@@ -162,7 +178,7 @@ fn our_kernels_run_on_the_cpu() {
     let run = |burn| {
         let _turn = turn(burn);
         start_profile();
-        differentiate(&convolution(CONVOLUTIONS[2], false), &inputs(&[[1, 2, 5, 5], [3, 2, 3, 3]]));
+        differentiate(&convolution(CONVOLUTIONS[3].1, false), &inputs(&[[1, 2, 5, 5], [3, 2, 3, 3]]));
         profile().len()
     };
     assert_eq!(run(true), 0);
@@ -171,10 +187,10 @@ fn our_kernels_run_on_the_cpu() {
 
 #[test]
 fn convolutions_agree_with_finite_differences() {
-    for case @ (kernel, _, _, depthwise) in CONVOLUTIONS {
-        let (to, of_kernel) = if depthwise { (3, 1) } else { (4, 3) };
+    for (kernel, options) in CONVOLUTIONS {
+        let (to, of_kernel) = if options.depthwise { (3, 1) } else { (4, 3) };
         let shapes = [[2, 3, 7, 9], [to, of_kernel, kernel, kernel]];
-        assert_as_slopes(&format!("{case:?}"), &convolution(case, false), &inputs(&shapes));
+        assert_as_slopes(&format!("{options:?}"), &convolution(options, false), &inputs(&shapes));
     }
 }
 
@@ -263,7 +279,7 @@ fn pools_agree_with_burn() {
     }
 }
 
-fn sums(labels: SegmentationLabels, weights: Vec<f32>, gamma: Option<f32>) -> impl Fn(&[Tensor<4>]) -> Tensor<4> {
+fn sums(labels: SegmentationLabels, weights: PixelWeights, gamma: Option<f32>) -> impl Fn(&[Tensor<4>]) -> Tensor<4> {
     move |inputs| {
         let sums = segmentation_sums(inputs[0].clone(), &labels, &weights, gamma);
         let [images, columns] = sums.dims();
@@ -281,7 +297,11 @@ fn labels(shape: [usize; 3], classes: usize) -> SegmentationLabels {
 fn the_sums_of_losses_agree_with_burn_and_finite_differences() {
     for gamma in [None, Some(0.0), Some(2.0), Some(5.0)] {
         for (images, classes, height, width) in [(2, 3, 4, 5), (1, 17, 30, 33), (3, 1, 2, 2), (2, 47, 16, 16)] {
-            let weights: Vec<f32> = (0..classes).map(|class| 0.5 + class as f32 / classes as f32).collect();
+            let weight = |index: usize| 0.5 + (index * 5 % 7) as f32 / 7.0;
+            let weights = PixelWeights {
+                entropy: (0..images * classes).map(weight).collect(),
+                focal: (1..=images * classes).map(weight).collect(),
+            };
             let function = sums(labels([images, height, width], classes), weights, gamma);
             let what = format!("sums {gamma:?} {classes}");
             let inputs = inputs(&[[images, classes, height, width]]);
@@ -300,7 +320,7 @@ fn cross_entropys_gradient_is_p_minus_y() {
     let (values, shape) = random([1, 3, 2, 2], 1);
     let logits = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device).require_grad();
     let labels = SegmentationLabels { indices: [2, 0, 1, 255].into(), shape: [1, 2, 2] };
-    let entropy = segmentation_sums(logits.clone(), &labels, &[1.0; 3], None).narrow(1, 0, 1).sum();
+    let entropy = segmentation_sums(logits.clone(), &labels, &PixelWeights::ones(1, 3), None).narrow(1, 0, 1).sum();
     let gradient = numbers(logits.grad(&entropy.backward()).unwrap());
     for (pixel, label) in [2, 0, 1].into_iter().enumerate() {
         let exponentials: Vec<f64> = (0..3).map(|class| f64::from(values[4 * class + pixel]).exp()).collect();
@@ -329,7 +349,7 @@ fn what_is_no_number_is_not_hidden() {
     assert!(has_nan(numbers(max_pool2d(spoilt([1, 2, 4, 4]), 2, 2, 0))));
     // Value 5 is of class 0 at pixel 5, whose true class is 1.
     let labels = SegmentationLabels { indices: [1; 16].into(), shape: [1, 4, 4] };
-    let sums = numbers(segmentation_sums(spoilt([1, 2, 4, 4]), &labels, &[1.0; 2], None));
+    let sums = numbers(segmentation_sums(spoilt([1, 2, 4, 4]), &labels, &PixelWeights::ones(1, 2), None));
     assert!(sums[0].is_nan(), "{sums:?}");
 }
 

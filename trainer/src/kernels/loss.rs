@@ -17,6 +17,22 @@ pub struct SegmentationLabels {
     pub shape: [usize; 3],
 }
 
+/// How much a pixel of each class counts, image by image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PixelWeights {
+    /// In the cross entropy: `(N, C)`, row-major.
+    pub entropy: Vec<f32>,
+    /// In the focal loss: `(N, C)`, row-major.
+    pub focal: Vec<f32>,
+}
+
+impl PixelWeights {
+    /// All 1.
+    pub fn ones(images: usize, classes: usize) -> Self {
+        Self { entropy: vec![1.0; images * classes], focal: vec![1.0; images * classes] }
+    }
+}
+
 /// Row by row (one an image): the sum of `-w log p` over the pixels, the sum of `-w (1 - p)^gamma log p` (0 without
 /// `gamma`), then of each class the sum of its softmax over all pixels that count, then of each class the sum of its
 /// softmax over the pixels that are of it. `p` is the softmax of a pixel's true class and `w` that class's weight.
@@ -24,16 +40,17 @@ pub struct SegmentationLabels {
 pub fn segmentation_sums(
     logits: Tensor<4>,
     labels: &SegmentationLabels,
-    class_weights: &[f32],
+    weights: &PixelWeights,
     gamma: Option<f32>,
 ) -> Tensor<2> {
     let [batch, classes, height, width] = logits.dims();
-    assert_eq!((labels.shape, class_weights.len()), ([batch, height, width], classes));
+    assert_eq!(labels.shape, [batch, height, width]);
+    assert_eq!([weights.entropy.len(), weights.focal.len()], [batch * classes; 2]);
     if place(&logits) != Place::Kernels {
-        return by_burn(logits, labels, class_weights, gamma);
+        return by_burn(logits, labels, weights, gamma);
     }
-    let class_weights = class_weights.to_vec();
-    let sums = SegmentationSums { batch, classes, pixels: height * width, class_weights, gamma };
+    let PixelWeights { entropy: entropy_weights, focal: focal_weights } = weights.clone();
+    let sums = SegmentationSums { batch, classes, pixels: height * width, entropy_weights, focal_weights, gamma };
     apply(vec![logits.into_dispatch()], Sums { sums, labels: labels.indices.clone() })
 }
 
@@ -58,13 +75,15 @@ impl Operation for Sums {
 }
 
 /// The same of Burn's operations, by a one-hot tensor.
-fn by_burn(logits: Tensor<4>, labels: &SegmentationLabels, class_weights: &[f32], gamma: Option<f32>) -> Tensor<2> {
+fn by_burn(logits: Tensor<4>, labels: &SegmentationLabels, weights: &PixelWeights, gamma: Option<f32>) -> Tensor<2> {
     let (device, dims @ [batch, classes, height, width]) = (logits.device(), logits.dims());
     let indices: Vec<i32> = labels.indices.iter().map(|index| i32::from(*index)).collect();
     let indices = Tensor::<4, Int>::from_data(TensorData::new(indices, [batch, 1, height, width]), &device);
     let channels = Tensor::<1, Int>::arange(0..classes as i64, &device).reshape([1, classes, 1, 1]);
     let one_hot = indices.expand(dims).equal(channels.expand(dims)).float();
-    let weights = Tensor::<4>::from_data(TensorData::new(class_weights.to_vec(), [1, classes, 1, 1]), &device);
+    let tensor = |weights: &[f32]| {
+        Tensor::<4>::from_data(TensorData::new(weights.to_vec(), [batch, classes, 1, 1]), &device).expand(dims)
+    };
     let valid = one_hot.clone().sum_dim(1);
 
     let logs = log_softmax(logits, 1);
@@ -72,15 +91,16 @@ fn by_burn(logits: Tensor<4>, labels: &SegmentationLabels, class_weights: &[f32]
     let over_pixels = |values: Tensor<4>| values.reshape([batch, classes, height * width]).sum_dim(2);
     let by_class = |values: Tensor<4>| over_pixels(values).reshape([batch, classes]);
     let by_image = |values: Tensor<4>| by_class(values).sum_dim(1);
-    let entropies = one_hot.clone().mul(weights.expand(dims)).mul(logs).neg();
+    let entropies = one_hot.clone().mul(logs).neg();
     let focal = match gamma {
         // The softmax of a pixel's true class, everywhere in its column: the power is then of one value a pixel.
         Some(gamma) => {
             let rest = softmax.clone().mul(one_hot.clone()).sum_dim(1).neg().add_scalar(1.0).clamp_min(1e-7);
-            by_image(entropies.clone().mul(rest.powf_scalar(gamma).expand(dims)))
+            by_image(entropies.clone().mul(tensor(&weights.focal)).mul(rest.powf_scalar(gamma).expand(dims)))
         }
         None => Tensor::zeros([batch, 1], &device),
     };
     let regions = by_class(softmax.clone().mul(valid.expand(dims)));
+    let entropies = entropies.mul(tensor(&weights.entropy));
     Tensor::cat(vec![by_image(entropies), focal, regions, by_class(softmax.mul(one_hot))], 1)
 }

@@ -17,7 +17,7 @@ mod resize;
 pub use adam::{AdamFactors, adam_runs_on, adam_step};
 pub use compute::norm::Activation;
 pub use conv::{ConvOptions, conv2d};
-pub use loss::{SegmentationLabels, segmentation_sums};
+pub use loss::{PixelWeights, SegmentationLabels, segmentation_sums};
 pub use norm::{BatchStatistics, norm_act, norm_act_frozen};
 pub use operation::use_burn_operations;
 pub use pool::{max_pool2d, mean_pool2d};

@@ -1,9 +1,11 @@
 //! What every loss needs of the logits, in one pass over them forward and one backward.
 //!
 //! For each image: the sum of `-w log p` over its pixels (cross entropy), the sum of `-w (1 - p)^gamma log p` (focal loss),
-//! where `p` is the softmax of the true class and `w` its weight; and for each class the sum of its softmax over all
+//! where `p` is the softmax of the true class and `w` that class's weight in that image; and for each class the sum of its softmax over all
 //! pixels that count (`P`) and over those that are of it (`I`). Dice, IoU and Tversky losses are ratios of `I`, `P` and
 //! the counts of the labels. Pixels of an index without a class count nowhere.
+
+use std::ops::Range;
 
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
@@ -23,10 +25,21 @@ pub struct SegmentationSums {
     pub classes: usize,
     /// Pixels of an image.
     pub pixels: usize,
-    /// Weight of each class in the sums over pixels.
-    pub class_weights: Vec<f32>,
+    /// Weight of each class in the first sum, image by image: `(N, C)`.
+    pub entropy_weights: Vec<f32>,
+    /// Weight of each class in the second sum, image by image: `(N, C)`.
+    pub focal_weights: Vec<f32>,
     /// Exponent of the focal loss; without it that sum stays 0.
     pub gamma: Option<f32>,
+}
+
+/// What belongs to one image.
+#[derive(Clone, Copy)]
+struct Image<'a> {
+    logits: &'a [f32],
+    labels: &'a [u8],
+    entropy_weights: &'a [f32],
+    focal_weights: &'a [f32],
 }
 
 /// Columns before the classes': cross entropy and focal loss.
@@ -42,15 +55,22 @@ impl SegmentationSums {
         self.pixels.div_ceil(BLOCK)
     }
 
-    fn image<'a>(&self, logits: &'a [f32], labels: &'a [u8], image: usize) -> (&'a [f32], &'a [u8]) {
+    fn image<'a>(&'a self, logits: &'a [f32], labels: &'a [u8], image: usize) -> Image<'a> {
         let floats = self.classes * self.pixels;
-        (&logits[image * floats..][..floats], &labels[image * self.pixels..][..self.pixels])
+        let weights = |weights: &'a [f32]| &weights[image * self.classes..][..self.classes];
+        Image {
+            logits: &logits[image * floats..][..floats],
+            labels: &labels[image * self.pixels..][..self.pixels],
+            entropy_weights: weights(&self.entropy_weights),
+            focal_weights: weights(&self.focal_weights),
+        }
     }
 
     fn check(&self, logits: &[f32], labels: &[u8]) {
         assert_eq!(logits.len(), self.batch * self.classes * self.pixels);
         assert_eq!(labels.len(), self.batch * self.pixels);
-        assert_eq!(self.class_weights.len(), self.classes);
+        assert_eq!(self.entropy_weights.len(), self.batch * self.classes);
+        assert_eq!(self.focal_weights.len(), self.batch * self.classes);
     }
 
     /// Rows of [`SegmentationSums::columns`] sums, one an image.
@@ -62,11 +82,11 @@ impl SegmentationSums {
             .into_par_iter()
             .map(|unit| {
                 let (image, part) = (unit / parts, unit % parts);
-                let (logits, labels) = self.image(logits, labels, image);
+                let image = self.image(logits, labels, image);
                 let mut sums = vec![0.0_f64; self.columns()];
                 with_scratch([self.classes * BLOCK], |[softmax]| {
                     for block in self.blocks() * part / parts..self.blocks() * (part + 1) / parts {
-                        add_block(self, logits, labels, block * BLOCK, softmax, &mut sums);
+                        add_block(self, image, block * BLOCK, softmax, &mut sums);
                     }
                 });
                 sums
@@ -80,7 +100,8 @@ impl SegmentationSums {
     }
 
     #[inline(always)]
-    fn add_block(&self, logits: &[f32], labels: &[u8], start: usize, softmax: &mut [f32], sums: &mut [f64]) {
+    fn add_block(&self, image: Image<'_>, start: usize, softmax: &mut [f32], sums: &mut [f64]) {
+        let Image { logits, labels, .. } = image;
         let count = BLOCK.min(self.pixels - start);
         let labels = &labels[start..start + count];
         let logs = self.softmax(logits, start, count, softmax);
@@ -102,10 +123,10 @@ impl SegmentationSums {
             if class < self.classes {
                 let log = logs[pixel] - logits[class * self.pixels + start + pixel];
                 let probability = softmax[class * BLOCK + pixel];
-                let weighted = self.class_weights[class] * log;
-                sums[0] += f64::from(weighted);
+                sums[0] += f64::from(image.entropy_weights[class] * log);
                 if let Some(gamma) = self.gamma {
-                    sums[1] += f64::from(weighted * (1.0 - probability).max(0.0).powf(gamma));
+                    let factor = (1.0 - probability).max(0.0).powf(gamma);
+                    sums[1] += f64::from(image.focal_weights[class] * log * factor);
                 }
                 sums[PIXEL_SUMS + self.classes + class] += f64::from(probability);
             }
@@ -157,12 +178,12 @@ impl SegmentationSums {
                 let (image, unit) = (unit / units, unit % units);
                 let gradient = &gradient[image * self.columns()..][..self.columns()];
                 let first = image * self.classes * self.pixels;
-                let (logits, labels) = self.image(logits, labels, image);
+                let image = self.image(logits, labels, image);
                 with_scratch([self.classes * BLOCK], |[softmax]| {
                     for block in unit * at_once..((unit + 1) * at_once).min(blocks) {
                         let start = block * BLOCK;
                         let count = BLOCK.min(self.pixels - start);
-                        gradient_block(self, logits, &labels[start..start + count], start, softmax, gradient);
+                        gradient_block(self, image, start..start + count, softmax, gradient);
                         for (class, values) in softmax.chunks_exact(BLOCK).enumerate() {
                             output.write(first + class * self.pixels + start, &values[..count]);
                         }
@@ -175,9 +196,10 @@ impl SegmentationSums {
     /// Turns a block's softmaxes into gradients. With `g_c = dL/dp_c`, `dL/dz_c = p_c (g_c - sum_k p_k g_k)`; the
     /// terms of the true class are added in closed form, which for cross entropy is `w (p - y)`.
     #[inline(always)]
-    fn gradient_block(&self, logits: &[f32], labels: &[u8], start: usize, softmax: &mut [f32], gradient: &[f32]) {
+    fn gradient_block(&self, image: Image<'_>, pixels: Range<usize>, softmax: &mut [f32], gradient: &[f32]) {
         let classes = self.classes;
-        let count = labels.len();
+        let (logits, start, count) = (image.logits, pixels.start, pixels.len());
+        let labels = &image.labels[pixels];
         let logs = self.softmax(logits, start, count, softmax);
         let of_region = &gradient[PIXEL_SUMS..PIXEL_SUMS + classes];
         let of_overlap = &gradient[PIXEL_SUMS + classes..];
@@ -187,12 +209,12 @@ impl SegmentationSums {
             let class = usize::from(*label);
             if class < classes {
                 let probability = softmax[class * BLOCK + pixel];
-                let mut of_pixels = gradient[0];
+                let mut of_pixels = image.entropy_weights[class] * gradient[0];
                 if let Some(gamma) = self.gamma {
                     let log = logits[class * self.pixels + start + pixel] - logs[pixel];
-                    of_pixels += gradient[1] * focal_slope(gamma, probability, log);
+                    of_pixels += image.focal_weights[class] * gradient[1] * focal_slope(gamma, probability, log);
                 }
-                of_truth[pixel] = of_overlap[class] * probability - self.class_weights[class] * of_pixels;
+                of_truth[pixel] = of_overlap[class] * probability - of_pixels;
             }
         }
         let mut mean = of_truth;
@@ -222,13 +244,12 @@ impl SegmentationSums {
 fn add_block_with_simd<'a, S: Simd>(
     _simd: S,
     job: &'a SegmentationSums,
-    logits: &'a [f32],
-    labels: &'a [u8],
+    image: Image<'a>,
     start: usize,
     softmax: &'a mut [f32],
     sums: &'a mut [f64],
 ) {
-    job.add_block(logits, labels, start, softmax, sums);
+    job.add_block(image, start, softmax, sums);
 }
 
 #[pulp::with_simd(gradient_block = Arch::new())]
@@ -236,13 +257,12 @@ fn add_block_with_simd<'a, S: Simd>(
 fn gradient_block_with_simd<'a, S: Simd>(
     _simd: S,
     job: &'a SegmentationSums,
-    logits: &'a [f32],
-    labels: &'a [u8],
-    start: usize,
+    image: Image<'a>,
+    pixels: Range<usize>,
     softmax: &'a mut [f32],
     gradient: &'a [f32],
 ) {
-    job.gradient_block(logits, labels, start, softmax, gradient);
+    job.gradient_block(image, pixels, softmax, gradient);
 }
 
 /// `-p` times the derivative of `-(1 - p)^gamma log p`.
