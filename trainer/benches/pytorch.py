@@ -232,7 +232,7 @@ class DeepLab(nn.Module):
 # Name: builder, classes, side of the square images in pixels, images in a batch.
 NETS = {
     "unet-lite0": (lambda classes: UNet(EfficientNetLite0(), [128, 64, 48, 32, 16], classes), 47, 256, 8),
-    "unet-vgg16": (lambda classes: UNet(Vgg16(), [128, 64, 32, 16], classes), 17, 128, 4),
+    "unet-vgg16-light": (lambda classes: UNet(Vgg16(), [128, 64, 32, 16], classes), 17, 128, 4),
     "deeplab-resnet50": (DeepLab, 47, 256, 8),
 }
 

@@ -15,6 +15,7 @@ use clothseg_trainer::checkpoint::Checkpoint;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::{LabelImage, Target};
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
+use clothseg_trainer::export::Chosen;
 use clothseg_trainer::metrics::Confusion;
 use clothseg_trainer::train::Start;
 use clothseg_trainer::{data, export, train};
@@ -73,7 +74,7 @@ fn make_run(root: &Path, name: &str, epochs: usize) -> PathBuf {
     let text = format!(
         "name = \"shapes\"\ntaxonomy = \"garments\"\nrun = {:?}\nseed = 5\n\
          [input]\nlongest_side = 64\nmultiple = 16\ncrop = [48, 64]\n\
-         [model]\nnetwork = \"unet-vgg16\"\nwidth = 0.0625\noutput_stride = 2\nupsampling = \"bilinear\"\ndropout = 0.2\n\
+         [model]\nnetwork = \"unet-vgg16-light\"\nwidth = 0.0625\noutput_stride = 2\nupsampling = \"bilinear\"\ndropout = 0.2\n\
          [augment]\nscale = [0.9, 1.3]\n\
          [train]\nepochs = {epochs}\nbatch_size = 8\nlearning_rate = 0.01\nwarmup_steps = 5\nshards = 2\n\
          [data]\n[[data.train]]\n{}[[data.valid]]\n{}",
@@ -98,7 +99,7 @@ fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
     let again = train::train(&config, Start::default()).unwrap_err().to_string();
     assert!(again.contains("--resume"), "{again}");
 
-    let exported = export::export_run(&config.run, None, &embedded()).unwrap();
+    let exported = export::export_run(&config.run, Chosen::Best, None, &embedded()).unwrap();
     assert!(exported.difference <= export::TOLERANCE);
     let segmenter = Segmenter::open(&exported.path, &embedded()).unwrap();
     assert_eq!(segmenter.spec().training["trained_on"].as_array().unwrap().len(), 1);

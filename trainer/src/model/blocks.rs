@@ -16,7 +16,8 @@ pub struct ConvConfig {
     pub channels_in: usize,
     /// Channels that go out.
     pub channels_out: usize,
-    /// Side of the square kernel, odd. The padding keeps height and width at stride 1.
+    /// Side of the square kernel. The padding keeps height and width at stride 1; of an even side, more of it lies below
+    /// and right.
     pub kernel: usize,
     /// Step between outputs.
     pub stride: usize,
@@ -93,9 +94,10 @@ impl Conv {
     /// `(N, channels_in, H, W)` to `(N, channels_out, ceil(H / stride), ceil(W / stride))`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let kernel = self.weight.dims()[3];
+        let padding = (kernel - 1) * self.dilation;
         let options = ConvOptions {
             stride: self.stride,
-            padding: kernel / 2 * self.dilation,
+            padding: (padding / 2, padding - padding / 2),
             dilation: self.dilation,
             depthwise: self.depthwise,
         };

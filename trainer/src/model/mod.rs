@@ -5,12 +5,13 @@
 mod blocks;
 mod deeplab;
 mod efficientnet_lite;
+mod light_unet;
 mod network;
 mod pass;
 mod resnet;
 mod unet;
 mod vgg;
 
+pub use light_unet::Upsampling;
 pub use network::{Architecture, Network, NetworkConfig};
 pub use pass::{Pass, RunningUpdate};
-pub use unet::Upsampling;

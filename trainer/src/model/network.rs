@@ -7,16 +7,20 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::deeplab::{DeepLab, DeepLabConfig};
+use super::light_unet::{LightEncoder, LightUNet, LightUNetConfig, Upsampling};
 use super::pass::Pass;
-use super::unet::{UNet, UNetConfig, UNetEncoder, Upsampling};
+use super::unet::{UNet, UNetConfig};
 
 /// The networks there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Architecture {
-    /// U-Net on VGG16.
+    /// The study's U-Net on VGG16.
     #[serde(rename = "unet-vgg16")]
     UnetVgg16,
-    /// U-Net on EfficientNet-Lite0.
+    /// A U-Net with a light decoder on VGG16.
+    #[serde(rename = "unet-vgg16-light")]
+    UnetVgg16Light,
+    /// A U-Net with a light decoder on EfficientNet-Lite0.
     #[serde(rename = "unet-lite0")]
     UnetLite0,
     /// DeepLabV3+ on ResNet50.
@@ -26,13 +30,14 @@ pub enum Architecture {
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Architecture; 3] =
-        [Architecture::UnetVgg16, Architecture::UnetLite0, Architecture::DeeplabResnet50];
+    pub const ALL: [Architecture; 4] =
+        [Architecture::UnetVgg16, Architecture::UnetVgg16Light, Architecture::UnetLite0, Architecture::DeeplabResnet50];
 
     /// Its name in configs.
     pub fn name(self) -> &'static str {
         match self {
             Architecture::UnetVgg16 => "unet-vgg16",
+            Architecture::UnetVgg16Light => "unet-vgg16-light",
             Architecture::UnetLite0 => "unet-lite0",
             Architecture::DeeplabResnet50 => "deeplab-resnet50",
         }
@@ -41,15 +46,16 @@ impl Architecture {
     /// Height and width of the input must be multiples of this.
     pub fn input_multiple(self) -> u32 {
         match self {
-            Architecture::UnetVgg16 | Architecture::DeeplabResnet50 => 16,
-            Architecture::UnetLite0 => 32,
+            Architecture::UnetVgg16Light | Architecture::DeeplabResnet50 => 16,
+            Architecture::UnetVgg16 | Architecture::UnetLite0 => 32,
         }
     }
 
     /// The strides at which it can return logits.
     pub fn output_strides(self) -> &'static [u32] {
         match self {
-            Architecture::UnetVgg16 | Architecture::UnetLite0 => &[1, 2, 4],
+            Architecture::UnetVgg16 => &[1, 2],
+            Architecture::UnetVgg16Light | Architecture::UnetLite0 => &[1, 2, 4],
             Architecture::DeeplabResnet50 => &[1, 4],
         }
     }
@@ -66,7 +72,7 @@ pub struct NetworkConfig {
     pub width: f64,
     /// Stride of the logits, one of [`Architecture::output_strides`].
     pub output_stride: u32,
-    /// How a U-Net's decoder enlarges.
+    /// How a light decoder enlarges; the study's networks do not ask.
     pub upsampling: Upsampling,
     /// Probability with which a value of the deepest features is dropped in training, 0 to 1.
     pub dropout: f64,
@@ -86,13 +92,16 @@ impl NetworkConfig {
 
     fn build(&self, device: &Device) -> Network {
         let Self { classes, width, output_stride, upsampling, dropout, .. } = *self;
-        let unet = |encoder| {
-            let config = UNetConfig { encoder, classes, width, output_stride, upsampling, dropout };
-            Network::UNet(config.init(device))
+        let light = |encoder| {
+            let config = LightUNetConfig { encoder, classes, width, output_stride, upsampling, dropout };
+            Network::LightUNet(config.init(device))
         };
         match self.architecture {
-            Architecture::UnetVgg16 => unet(UNetEncoder::Vgg16),
-            Architecture::UnetLite0 => unet(UNetEncoder::EfficientNetLite0),
+            Architecture::UnetVgg16 => {
+                Network::UNet(UNetConfig { classes, width, output_stride, dropout }.init(device))
+            }
+            Architecture::UnetVgg16Light => light(LightEncoder::Vgg16),
+            Architecture::UnetLite0 => light(LightEncoder::EfficientNetLite0),
             Architecture::DeeplabResnet50 => {
                 Network::DeepLab(DeepLabConfig { classes, width, output_stride, dropout }.init(device))
             }
@@ -104,8 +113,10 @@ impl NetworkConfig {
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // there is one in a run
 pub enum Network {
-    /// A U-Net.
+    /// The study's U-Net.
     UNet(UNet),
+    /// A U-Net with a light decoder.
+    LightUNet(LightUNet),
     /// A DeepLabV3+.
     DeepLab(DeepLab),
 }
@@ -116,6 +127,7 @@ impl Network {
     pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         match self {
             Network::UNet(network) => network.forward(input, pass),
+            Network::LightUNet(network) => network.forward(input, pass),
             Network::DeepLab(network) => network.forward(input, pass),
         }
     }

@@ -1,225 +1,148 @@
-//! U-Net: Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015, on
-//! the VGG16 encoder of the study or on EfficientNet-Lite0.
+//! The study's U-Net on VGG16: Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
+//! Segmentation", 2015, with the encoder's maps taken behind each max-pool.
 //!
-//! Three things differ from the paper, each for speed on a CPU: the decoder may stop before full size
-//! ([`UNetConfig::output_stride`]; the runtime enlarges the logits), the channels are reduced by a 1 x 1 convolution
-//! *before* they are enlarged (the paper convolves afterwards, at four times the cost), and "same" padding replaces
-//! cropping.
+//! What stride 32 holds goes through dropout. Each of four steps enlarges twice (nearest), convolves 2 x 2, joins the
+//! encoder's map of that size and convolves 3 x 3 twice; then a 1 x 1 convolution makes logits of stride 2, which are
+//! enlarged to the input's size. Every convolution but the last has a batch norm and a ReLU behind it, "same" padding
+//! replaces the paper's cropping.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
-use super::efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
 use crate::kernels::{Activation, join_nearest, resize_bilinear};
 
-/// Channels of the decoder's stages on VGG16 at width 1, from stride 8 to stride 1.
-const VGG_DECODER: [usize; 4] = [512, 256, 128, 64];
-/// Channels of the decoder's stages on EfficientNet-Lite0 at width 1, from stride 16 to stride 1.
-const LITE_DECODER: [usize; 5] = [128, 64, 48, 32, 16];
-
-/// How the decoder enlarges its feature maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Upsampling {
-    /// Each value is repeated 2 x 2: fast to train.
-    #[default]
-    Nearest,
-    /// Linear between cell centres (half-pixel centres).
-    Bilinear,
-}
-
-/// What a [`UNet`] stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UNetEncoder {
-    /// [`VggEncoder`]: maps of stride 1 to 16.
-    Vgg16,
-    /// [`EfficientNetLite`]: maps of stride 2 to 32.
-    EfficientNetLite0,
-}
+/// Channels of the decoder's steps at width 1, from stride 16 to stride 2.
+const DECODER: [usize; 4] = [512, 256, 128, 64];
 
 /// Sizes of a [`UNet`].
 #[derive(Clone, Copy, Debug)]
 pub struct UNetConfig {
-    /// What comes before the decoder.
-    pub encoder: UNetEncoder,
     /// Number of classes, background included: the channels of the logits.
     pub classes: usize,
     /// Factor on all channels of encoder and decoder.
     pub width: f64,
-    /// Stride of the logits: 1, 2 or 4.
+    /// Stride of the logits: 2, or 1 for logits enlarged to the input's size.
     pub output_stride: u32,
-    /// How the decoder enlarges.
-    pub upsampling: Upsampling,
-    /// Probability with which a value of the deepest feature map is dropped in training, 0 to 1.
+    /// Probability with which a value of the deepest feature map is dropped in training, 0 to 1; 0.5 in the study.
     pub dropout: f64,
 }
 
 impl UNetConfig {
-    /// Fresh weights on `device`. Values of [`UNetConfig::output_stride`] other than 1, 2 and 4 count as the next
-    /// smaller of these.
+    /// Fresh weights on `device`.
     pub fn init(&self, device: &Device) -> UNet {
-        let (encoder, channels, decoder): (Encoder, [usize; 5], &[usize]) = match self.encoder {
-            UNetEncoder::Vgg16 => {
-                let config = VggEncoderConfig { width: self.width };
-                (Encoder::Vgg(config.init(device)), config.channels(), &VGG_DECODER)
-            }
-            UNetEncoder::EfficientNetLite0 => {
-                let config = EfficientNetLiteConfig { width: self.width };
-                (Encoder::EfficientNetLite(config.init(device)), config.channels(), &LITE_DECODER)
-            }
-        };
-        let left_out = match self.output_stride {
-            0 | 1 => 0,
-            2 | 3 => 1,
-            _ => 2,
-        };
-        let skips = channels.iter().rev().skip(1).map(Some).chain(std::iter::repeat(None));
-        let mut channels_in = channels[4];
-        let stages = decoder
+        let encoder = VggEncoderConfig { width: self.width };
+        let [skips @ .., deepest] = encoder.channels();
+        let mut channels_in = deepest;
+        let decoder = DECODER
             .iter()
-            .zip(skips)
-            .take(decoder.len() - left_out)
+            .zip(skips.iter().rev())
             .map(|(channels, skip)| {
                 let channels_out = scaled(*channels, self.width);
-                let skip = skip.copied().unwrap_or(0);
-                let stage = DecoderStage::new(channels_in, skip, channels_out, self.upsampling, device);
+                let step = UpStep::new(channels_in, *skip, channels_out, device);
                 channels_in = channels_out;
-                stage
+                step
             })
             .collect();
         UNet {
-            encoder,
+            encoder: encoder.init(device),
             dropout: self.dropout,
-            decoder: stages,
+            decoder,
             classifier: ConvConfig::new(channels_in, self.classes, 1).with_bias().init(device),
+            full_size: self.output_stride == 1,
         }
     }
 }
 
-/// One step up: reduce, enlarge twice, join the encoder's map of that size where there is one, two 3 x 3 convolutions.
+/// One step up.
 #[derive(Module, Debug)]
-pub struct DecoderStage {
-    reduce: ConvNorm,
+pub struct UpStep {
+    enlarged: ConvNorm,
     row: Vec<ConvNorm>,
-    #[module(skip)]
-    upsampling: Upsampling,
 }
 
-impl DecoderStage {
-    fn new(channels_in: usize, skip: usize, channels_out: usize, upsampling: Upsampling, device: &Device) -> Self {
+impl UpStep {
+    fn new(channels_in: usize, skip: usize, channels_out: usize, device: &Device) -> Self {
         Self {
-            reduce: ConvConfig::new(channels_in, channels_out, 1).norm(Activation::Relu, device),
+            enlarged: ConvConfig::new(channels_in, channels_out, 2).norm(Activation::Relu, device),
             row: conv_row(2, channels_out + skip, channels_out, device),
-            upsampling,
         }
     }
 
     /// `(N, channels_in, H, W)` and `(N, skip, 2H, 2W)` to `(N, channels_out, 2H, 2W)`.
-    fn forward(&self, input: Tensor<4>, skip: Option<Tensor<4>>, pass: &mut Pass) -> Tensor<4> {
-        let x = self.reduce.forward(input, pass); //        (N, channels_out, H, W)
-        let x = match self.upsampling {
-            Upsampling::Nearest => join_nearest(x, skip), // (N, channels_out + skip, 2H, 2W)
-            Upsampling::Bilinear => {
-                let [_, _, height, width] = x.dims();
-                let x = resize_bilinear(x, [2 * height, 2 * width]);
-                match skip {
-                    Some(skip) => Tensor::cat(vec![x, skip], 1),
-                    None => x,
-                }
-            }
-        };
+    fn forward(&self, input: Tensor<4>, skip: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        let x = join_nearest(input, None); //               (N, channels_in, 2H, 2W)
+        let x = self.enlarged.forward(x, pass); //          (N, channels_out, 2H, 2W)
+        let x = Tensor::cat(vec![x, skip], 1); //           (N, channels_out + skip, 2H, 2W)
         forward_row(&self.row, x, pass) //                  (N, channels_out, 2H, 2W)
     }
 }
 
-/// What comes before the decoder.
-#[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // there is one in a network
-enum Encoder {
-    Vgg(VggEncoder),
-    EfficientNetLite(EfficientNetLite),
-}
-
-/// U-Net.
+/// The study's U-Net.
 #[derive(Module, Debug)]
 pub struct UNet {
-    encoder: Encoder,
+    encoder: VggEncoder,
     dropout: f64,
-    decoder: Vec<DecoderStage>,
+    decoder: Vec<UpStep>,
     classifier: Conv,
+    full_size: bool,
 }
 
 impl UNet {
-    /// `(N, 3, H, W)`, normalised RGB, to logits `(N, classes, H / stride, W / stride)`.
+    /// `(N, 3, H, W)`, normalised RGB, H and W multiples of 32, to logits `(N, classes, H / stride, W / stride)`.
     pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        let mut features = match &self.encoder {
-            Encoder::Vgg(encoder) => encoder.forward(input, pass),
-            Encoder::EfficientNetLite(encoder) => encoder.forward(input, pass),
-        };
-        let Some(x) = features.pop() else { unreachable!("the encoders have five maps") };
-        let mut x = pass.dropout(x, self.dropout);
-        for stage in &self.decoder {
-            x = stage.forward(x, features.pop(), pass);
+        let [_, _, height, width] = input.dims();
+        let mut features = self.encoder.pooled(input, pass);
+        let Some(x) = features.pop() else { unreachable!("the encoder has five maps") };
+        let mut x = pass.dropout(x, self.dropout); //       (N, 512, H/32, W/32)
+        for (step, skip) in self.decoder.iter().zip(features.into_iter().rev()) {
+            x = step.forward(x, skip, pass);
         }
-        self.classifier.forward(x) //                       (N, classes, H / stride, W / stride)
+        let logits = self.classifier.forward(x); //         (N, classes, H/2, W/2)
+        if self.full_size { resize_bilinear(logits, [height, width]) } else { logits }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::augment::generator;
 
-    fn config(output_stride: u32) -> UNetConfig {
-        UNetConfig {
-            encoder: UNetEncoder::Vgg16,
-            classes: 5,
-            width: 0.0625,
-            output_stride,
-            upsampling: Upsampling::Nearest,
-            dropout: 0.5,
-        }
+    fn config(width: f64, output_stride: u32) -> UNetConfig {
+        UNetConfig { classes: 47, width, output_stride, dropout: 0.5 }
     }
 
     #[test]
     fn logits_come_at_the_output_stride() {
         let device = Device::default();
-        for encoder in [UNetEncoder::Vgg16, UNetEncoder::EfficientNetLite0] {
-            for stride in [1, 2, 4] {
-                for upsampling in [Upsampling::Nearest, Upsampling::Bilinear] {
-                    let model = UNetConfig { upsampling, encoder, ..config(stride) }.init(&device);
-                    let output = model.forward(Tensor::zeros([2, 3, 32, 64], &device), &mut Pass::evaluation());
-                    assert_eq!(output.dims(), [2, 5, 32 / stride as usize, 64 / stride as usize]);
-                }
-            }
+        for (stride, size) in [(1, [64, 96]), (2, [32, 48])] {
+            let output = config(0.0625, stride)
+                .init(&device)
+                .forward(Tensor::zeros([2, 3, 64, 96], &device), &mut Pass::evaluation());
+            assert_eq!(output.dims(), [2, 47, size[0], size[1]]);
         }
     }
 
     #[test]
-    fn the_weights_are_those_of_the_layers() {
-        // Encoder at width 1/16: channels 4, 8, 16, 32, 32. Convolutions, and 4 numbers a channel for each norm.
-        let conv = |channels_in: usize, channels_out: usize, kernel: usize| {
-            channels_in * channels_out * kernel * kernel + 4 * channels_out
-        };
-        let row = |count: usize, from: usize, to: usize| conv(from, to, 3) + (count - 1) * conv(to, to, 3);
-        let encoder = row(2, 3, 4) + row(2, 4, 8) + row(3, 8, 16) + row(3, 16, 32) + row(3, 32, 32);
-        let stage = |from: usize, skip: usize, to: usize| conv(from, to, 1) + row(2, to + skip, to);
-        let decoder = stage(32, 32, 32) + stage(32, 16, 16) + stage(16, 8, 8);
-        let model = config(2).init(&Device::default());
-        assert_eq!(model.num_params(), encoder + decoder + 8 * 5 + 5);
+    fn the_weights_at_full_width_are_those_of_the_layers() {
+        // Convolutions without bias, and 4 numbers a channel for each norm.
+        let conv = |from: usize, to: usize, kernel: usize| from * to * kernel * kernel + 4 * to;
+        let step = |from: usize, skip: usize, to: usize| conv(from, to, 2) + conv(to + skip, to, 3) + conv(to, to, 3);
+        let encoder = 14_714_688 - 4_224 + 4 * 4_224; // see vgg.rs
+        let decoder = step(512, 512, 512) + step(512, 256, 256) + step(256, 128, 128) + step(128, 64, 64);
+        let model = config(1.0, 1).init(&Device::default());
+        assert_eq!(model.num_params(), encoder + decoder + 64 * 47 + 47);
     }
 
     #[test]
-    fn dropout_repeats_with_its_generator_and_is_off_in_evaluation() {
+    fn dropout_changes_training_and_not_evaluation() {
         let device = Device::default();
-        let model = config(4).init(&device);
+        let model = config(0.0625, 2).init(&device);
         let input = Tensor::<4>::ones([1, 3, 32, 32], &device);
         let numbers = |output: Tensor<4>| output.into_data().iter::<f32>().collect::<Vec<_>>();
-        let train = |seed| numbers(model.forward(input.clone(), &mut Pass::training(generator(seed, 0, 0))));
+        let random = |seed| crate::data::augment::generator(seed, 0, 0);
+        let train = |seed| numbers(model.forward(input.clone(), &mut Pass::training(random(seed))));
         assert_eq!(train(1), train(1));
         assert_ne!(train(1), train(2));
         let evaluate = || numbers(model.forward(input.clone(), &mut Pass::evaluation()));

@@ -66,6 +66,18 @@ impl VggEncoder {
         }
         features
     }
+
+    /// `(N, 3, H, W)`, H and W multiples of 32, to the five maps behind a max-pool each, as the study takes them; at
+    /// width 1: `(N, 64, H/2, W/2)`, `(N, 128, H/4, W/4)`, `(N, 256, H/8, W/8)`, `(N, 512, H/16, W/16)`,
+    /// `(N, 512, H/32, W/32)`.
+    pub fn pooled(&self, input: Tensor<4>, pass: &mut Pass) -> Vec<Tensor<4>> {
+        let mut features: Vec<Tensor<4>> = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let x = features.last().cloned().unwrap_or_else(|| input.clone());
+            features.push(max_pool2d(forward_row(&block.row, x, pass), 2, 2, 0));
+        }
+        features
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +90,15 @@ mod tests {
         // of the batch norms and their two running statistics.
         let encoder = VggEncoderConfig { width: 1.0 }.init(&Device::default());
         assert_eq!(encoder.num_params(), 14_714_688 - 4_224 + 4 * 4_224);
+    }
+
+    #[test]
+    fn pooled_maps_have_strides_2_to_32() {
+        let device = Device::default();
+        let encoder = VggEncoderConfig { width: 0.125 }.init(&device);
+        let features = encoder.pooled(Tensor::zeros([1, 3, 64, 32], &device), &mut Pass::evaluation());
+        let shapes: Vec<[usize; 4]> = features.iter().map(Tensor::dims).collect();
+        assert_eq!(shapes, [[1, 8, 32, 16], [1, 16, 16, 8], [1, 32, 8, 4], [1, 64, 4, 2], [1, 64, 2, 1]]);
     }
 
     #[test]
