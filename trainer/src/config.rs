@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
 use crate::error::{Error, Result};
-use crate::loss::{AbsentClasses, Loss};
+use crate::loss::{AbsentClasses, FocalConfig, Loss, Over, ParseLossError};
 use crate::model::{Architecture, NetworkConfig, Upsampling};
 
 /// The environment variable that names the folder of the data.
@@ -79,12 +79,20 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
-    /// Terms and weights, `ce:1,miou:1`.
+    /// Terms and weights, `ce:1,miou:1`; terms: ce, focal, sbf, dice, miou, wmiou, tversky, lovasz.
     pub terms: String,
-    /// Added to both parts of the mean IoU's fraction, in pixels.
+    /// Added to both parts of the region terms' ratios, in pixels.
     pub smooth: f64,
-    /// `skip` or `count` the classes that an image does not show in its mean IoU.
+    /// `image` or `batch`: what the region terms' sums go over.
+    pub over: Over,
+    /// `skip` or `count` the classes that an image does not show in its region terms.
     pub absent: AbsentClasses,
+    /// Weight of the background in `wmiou`.
+    pub background_weight: f64,
+    /// Prices of false alarms and of misses in `tversky`.
+    pub tversky: [f64; 2],
+    /// Constants of `focal` and `sbf`.
+    pub focal: FocalConfig,
 }
 
 /// Table `[augment]`.
@@ -176,7 +184,15 @@ fn ten() -> f64 {
 
 impl Default for LossConfig {
     fn default() -> Self {
-        Self { terms: "ce:1,miou:1".to_owned(), smooth: 1.0, absent: AbsentClasses::default() }
+        Self {
+            terms: "ce:1,miou:1".to_owned(),
+            smooth: 1.0,
+            over: Over::default(),
+            absent: AbsentClasses::default(),
+            background_weight: 0.1,
+            tversky: [0.3, 0.7],
+            focal: FocalConfig::default(),
+        }
     }
 }
 
@@ -232,7 +248,7 @@ impl Config {
         demand(self.model.width > 0.0 && self.model.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
         self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
-        demand(self.loss.smooth > 0.0 && self.loss.smooth.is_finite(), "loss.smooth", "must be above 0")?;
+        self.check_loss(demand)?;
         let [low, high] = self.augment.scale;
         demand(0.0 < low && low <= high && high <= 16.0, "augment.scale", "must be [smallest, largest], above 0")?;
         demand((0.0..=1.0).contains(&self.augment.aspect_jitter), "augment.aspect_jitter", "must be 0 to 1")?;
@@ -249,6 +265,20 @@ impl Config {
             demand(sources.iter().filter_map(|source| source.aspect).all(real), key, "aspect must be width / height")?;
         }
         Ok(())
+    }
+
+    fn check_loss(
+        &self,
+        demand: impl Fn(bool, &'static str, &str) -> std::result::Result<(), (&'static str, String)>,
+    ) -> std::result::Result<(), (&'static str, String)> {
+        let LossConfig { smooth, background_weight, tversky, focal, .. } = &self.loss;
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        demand(positive(*smooth), "loss.smooth", "must be above 0")?;
+        demand(positive(*background_weight), "loss.background_weight", "must be above 0")?;
+        demand(tversky.iter().all(|price| positive(*price)), "loss.tversky", "must be two prices above 0")?;
+        demand(positive(focal.alpha), "loss.focal.alpha", "must be above 0")?;
+        demand((0.0..=20.0).contains(&focal.gamma), "loss.focal.gamma", "must be 0 to 20")?;
+        demand(positive(focal.balance), "loss.focal.balance", "must be above 0")
     }
 
     fn check_train(
@@ -280,11 +310,17 @@ impl Config {
     }
 
     /// The loss.
-    pub fn loss(&self) -> std::result::Result<Loss, crate::loss::ParseLossError> {
-        let mut loss: Loss = self.loss.terms.parse()?;
-        loss.smooth = self.loss.smooth;
-        loss.absent = self.loss.absent;
-        Ok(loss)
+    pub fn loss(&self) -> std::result::Result<Loss, ParseLossError> {
+        let LossConfig { terms, smooth, over, absent, background_weight, tversky, focal } = &self.loss;
+        Ok(Loss {
+            smooth: *smooth,
+            over: *over,
+            absent: *absent,
+            background_weight: *background_weight,
+            tversky: *tversky,
+            focal: *focal,
+            ..terms.parse::<Loss>()?
+        })
     }
 
     /// The network's sizes for `classes` classes.
@@ -385,7 +421,7 @@ mod tests {
             ("width = 0.25", "width = 0.0", "model.width"),
             ("output_stride = 2", "output_stride = 3", "model.output_stride"),
             ("crop = [128, 192]", "crop = [100, 192]", "input.crop"),
-            ("terms = \"ce:1,miou:1\"", "terms = \"dice:1\"", "loss.terms"),
+            ("terms = \"ce:1,miou:1\"", "terms = \"kl:1\"", "loss.terms"),
             ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
             ("shards = 2", "shards = 0", "train.shards"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),

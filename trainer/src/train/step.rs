@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use crate::data::Batch;
 use crate::data::augment::generator;
 use crate::error::{Error, Result};
-use crate::loss::{Loss, Targets};
+use crate::loss::Loss;
 use crate::model::{Network, Pass, RunningUpdate};
 
 /// Numbers of a step.
@@ -94,7 +94,7 @@ impl Stepper {
     /// Gradients of one shard, and its terms' values, both already weighted by its share of the batch.
     fn shard(&self, model: &Network, part: &Batch, share: f64, step: usize, shard: usize) -> Shard {
         let mut pass = Pass::training(generator(self.seed ^ 0x_d20b_0075, step, shard));
-        let targets = Targets::from_indices(&part.labels, part.label_shape, self.classes, &self.device);
+        let targets = self.loss.targets(&part.labels, part.label_shape, self.classes, &self.device);
         let logits = model.forward(part.picture_tensor(&self.device), &mut pass);
         let values = self.loss.values(logits, &targets);
         let terms = values.iter().map(|value: &Tensor<1>| share * value.clone().into_scalar::<f32>() as f64).collect();
