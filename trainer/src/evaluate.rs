@@ -7,7 +7,10 @@ use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::metrics::{Confusion, PerImage};
+use crate::metrics::{Confusion, StudyProtocol, StudyScores};
+
+/// The group of classes of the study's 'testing 2'.
+const STUDY_GROUP: &str = "study-17";
 
 /// The scores of a model on a dataset.
 #[derive(Clone, Debug)]
@@ -19,7 +22,9 @@ pub struct Evaluation {
     /// All pixels of all photos.
     pub confusion: Confusion,
     /// The study's score.
-    pub per_image: PerImage,
+    pub study: StudyProtocol,
+    /// Whether the classes are the study's, so that its scores over 2 and 17 of them mean something.
+    pub has_study_classes: bool,
     /// What ran the model.
     pub engine: String,
 }
@@ -37,14 +42,16 @@ pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) 
         })
         .collect();
     let mut confusion = Confusion::new(classes.len());
-    let mut per_image = PerImage::new(classes.len());
+    let chosen = segmenter.spec().taxonomy.resolve(STUDY_GROUP).unwrap_or_default();
+    let has_study_classes = !chosen.is_empty();
+    let mut study = StudyProtocol::new(classes.len(), chosen);
     for image in scored {
         let image = image?;
-        per_image.add(&image);
+        study.add(&image);
         confusion.merge(&image);
     }
     let engine = segmenter.engine_info().to_string();
-    Ok(Evaluation { classes, photos: dataset.len(), confusion, per_image, engine })
+    Ok(Evaluation { classes, photos: dataset.len(), confusion, study, has_study_classes, engine })
 }
 
 /// The model's class names, where they are those of `target` in the same order.
@@ -69,13 +76,19 @@ pub fn matching_classes(segmenter: &Segmenter, target: &crate::data::Target) -> 
 impl Evaluation {
     /// The sums, name and value.
     pub fn summary(&self) -> Vec<(&'static str, Option<f64>)> {
-        vec![
+        let StudyScores { two, seventeen, all } = self.study.scores();
+        let mut summary = vec![
             ("mean IoU", self.confusion.mean_iou()),
             ("mean IoU without background", self.confusion.mean_garment_iou()),
             ("any-garment IoU", self.confusion.any_garment_iou()),
+            ("mean Dice", self.confusion.mean_dice()),
             ("pixel accuracy", self.confusion.pixel_accuracy()),
-            ("study's mean of per-image IoU", self.per_image.mean()),
-        ]
+            ("study's mean IoU", all),
+        ];
+        if self.has_study_classes {
+            summary.extend([("study's mean IoU, 17 classes", seventeen), ("study's mean IoU, 2 classes", two)]);
+        }
+        summary
     }
 
     /// A table for the terminal.
@@ -116,7 +129,7 @@ impl Evaluation {
         let number = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
         let mut text = String::from("class,iou,iou_per_image,photos,truth_px,predicted_px\n");
         for (class, name) in self.classes.iter().enumerate() {
-            let per_image = self.per_image.class(class);
+            let per_image = self.study.per_image().class(class);
             let _ = writeln!(
                 text,
                 "\"{name}\",{},{},{},{},{}",
@@ -136,7 +149,7 @@ impl Evaluation {
     fn rows(&self) -> impl Iterator<Item = TableRow<'_>> {
         let total: u64 = (0..self.classes.len()).map(|class| self.confusion.truth(class)).sum();
         self.classes.iter().enumerate().map(move |(class, name)| {
-            let per_image = self.per_image.class(class);
+            let per_image = self.study.per_image().class(class);
             TableRow {
                 class: name,
                 iou: percent(self.confusion.iou(class)),

@@ -61,6 +61,18 @@ impl Confusion {
         (truth > 0).then(|| hit as f64 / union as f64)
     }
 
+    /// `2 tp / (2 tp + fp + fn)` of a class; [`None`] where the truth does not have it.
+    pub fn dice(&self, class: usize) -> Option<f64> {
+        let truth = self.truth(class);
+        let total = truth + self.predicted(class);
+        (truth > 0).then(|| 2.0 * self.count(class, class) as f64 / total as f64)
+    }
+
+    /// The mean of [`Confusion::dice`] over the classes that the truth has, background included.
+    pub fn mean_dice(&self) -> Option<f64> {
+        mean((0..self.classes).filter_map(|class| self.dice(class)))
+    }
+
     /// The mean of [`Confusion::iou`] over the classes that the truth has, background included.
     pub fn mean_iou(&self) -> Option<f64> {
         mean((0..self.classes).filter_map(|class| self.iou(class)))
@@ -126,7 +138,59 @@ impl PerImage {
 
     /// The mean over the classes that some image shows.
     pub fn mean(&self) -> Option<f64> {
-        mean((0..self.sums.len()).filter_map(|class| self.class(class)).map(|(iou, _)| iou))
+        self.mean_over(0..self.sums.len())
+    }
+
+    /// The mean over those of `classes` that some image shows.
+    pub fn mean_over(&self, classes: impl IntoIterator<Item = usize>) -> Option<f64> {
+        mean(classes.into_iter().filter_map(|class| self.class(class)).map(|(iou, _)| iou))
+    }
+}
+
+/// The study's protocol: its mean IoU, always of the predictions of a model of all classes, over 2, a chosen few and all
+/// of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StudyProtocol {
+    all: PerImage,
+    clipped: PerImage,
+    chosen: Vec<usize>,
+}
+
+/// The three scores of a [`StudyProtocol`]; [`None`] where no image shows any of the classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct StudyScores {
+    /// '2 classes': background and anything else, truth and prediction both clipped to these.
+    pub two: Option<f64>,
+    /// '17 classes': those of group `study-17`.
+    pub seventeen: Option<f64>,
+    /// '47 classes': all.
+    pub all: Option<f64>,
+}
+
+impl StudyProtocol {
+    /// No image yet. `chosen` are the classes of the middle score.
+    pub fn new(classes: usize, chosen: Vec<usize>) -> Self {
+        Self { all: PerImage::new(classes), clipped: PerImage::new(2), chosen }
+    }
+
+    /// Adds one image's counts.
+    pub fn add(&mut self, image: &Confusion) {
+        self.all.add(image);
+        self.clipped.add(&image.clipped());
+    }
+
+    /// Each class by image.
+    pub fn per_image(&self) -> &PerImage {
+        &self.all
+    }
+
+    /// The scores.
+    pub fn scores(&self) -> StudyScores {
+        StudyScores {
+            two: self.clipped.mean(),
+            seventeen: self.all.mean_over(self.chosen.iter().copied()),
+            all: self.all.mean(),
+        }
     }
 }
 
@@ -175,6 +239,31 @@ mod tests {
         assert_eq!(scores.class(1), Some((0.5, 2)));
         assert_eq!(scores.class(2), None);
         assert_eq!(scores.mean(), Some((0.875 + 0.5) / 2.0));
+    }
+
+    #[test]
+    fn the_studys_three_scores() {
+        let mut protocol = StudyProtocol::new(4, vec![0, 2]);
+        let mut one = Confusion::new(4);
+        one.add(&[0, 0, 1, 1, 2, 2], &[0, 1, 1, 2, 2, 2]);
+        let mut other = Confusion::new(4);
+        other.add(&[0, 0, 0, 2], &[0, 0, 3, 0]);
+        protocol.add(&one);
+        protocol.add(&other);
+        let scores = protocol.scores();
+        // One: 1/2, 1/3, 2/3. Other: 2/4, -, 0. Class 3 is nowhere true.
+        let [zero, first, second] = [(0.5 + 0.5) / 2.0, 1.0 / 3.0, (2.0 / 3.0 + 0.0) / 2.0];
+        assert_eq!(scores.all, Some((zero + first + second) / 3.0));
+        assert_eq!(scores.seventeen, Some((zero + second) / 2.0));
+        // Clipped, one: background 1/2, anything 4/5; other: 2/4 and 0/2.
+        assert_eq!(scores.two, Some(((0.5 + 0.5) / 2.0 + (0.8 + 0.0) / 2.0) / 2.0));
+    }
+
+    #[test]
+    fn dice_is_twice_the_hits_over_both_areas() {
+        assert_eq!(hand_worked().dice(0), Some(4.0 / 5.0));
+        assert_eq!(hand_worked().dice(3), None);
+        assert_eq!(hand_worked().mean_dice(), Some((4.0 / 5.0 + 2.0 / 4.0 + 2.0 / 3.0) / 3.0));
     }
 
     #[test]
