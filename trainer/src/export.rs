@@ -47,13 +47,24 @@ pub struct Exported {
     pub engine: String,
 }
 
-/// Exports the best checkpoint of a run (the last one where no epoch was finished) to `output`, else to `NAME.onnx` in
-/// the run's folder. `run` is a run's folder, or the config of a run.
-pub fn export_run(run: &Path, output: Option<&Path>, options: &EngineOptions) -> Result<Exported> {
+/// Which checkpoint of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chosen {
+    /// The one with the best validation; the last one where no epoch was finished.
+    #[default]
+    Best,
+    /// The last one.
+    Last,
+}
+
+/// Exports a checkpoint of a run to `output`, else to `NAME.onnx` in the run's folder. `run` is a run's folder, or the
+/// config of a run.
+pub fn export_run(run: &Path, chosen: Chosen, output: Option<&Path>, options: &EngineOptions) -> Result<Exported> {
     let config_path = if run.is_dir() { RunFolder::at(run).config() } else { run.to_path_buf() };
     let config = Config::open(&config_path)?;
     let folder = if run.is_dir() { RunFolder::at(run) } else { RunFolder::at(&config.run) };
-    let path = if folder.best().is_file() { folder.best() } else { folder.last() };
+    let best = chosen == Chosen::Best && folder.best().is_file();
+    let path = if best { folder.best() } else { folder.last() };
     if !path.is_file() {
         return Err(Error::Run { path: config.run.clone(), cause: "holds no checkpoint yet; train first".to_owned() });
     }

@@ -12,6 +12,7 @@ pub mod log;
 pub mod loss;
 pub mod metrics;
 pub mod model;
+pub mod study;
 pub mod train;
 
 pub use error::{Error, Result};

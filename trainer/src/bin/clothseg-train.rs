@@ -12,8 +12,10 @@ use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::Dataset;
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
+use clothseg_trainer::export::Chosen;
+use clothseg_trainer::study::{StudyConfig, StudyOptions};
 use clothseg_trainer::train::Start;
-use clothseg_trainer::{Error, Result, export, train};
+use clothseg_trainer::{Error, Result, export, study, train};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
@@ -64,10 +66,34 @@ enum Command {
         #[arg(long, default_value = "auto")]
         provider: Provider,
     },
+    /// Train many networks and losses, score them as the study does, and write its tables, charts and pictures. What is
+    /// done is not repeated.
+    Study {
+        /// The study's config, TOML.
+        config: PathBuf,
+        /// Only this run; may be given several times.
+        #[arg(long, value_name = "RUN")]
+        only: Vec<String>,
+        /// Train nothing: write the tables and pictures of what there is.
+        #[arg(long)]
+        tables_only: bool,
+        /// Print the runs, and which are done.
+        #[arg(long)]
+        list: bool,
+        /// What trains: auto (a GPU where there is one), cpu or gpu.
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
+        /// What runs the models on the test data: auto, cpu, cuda, tensorrt or embedded.
+        #[arg(long, default_value = "auto")]
+        provider: Provider,
+    },
     /// Write a run's best checkpoint as ONNX, checked against the network in training.
     Export {
         /// The run's folder or its config.
         run: PathBuf,
+        /// The last checkpoint instead of the best.
+        #[arg(long)]
+        last: bool,
         /// The file; without it, NAME.onnx in the run's folder.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -101,8 +127,19 @@ fn run(command: Command) -> Result<()> {
             let text = score(&model, &data, split.as_deref(), provider, csv.as_deref(), markdown.as_deref())?;
             print(&text)
         }
-        Command::Export { run, output, provider } => {
-            let done = export::export_run(&run, output.as_deref(), &options(provider))?;
+        Command::Study { config, only, tables_only, list, device, provider } => {
+            let config = StudyConfig::open(&config)?;
+            if list {
+                return print(&study::list(&config)?);
+            }
+            let options = StudyOptions { only, tables_only, device, engine: options(provider) };
+            let folder = study::study(&config, &options)?;
+            tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
+            Ok(())
+        }
+        Command::Export { run, last, output, provider } => {
+            let chosen = if last { Chosen::Last } else { Chosen::Best };
+            let done = export::export_run(&run, chosen, output.as_deref(), &options(provider))?;
             print(&format!(
                 "{}: {:.1} MB; logits differ from Burn's by at most {:.1e} ({} allowed), run by {}\n",
                 done.path.display(),

@@ -1,0 +1,158 @@
+//! Many runs, one comparison: networks x losses x seeds, as in the study.
+//!
+//! Each run is an ordinary training in a folder of its own; its scores on the test data go into `OUTPUT/results/NAME.json`
+//! and its log into `OUTPUT/logs/NAME.csv`. A run whose result is there is not repeated, one that was cut off goes on from
+//! its last checkpoint; the tables are written anew after each run, from whatever results there are.
+
+mod config;
+mod pictures;
+mod result;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use clothseg::Segmenter;
+use clothseg::batch::write_atomically;
+use clothseg::engine::EngineOptions;
+
+pub use config::{LossEntry, NetworkEntry, PlannedRun, StudyConfig};
+pub use result::{ClassResult, RunResult};
+pub use tables::{csv_table, markdown_tables};
+
+use crate::config::{Config, resolve};
+use crate::data::Dataset;
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::evaluate::{evaluate, matching_classes};
+use crate::export::{Chosen, export_run};
+use crate::train::{RunFolder, Start, train};
+
+/// What to do of a study.
+#[derive(Clone, Debug, Default)]
+pub struct StudyOptions {
+    /// Only the runs with one of these names; all where it is empty.
+    pub only: Vec<String>,
+    /// Train nothing; write the tables and pictures of what there is.
+    pub tables_only: bool,
+    /// What trains.
+    pub device: DeviceChoice,
+    /// What runs the models on the test data.
+    pub engine: EngineOptions,
+}
+
+/// Does the runs that are missing and writes the tables, charts and pictures. Returns the folder that they lie in.
+pub fn study(config: &StudyConfig, options: &StudyOptions) -> Result<PathBuf> {
+    let runs = config.runs()?;
+    let known = |name: &String| runs.iter().any(|run| run.name == *name);
+    if let Some(unknown) = options.only.iter().find(|name| !known(name)) {
+        let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+        return Err(Error::file(&config.output, format!("there is no run `{unknown}`; runs: {}", names.join(", "))));
+    }
+    let wanted = |run: &PlannedRun| options.only.is_empty() || options.only.contains(&run.name);
+    for (index, run) in runs.iter().enumerate() {
+        if options.tables_only || !wanted(run) || is_done(config, run)? {
+            continue;
+        }
+        tracing::info!("study {}: run {} of {}: {}", config.name, index + 1, runs.len(), run.name);
+        let result = carry_out(config, run, options)?;
+        let copy = config.log_path(&run.name);
+        let log = RunFolder::at(&run.config.run).log();
+        write_whole(&copy, &std::fs::read(&log).map_err(Error::io("read", &log))?)?;
+        result.write(&config.result_path(&run.name))?;
+        write_tables(config, &runs)?;
+    }
+    write_tables(config, &runs)?;
+    pictures::write(config, &runs, &options.engine)?;
+    Ok(config.output.clone())
+}
+
+/// The runs, a line each, with the scores of those that are done.
+pub fn list(config: &StudyConfig) -> Result<String> {
+    let line = |run: &PlannedRun| -> Result<String> {
+        let path = config.result_path(&run.name);
+        let state = match path.is_file() {
+            true => RunResult::read(&path)?.study.all.map_or("done".to_owned(), |score| format!("done: {score:.4}")),
+            false if RunFolder::at(&run.config.run).last().is_file() => "begun".to_owned(),
+            false => "to do".to_owned(),
+        };
+        Ok(format!("{}: {state}\n", run.name))
+    };
+    config.runs()?.iter().map(line).collect()
+}
+
+/// Whether a run's result is there, made by the very settings that the config now has.
+fn is_done(config: &StudyConfig, run: &PlannedRun) -> Result<bool> {
+    let path = config.result_path(&run.name);
+    if !path.is_file() {
+        return Ok(false);
+    }
+    // As configs, not as texts: a key that came later has its default in both.
+    if toml::from_str::<Config>(&RunResult::read(&path)?.config).ok().as_ref() != Some(&run.config) {
+        return Err(Error::file(
+            path,
+            "was made by other settings than the config now has; remove it (and the run's folder) to repeat the run, or \
+             give the study another `output`",
+        ));
+    }
+    Ok(true)
+}
+
+/// Trains, exports and scores.
+fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> Result<RunResult> {
+    let folder = RunFolder::at(&run.config.run);
+    let resume = folder.last().is_file();
+    if !resume && folder.config().exists() {
+        // Cut off before its first checkpoint.
+        std::fs::remove_dir_all(&run.config.run).map_err(Error::io("remove", &run.config.run))?;
+    }
+    let state = train(&run.config, Start { resume, device: options.device, last_step: None })?;
+    let model = run.model_path();
+    export_run(&run.config.run, Chosen::Last, Some(&model), &options.engine)?;
+    let target = run.config.target()?;
+    let segmenter = Segmenter::open(&model, &options.engine)?;
+    let classes = matching_classes(&segmenter, &target)?;
+    let test = Dataset::open(&resolve(&config.test), &target, run.config.data.on_damage)?;
+    let evaluation = evaluate(&segmenter, &test, classes)?;
+    RunResult::new(run, &state, &evaluation)
+}
+
+/// The tables, and the charts of all runs, from the results that are there.
+fn write_tables(config: &StudyConfig, runs: &[PlannedRun]) -> Result<()> {
+    let results: Vec<RunResult> = runs
+        .iter()
+        .map(|run| config.result_path(&run.name))
+        .filter(|path| path.is_file())
+        .map(|path| RunResult::read(&path))
+        .collect::<Result<_>>()?;
+    if results.is_empty() {
+        return Ok(());
+    }
+    write_whole(&config.output.join("tables.md"), markdown_tables(config, &results).as_bytes())?;
+    write_whole(&config.output.join("results.csv"), csv_table(config, &results).as_bytes())
+}
+
+/// Writes a file whole, into a folder that is made where it is missing.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
+    }
+    Ok(write_atomically(path, bytes)?)
+}
+
+/// The config of a run.
+impl PlannedRun {
+    /// Where its model goes.
+    pub fn model_path(&self) -> PathBuf {
+        self.config.run.join(format!("{}.onnx", self.name))
+    }
+
+    /// Its settings as TOML.
+    pub fn config_text(&self) -> Result<String> {
+        toml::to_string(&self.config).map_err(|error| Error::file(&self.config.run, error.to_string()))
+    }
+}
+
+/// The base config with what a run changes.
+fn derived(base: &Config, name: &str) -> Config {
+    Config { name: name.to_owned(), ..base.clone() }
+}

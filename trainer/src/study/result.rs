@@ -1,0 +1,111 @@
+//! What a run of a study came to, as JSON.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PlannedRun, write_whole};
+use crate::checkpoint::State;
+use crate::device::cpu;
+use crate::error::{Error, Result};
+use crate::evaluate::Evaluation;
+use crate::metrics::StudyScores;
+
+/// Scores of one run on the test data, and what it took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Name of the run.
+    pub run: String,
+    /// Key of its network.
+    pub network: String,
+    /// Key of its loss.
+    pub loss: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Weights that training changes.
+    pub parameters: usize,
+    /// Steps of the optimiser.
+    pub steps: usize,
+    /// Minutes of training, validation included.
+    pub training_minutes: f64,
+    /// Photos scored.
+    pub test_photos: usize,
+    /// What ran the model on them.
+    pub engine: String,
+    /// The study's mean IoU.
+    pub study: StudyScores,
+    /// Mean IoU over the classes, all pixels of all photos taken together.
+    pub mean_iou: Option<f64>,
+    /// Mean Dice, likewise.
+    pub mean_dice: Option<f64>,
+    /// IoU of any garment against background, likewise.
+    pub any_garment_iou: Option<f64>,
+    /// Share of right pixels.
+    pub pixel_accuracy: Option<f64>,
+    /// Class by class.
+    pub classes: Vec<ClassResult>,
+    /// The run's settings.
+    pub config: String,
+}
+
+/// Scores of one class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassResult {
+    /// Its name.
+    pub name: String,
+    /// Photos whose truth shows it.
+    pub photos: u64,
+    /// Mean over these of its IoU.
+    pub iou_per_image: Option<f64>,
+    /// Its IoU over all pixels of all photos.
+    pub iou: Option<f64>,
+}
+
+impl RunResult {
+    /// Of a run that has ended and been scored.
+    pub fn new(run: &PlannedRun, state: &State, evaluation: &Evaluation) -> Result<Self> {
+        let network = run.config.network(evaluation.classes.len()).init(&cpu(), run.config.seed);
+        let confusion = &evaluation.confusion;
+        let rounded = |value: Option<f64>| value.map(|value| (value * 1e6).round() / 1e6);
+        let classes = evaluation.classes.iter().enumerate().map(|(class, name)| {
+            let per_image = evaluation.study.per_image().class(class);
+            ClassResult {
+                name: name.clone(),
+                photos: per_image.map_or(0, |(_, photos)| photos),
+                iou_per_image: rounded(per_image.map(|(iou, _)| iou)),
+                iou: rounded(confusion.iou(class)),
+            }
+        });
+        let StudyScores { two, seventeen, all } = evaluation.study.scores();
+        Ok(Self {
+            run: run.name.clone(),
+            network: run.network.clone(),
+            loss: run.loss.clone(),
+            seed: run.config.seed,
+            parameters: network.trainable_parameters(),
+            steps: state.step,
+            training_minutes: (state.wall_s / 6.0).round() / 10.0,
+            test_photos: evaluation.photos,
+            engine: evaluation.engine.clone(),
+            study: StudyScores { two: rounded(two), seventeen: rounded(seventeen), all: rounded(all) },
+            mean_iou: rounded(confusion.mean_iou()),
+            mean_dice: rounded(confusion.mean_dice()),
+            any_garment_iou: rounded(confusion.any_garment_iou()),
+            pixel_accuracy: rounded(confusion.pixel_accuracy()),
+            classes: classes.collect(),
+            config: run.config_text()?,
+        })
+    }
+
+    /// Reads a result.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        serde_json::from_str(&text).map_err(|error| Error::file(path, format!("is no result of a run: {error}")))
+    }
+
+    /// Writes the result.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(path, error.to_string()))?;
+        write_whole(path, format!("{text}\n").as_bytes())
+    }
+}
