@@ -1,0 +1,5 @@
+//! What a run writes down: `log.csv`, TensorBoard event files, the terminal, charts and pictures.
+
+mod csv;
+
+pub use self::csv::{CsvLog, Row, Scores, keep_through, read};
