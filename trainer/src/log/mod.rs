@@ -2,8 +2,10 @@
 
 mod canvas;
 pub mod chart;
+pub mod confusion;
 mod csv;
 pub mod curves;
+pub mod grid;
 pub mod tensorboard;
 
 use std::io::Cursor;
