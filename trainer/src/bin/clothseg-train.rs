@@ -12,6 +12,7 @@ use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::Dataset;
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
+use clothseg_trainer::log::progress::LineWriter;
 use clothseg_trainer::train::Start;
 use clothseg_trainer::{Error, Result, export, train};
 
@@ -79,7 +80,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(LineWriter::new).init();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,8 @@ pub mod confusion;
 mod csv;
 pub mod curves;
 pub mod grid;
+pub mod progress;
+mod run_log;
 pub mod tensorboard;
 
 use std::io::Cursor;
@@ -15,6 +17,7 @@ use clothseg::batch::write_atomically;
 use image::{ImageFormat, RgbImage};
 
 pub use self::csv::{CsvLog, Row, Scores, keep_through, read};
+pub use run_log::RunLog;
 
 use crate::error::{Error, Result};
 
