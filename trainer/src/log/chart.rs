@@ -22,6 +22,8 @@ const TITLE_SIZE: f32 = 20.0;
 const TEXT_SIZE: f32 = 14.0;
 /// Up to this many points are also marked with a dot each.
 const MARKED_POINTS: usize = 40;
+/// Values beyond this are none that a training has.
+const LARGEST: f64 = 1e100;
 
 /// Colours that people with any kind of colour vision can tell apart on white (Okabe and Ito 2008, without yellow).
 const PALETTE: [Color; 7] =
@@ -112,9 +114,9 @@ impl Chart {
         super::write_png(path, &self.draw()?)
     }
 
-    /// Whether a point can be shown.
+    /// Whether a point can be shown: numbers, and such that differences and ratios of any two are numbers too.
     fn shows(&self, (x, y): (f64, f64)) -> bool {
-        x.is_finite() && y.is_finite() && (self.y_scale == Scale::Linear || y > 0.0)
+        x.abs() < LARGEST && y.abs() < LARGEST && (self.y_scale == Scale::Linear || y > 1.0 / LARGEST)
     }
 
     fn shown(&self) -> impl Iterator<Item = (f64, f64)> {
@@ -129,7 +131,7 @@ impl Chart {
 
     fn y_range(&self) -> Option<Range<f64>> {
         let (low, high) = ends(self.shown().map(|(_, y)| y))?;
-        if let Some((low, high)) = self.y_range {
+        if let Some((low, high)) = self.y_range.filter(|(low, high)| low < high && self.shows((*high, *low))) {
             return Some(low..high);
         }
         if self.y_scale == Scale::Logarithmic {

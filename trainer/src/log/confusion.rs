@@ -189,8 +189,8 @@ mod tests {
             let all: Vec<u8> = (0..count).map(|class| class as u8).collect();
             confusion.add(&all, &all);
             let picture = draw("many", &names(count), &confusion);
-            let layout_side = picture.width().max(picture.height());
-            assert!(layout_side >= 200 && layout_side < 5200, "{count}: {layout_side}");
+            let side = picture.width().max(picture.height());
+            assert!((200..5200).contains(&side), "{count}: {side}");
         }
         // Nothing counted, and fewer names than classes.
         assert!(draw("empty", &[], &Confusion::new(4)).width() > 0);

@@ -72,9 +72,9 @@ fn a_chart_of_nothing_or_of_one_point_can_be_drawn() {
         let picture = chart(vec![one], scale, None).draw().unwrap();
         assert!(picture.pixels().any(|pixel| pixel.0 == PALETTE[0]));
     }
-    for extreme in [1e300, -1e300, 1e-300, 0.0] {
+    for extreme in [f64::MAX, f64::MIN, 1e99, -1e99, 1e-99, 1e-300, 0.0] {
         chart(vec![level(extreme), level(1.0)], Scale::Linear, None).draw().unwrap();
-        chart(vec![level(extreme), level(1.0)], Scale::Logarithmic, None).draw().unwrap();
+        chart(vec![level(extreme), level(1.0)], Scale::Logarithmic, Some((1.0, 1.0))).draw().unwrap();
     }
 }
 
