@@ -74,6 +74,14 @@ pub enum Error {
         /// What happened.
         cause: String,
     },
+    /// A chart or another picture could not be made.
+    #[error("cannot draw {picture}: {cause}")]
+    Picture {
+        /// Which one: its title or file.
+        picture: String,
+        /// What happened and what to do.
+        cause: String,
+    },
     /// The runtime reports an error.
     #[error(transparent)]
     Runtime(#[from] clothseg::Error),
@@ -95,6 +103,11 @@ impl Error {
             Error::Runtime(error) => error.chain(),
             error => error.to_string(),
         }
+    }
+
+    /// An [`Error::Picture`].
+    pub fn picture(picture: impl Into<String>, cause: impl Into<String>) -> Error {
+        Error::Picture { picture: picture.into(), cause: cause.into() }
     }
 
     /// An [`Error::File`].

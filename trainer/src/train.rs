@@ -27,7 +27,7 @@ use crate::config::{Config, resolve};
 use crate::data::{Dataset, Plan, Prefetch};
 use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
-use crate::log::{CsvLog, Row};
+use crate::log::{Row, RunLog};
 use crate::loss::Loss;
 use crate::model::Network;
 
@@ -68,6 +68,7 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     );
     run.last_step = last_step.unwrap_or(usize::MAX);
     run.epochs(model, Arc::new(train_data), &valid_data)?;
+    run.log.finish();
     Ok(run.state)
 }
 
@@ -82,7 +83,7 @@ struct Run<'a> {
     last_step: usize,
     /// What evaluates: the device that trains, without autodiff.
     evaluation: Device,
-    log: CsvLog,
+    log: RunLog,
     state: State,
     /// When this process started, less the seconds that earlier ones trained.
     started: Instant,
@@ -102,7 +103,7 @@ impl<'a> Run<'a> {
             config,
             optimizer: new_optimizer(),
             stepper: Stepper::new(shards, config.seed, loss.clone(), classes, device)?,
-            log: CsvLog::open(&folder.log())?,
+            log: RunLog::open(folder.root())?,
             folder,
             last_step: usize::MAX,
             evaluation,
@@ -122,6 +123,7 @@ impl<'a> Run<'a> {
         self.optimizer = checkpoint.load_optimizer(&path, self.optimizer.clone())?;
         self.state = checkpoint.state;
         self.earlier_s = self.state.wall_s;
+        self.log.resume(self.state.epoch, self.state.step)?;
         tracing::info!("resumed after step {} (epoch {})", self.state.step, self.state.epoch + 1);
         Ok(model)
     }
@@ -140,6 +142,7 @@ impl<'a> Run<'a> {
         };
         let steps_per_epoch = |epoch| plan.order(&train_data, epoch).len() / plan.batch_size;
         let total: usize = (0..self.config.train.epochs).map(steps_per_epoch).sum();
+        self.log.start(self.state.step, total, self.config.train.epochs);
         while self.state.epoch < self.config.train.epochs {
             let epoch = self.state.epoch;
             let order = plan.order(&train_data, epoch);
@@ -174,8 +177,9 @@ impl<'a> Run<'a> {
                 });
             }
             since.add(&loss, batch.len());
+            self.log.step(self.state.step, loss.weighted, batch.len());
             if since.start.elapsed() >= LOG_EVERY {
-                self.log_progress(&mut since, &mut batches, rate, total)?;
+                self.log_progress(&mut since, &mut batches, rate)?;
             }
             if saved.elapsed() >= save_every {
                 self.save(&self.folder.last(), &model)?;
@@ -186,11 +190,11 @@ impl<'a> Run<'a> {
             }
         }
         let rate = learning_rate(&self.config.train, self.state.step.saturating_sub(1), total);
-        self.log_progress(&mut since, &mut batches, rate, total)?;
+        self.log_progress(&mut since, &mut batches, rate)?;
         Ok(model)
     }
 
-    fn log_progress(&mut self, since: &mut Progress, batches: &mut Prefetch, rate: f64, total: usize) -> Result<()> {
+    fn log_progress(&mut self, since: &mut Progress, batches: &mut Prefetch, rate: f64) -> Result<()> {
         if since.steps == 0 {
             return Ok(());
         }
@@ -212,19 +216,8 @@ impl<'a> Run<'a> {
             wait_share: Some(batches.take_waited().as_secs_f64() / seconds),
             ..Row::default()
         };
-        tracing::info!(
-            "epoch {}/{}, step {}/{total}: loss {:.4} ({}), {:.1} images/s, waited {:.0} % for data, {:.0} min",
-            row.epoch,
-            self.config.train.epochs,
-            row.step,
-            since.loss / steps,
-            row.loss_terms,
-            since.images as f64 / seconds,
-            100.0 * row.wait_share.unwrap_or_default(),
-            row.wall_s / 60.0
-        );
         *since = Progress::new(self.loss.terms.len());
-        self.log.write(&row)
+        self.log.train(&row)
     }
 
     fn finish_epoch(&mut self, model: &Network, valid_data: &Dataset) -> Result<()> {
@@ -239,17 +232,7 @@ impl<'a> Run<'a> {
             scores,
             ..Row::default()
         };
-        self.log.write(&row)?;
-        let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1} %", 100.0 * value));
-        tracing::info!(
-            "epoch {}: mean IoU {} ({} without background), any garment {}, pixels {}, per-image mean {}",
-            row.epoch,
-            percent(scores.mean_iou),
-            percent(scores.mean_garment_iou),
-            percent(scores.any_garment_iou),
-            percent(scores.pixel_accuracy),
-            percent(scores.study_mean_iou)
-        );
+        self.log.valid(&row)?;
         let better = scores.mean_iou > self.state.best_mean_iou;
         if better {
             self.state.best_mean_iou = scores.mean_iou;

@@ -11,11 +11,12 @@ use clothseg::engine::{EngineOptions, Provider};
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::Dataset;
 use clothseg_trainer::device::DeviceChoice;
-use clothseg_trainer::evaluate::{evaluate, matching_classes};
+use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::export::Chosen;
+use clothseg_trainer::log::progress::LineWriter;
 use clothseg_trainer::study::{StudyConfig, StudyOptions};
 use clothseg_trainer::train::Start;
-use clothseg_trainer::{Error, Result, export, study, train};
+use clothseg_trainer::{Error, Result, export, log, study, train};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
@@ -62,6 +63,9 @@ enum Command {
         /// Also write the scores as Markdown.
         #[arg(long, value_name = "FILE")]
         markdown: Option<PathBuf>,
+        /// Also draw the confusion matrix, as PNG.
+        #[arg(long, value_name = "FILE")]
+        confusion: Option<PathBuf>,
         /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
         #[arg(long, default_value = "auto")]
         provider: Provider,
@@ -105,7 +109,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(LineWriter::new).init();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -123,9 +127,17 @@ fn run(command: Command) -> Result<()> {
             tracing::info!("done; next: clothseg-train export {}", config.run.display());
             Ok(())
         }
-        Command::Eval { model, data, split, csv, markdown, provider } => {
-            let text = score(&model, &data, split.as_deref(), provider, csv.as_deref(), markdown.as_deref())?;
-            print(&text)
+        Command::Eval { model, data, split, csv, markdown, confusion, provider } => {
+            let evaluation = score(&model, &data, split.as_deref(), provider)?;
+            for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
+                if let Some(path) = path {
+                    write_atomically(&path, text.as_bytes())?;
+                }
+            }
+            if let Some(path) = confusion {
+                log::confusion::write(&path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
+            }
+            print(&format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
         }
         Command::Study { config, only, tables_only, list, device, provider } => {
             let config = StudyConfig::open(&config)?;
@@ -156,14 +168,7 @@ fn options(provider: Provider) -> EngineOptions {
     EngineOptions { provider, ..EngineOptions::default() }
 }
 
-fn score(
-    model: &Path,
-    data: &Path,
-    split: Option<&str>,
-    provider: Provider,
-    csv: Option<&Path>,
-    markdown: Option<&Path>,
-) -> Result<String> {
+fn score(model: &Path, data: &Path, split: Option<&str>, provider: Provider) -> Result<Evaluation> {
     let config = Config::open(data)?;
     let target = config.target()?;
     let segmenter = Segmenter::open(model, &options(provider))?;
@@ -173,13 +178,7 @@ fn score(
         sources.iter_mut().for_each(|source| source.split = split.to_owned());
     }
     let dataset = Dataset::open(&sources, &target, config.data.on_damage)?;
-    let evaluation = evaluate(&segmenter, &dataset, classes)?;
-    for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
-        if let Some(path) = path {
-            write_atomically(path, text.as_bytes())?;
-        }
-    }
-    Ok(format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
+    evaluate(&segmenter, &dataset, classes)
 }
 
 fn print(text: &str) -> Result<()> {

@@ -25,6 +25,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, matching_classes};
 use crate::export::{Chosen, export_run};
+use crate::log::curves::compare_charts;
 use crate::train::{RunFolder, Start, train};
 
 /// What to do of a study.
@@ -128,7 +129,11 @@ fn write_tables(config: &StudyConfig, runs: &[PlannedRun]) -> Result<()> {
         return Ok(());
     }
     write_whole(&config.output.join("tables.md"), markdown_tables(config, &results).as_bytes())?;
-    write_whole(&config.output.join("results.csv"), csv_table(config, &results).as_bytes())
+    write_whole(&config.output.join("results.csv"), csv_table(config, &results).as_bytes())?;
+    let logs: Vec<(String, PathBuf)> =
+        results.iter().map(|result| (result.run.clone(), config.log_path(&result.run))).collect();
+    compare_charts(&logs, &config.output)?;
+    Ok(())
 }
 
 /// Writes a file whole, into a folder that is made where it is missing.
