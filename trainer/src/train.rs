@@ -4,7 +4,7 @@
 //! `best.ckpt`. Everything random is a function of seed, epoch and position, so a resumed run sees what an unbroken one
 //! would have seen, from the last checkpoint on.
 
-mod adam;
+mod optimizer;
 mod run_folder;
 mod step;
 mod validate;
@@ -17,7 +17,7 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 
-pub use adam::new_optimizer;
+pub use optimizer::{OptimizerConfig, OptimizerKind, new_optimizer};
 pub use run_folder::RunFolder;
 pub use step::{StepLoss, Stepper};
 pub use validate::{Validation, validate};
@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
         let model = config.network(classes).init(&device, config.seed);
         let run = Self {
             config,
-            optimizer: new_optimizer(),
+            optimizer: new_optimizer(&OptimizerConfig::default()),
             stepper: Stepper::new(shards, config.seed, loss.clone(), classes, device)?,
             log: CsvLog::open(&folder.log())?,
             folder,
