@@ -4,6 +4,7 @@
 //! `best.ckpt`. Everything random is a function of seed, epoch and position, so a resumed run sees what an unbroken one
 //! would have seen, from the last checkpoint on.
 
+mod gradient;
 mod optimizer;
 mod run_folder;
 mod step;
@@ -19,7 +20,7 @@ use burn::tensor::Device;
 
 pub use optimizer::{OptimizerConfig, OptimizerKind, new_optimizer};
 pub use run_folder::RunFolder;
-pub use step::{StepLoss, Stepper};
+pub use step::{StepLoss, StepOptions, Stepper};
 pub use validate::{Validation, validate};
 
 use crate::checkpoint::{self, Checkpoint, State};
