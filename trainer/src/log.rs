@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// Columns of the log.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "wall_s",
     "kind",
     "epoch",
@@ -22,6 +22,7 @@ const COLUMNS: [&str; 15] = [
     "any_garment_iou",
     "pixel_accuracy",
     "study_mean_iou",
+    "gradient_norm",
 ];
 
 /// One row. What does not apply is left empty.
@@ -49,6 +50,8 @@ pub struct Row {
     pub valid_loss: Option<f64>,
     /// See [`crate::metrics`].
     pub scores: Scores,
+    /// Mean norm of the gradients since the last row, before it was limited.
+    pub gradient_norm: Option<f64>,
 }
 
 /// The scores of a validation.
@@ -104,6 +107,7 @@ impl CsvLog {
             number(row.scores.any_garment_iou),
             number(row.scores.pixel_accuracy),
             number(row.scores.study_mean_iou),
+            number(row.gradient_norm),
         ])
     }
 
