@@ -104,8 +104,8 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run at its start, and its network, which steps take and give back.
-    /// `class_weights` has one number a class, or none.
+    /// A run at its start, and its network, which steps take and give back. `class_weights` has a number for each of the
+    /// `classes`, or none.
     fn new(
         config: &'a Config,
         folder: RunFolder,

@@ -135,6 +135,18 @@ fn a_frozen_encoder_keeps_its_weights_and_statistics() {
 }
 
 #[test]
+fn class_weights_reach_the_loss() {
+    let root = tempfile::tempdir().unwrap();
+    let learnt = ["none", "inverse-frequency"].map(|rule| {
+        let config = make_run(root.path(), rule, 1, &format!("epochs = 1\nclass_weights = \"{rule}\""));
+        train::train(&config, Start::default()).unwrap();
+        assert_eq!(config.run.join("class_weights.json").exists(), rule != "none");
+        end(&config)
+    });
+    assert!(learnt[0] != learnt[1]);
+}
+
+#[test]
 fn without_anything_better_a_run_ends_and_a_resume_lets_it_rest() {
     let root = tempfile::tempdir().unwrap();
     // Labels that count nowhere have no score.
