@@ -13,7 +13,7 @@ use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::kernels::{profile, start_profile, use_burn_operations};
 use clothseg_trainer::model::{Architecture, NetworkConfig, Upsampling};
-use clothseg_trainer::train::{Stepper, new_optimizer};
+use clothseg_trainer::train::{OptimizerConfig, Stepper, new_optimizer};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
@@ -78,7 +78,7 @@ fn main() {
     let network = network.init(&device, 1);
     let trainable = network.trainable_parameters();
     let mut model = Some(network);
-    let mut optimizer = new_optimizer();
+    let mut optimizer = new_optimizer(&OptimizerConfig::default());
     let stepper = Stepper::new(shards, 1, loss, classes, device).unwrap();
     let batch = batch(case);
     let mut step = 0;

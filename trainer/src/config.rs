@@ -1,5 +1,7 @@
 //! One TOML file a run. Every key is checked, and a complaint names it.
 
+mod train;
+
 use std::path::{Path, PathBuf};
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
@@ -9,6 +11,8 @@ use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
 use crate::error::{Error, Result};
 use crate::loss::{AbsentClasses, FocalConfig, Loss, Over, ParseLossError};
 use crate::model::{Architecture, NetworkConfig, Upsampling};
+
+pub use train::TrainConfig;
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -107,31 +111,6 @@ pub struct AugmentConfig {
     pub flip: f64,
 }
 
-/// Table `[train]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainConfig {
-    /// Epochs.
-    pub epochs: usize,
-    /// Examples a step.
-    pub batch_size: usize,
-    /// Highest learning rate.
-    pub learning_rate: f64,
-    /// Share of the highest learning rate that the cosine ends at.
-    #[serde(default = "hundredth")]
-    pub final_learning_rate_share: f64,
-    /// Steps in which the learning rate rises from 0.
-    #[serde(default)]
-    pub warmup_steps: usize,
-    /// Parts of a batch that run side by side, each normalised with statistics of its own. One uses all cores within each
-    /// operation.
-    #[serde(default = "one")]
-    pub shards: usize,
-    /// Minutes between checkpoints within an epoch.
-    #[serde(default = "ten")]
-    pub checkpoint_minutes: f64,
-}
-
 /// Table `[data]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,17 +148,8 @@ pub struct SourceConfig {
 fn half() -> f64 {
     0.5
 }
-fn hundredth() -> f64 {
-    0.01
-}
-fn one() -> usize {
-    1
-}
 fn one_time() -> f64 {
     1.0
-}
-fn ten() -> f64 {
-    10.0
 }
 
 impl Default for LossConfig {
@@ -231,12 +201,12 @@ impl Config {
         let multiple = network.input_multiple();
         let step = multiple.max(self.model.output_stride);
         demand(!self.name.is_empty(), "name", "is empty")?;
-        if Target::builtin(&self.taxonomy).is_none() {
+        let Some(target) = Target::builtin(&self.taxonomy) else {
             return Err((
                 "taxonomy",
                 format!("there is no taxonomy `{}`; use garments or imaterialist", self.taxonomy),
             ));
-        }
+        };
         demand(self.input.longest_side > 0, "input.longest_side", "must be above 0")?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
         let cause = format!("must be a multiple of {step}, for {}", network.name());
@@ -253,7 +223,7 @@ impl Config {
         demand(0.0 < low && low <= high && high <= 16.0, "augment.scale", "must be [smallest, largest], above 0")?;
         demand((0.0..=1.0).contains(&self.augment.aspect_jitter), "augment.aspect_jitter", "must be 0 to 1")?;
         demand((0.0..=1.0).contains(&self.augment.flip), "augment.flip", "must be 0 to 1")?;
-        self.check_train(demand)?;
+        self.train.check(target.classes())?;
         for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
             demand(!sources.is_empty(), key, "names no source")?;
             demand(
@@ -279,25 +249,6 @@ impl Config {
         demand(positive(focal.alpha), "loss.focal.alpha", "must be above 0")?;
         demand((0.0..=20.0).contains(&focal.gamma), "loss.focal.gamma", "must be 0 to 20")?;
         demand(positive(focal.balance), "loss.focal.balance", "must be above 0")
-    }
-
-    fn check_train(
-        &self,
-        demand: impl Fn(bool, &'static str, &str) -> std::result::Result<(), (&'static str, String)>,
-    ) -> std::result::Result<(), (&'static str, String)> {
-        let train = &self.train;
-        demand(train.epochs > 0, "train.epochs", "must be above 0")?;
-        demand((1..=4096).contains(&train.batch_size), "train.batch_size", "must be 1 to 4096")?;
-        demand(
-            train.learning_rate > 0.0 && train.learning_rate <= 1.0,
-            "train.learning_rate",
-            "must be above 0, and at most 1",
-        )?;
-        let share = (0.0..=1.0).contains(&train.final_learning_rate_share);
-        demand(share, "train.final_learning_rate_share", "must be 0 to 1")?;
-        let shards = train.shards > 0 && train.shards <= train.batch_size;
-        demand(shards, "train.shards", "must be 1 to train.batch_size")?;
-        demand(train.checkpoint_minutes > 0.0, "train.checkpoint_minutes", "must be above 0")
     }
 
     /// The classes that the network learns.

@@ -1,11 +1,17 @@
 //! The training loop.
 //!
-//! A run is a folder: `config.toml` and `mappings/` (copies of what it was started with), `log.csv`, `last.ckpt` and
-//! `best.ckpt`. Everything random is a function of seed, epoch and position, so a resumed run sees what an unbroken one
-//! would have seen, from the last checkpoint on.
+//! A run is a folder: `config.toml` and `mappings/` (copies of what it was started with), `class_weights.json` where these
+//! come from the data, `log.csv`, `last.ckpt` and `best.ckpt`. Everything random is a function of seed, epoch and position,
+//! so a resumed run sees what an unbroken one would have seen, from the last checkpoint on.
 
-mod adam;
+mod average;
+mod best;
+pub mod class_weights;
+mod gradient;
+mod optimizer;
+mod progress;
 mod run_folder;
+mod schedule;
 mod step;
 mod validate;
 
@@ -17,11 +23,16 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 
-pub use adam::new_optimizer;
+pub use average::WeightAverage;
+pub use best::BestBy;
+pub use class_weights::{ClassWeightRule, ClassWeights};
+pub use optimizer::{OptimizerConfig, OptimizerKind, new_optimizer};
 pub use run_folder::RunFolder;
-pub use step::{StepLoss, Stepper};
+pub use schedule::{Position, Schedule, learning_rate};
+pub use step::{StepLoss, StepOptions, Stepper};
 pub use validate::{Validation, validate};
 
+use self::progress::Progress;
 use crate::checkpoint::{self, Checkpoint, State};
 use crate::config::{Config, resolve};
 use crate::data::{Dataset, Plan, Prefetch};
@@ -54,7 +65,8 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
-    let (mut run, mut model) = Run::new(config, folder, target.classes(), &device)?;
+    let weights = class_weights::of_run(&config.train.class_weights, &folder, resume, &train_data, &target)?;
+    let (mut run, mut model) = Run::new(config, folder, target.classes(), weights, &device)?;
     if resume {
         model = run.resume(model)?;
     }
@@ -78,6 +90,8 @@ struct Run<'a> {
     folder: RunFolder,
     optimizer: ModuleOptimizer,
     stepper: Stepper,
+    /// The average of the weights, where the config wants one.
+    average: Option<WeightAverage>,
     loss: Loss,
     classes: usize,
     last_step: usize,
@@ -91,17 +105,26 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run at its start, and its network, which steps take and give back.
-    fn new(config: &'a Config, folder: RunFolder, classes: usize, device: &TrainingDevice) -> Result<(Self, Network)> {
+    /// A run at its start, and its network, which steps take and give back. `class_weights` has a number for each of the
+    /// `classes`, or none.
+    fn new(
+        config: &'a Config,
+        folder: RunFolder,
+        classes: usize,
+        class_weights: Vec<f32>,
+        device: &TrainingDevice,
+    ) -> Result<(Self, Network)> {
         // A GPU's batch is not split: it is busy with the whole.
         let shards = if device.is_gpu { 1 } else { config.train.shards };
         let evaluation = device.device.clone();
         let device = device.device.clone().autodiff();
         let loss = config.loss().map_err(|error| Error::file(folder.config(), error.to_string()))?;
+        let loss = Loss { class_weights, ..loss };
         let model = config.network(classes).init(&device, config.seed);
         let run = Self {
             config,
-            optimizer: new_optimizer(),
+            optimizer: new_optimizer(&config.train.optimizer()),
+            average: None,
             stepper: Stepper::new(shards, config.seed, loss.clone(), classes, device)?,
             log: RunLog::open(folder.root())?,
             folder,
@@ -119,7 +142,12 @@ impl<'a> Run<'a> {
     fn resume(&mut self, model: Network) -> Result<Network> {
         let path = self.folder.last();
         let checkpoint = Checkpoint::open(&path)?;
-        let model = checkpoint.load_model(&path, model)?;
+        let model = checkpoint.load_weights(&path, model)?;
+        if let (Some(decay), Some(average)) =
+            (self.config.train.average_decay, checkpoint.load_average(&path, model.valid())?)
+        {
+            self.average = Some(WeightAverage::new(&average, decay));
+        }
         self.optimizer = checkpoint.load_optimizer(&path, self.optimizer.clone())?;
         self.state = checkpoint.state;
         self.earlier_s = self.state.wall_s;
@@ -143,7 +171,10 @@ impl<'a> Run<'a> {
         let steps_per_epoch = |epoch| plan.order(&train_data, epoch).len() / plan.batch_size;
         let total: usize = (0..self.config.train.epochs).map(steps_per_epoch).sum();
         self.log.start(self.state.step, total, self.config.train.epochs);
-        while self.state.epoch < self.config.train.epochs {
+        if self.average.is_none() {
+            self.average = self.config.train.average_decay.map(|decay| WeightAverage::new(&model, decay));
+        }
+        while self.state.epoch < self.config.train.epochs && !self.is_out_of_patience() {
             let epoch = self.state.epoch;
             let order = plan.order(&train_data, epoch);
             let batches = Prefetch::start(train_data.clone(), plan.clone(), order, epoch, self.state.step_in_epoch)?;
@@ -158,24 +189,38 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether too many epochs brought nothing better.
+    fn is_out_of_patience(&self) -> bool {
+        let waited = self.state.epoch - self.state.best_epoch.min(self.state.epoch);
+        self.config.train.patience_epochs.is_some_and(|patience| waited >= patience)
+    }
+
+    /// How the next step changes the weights.
+    fn step_options(&self, total: usize) -> StepOptions {
+        let train = &self.config.train;
+        StepOptions {
+            learning_rate: learning_rate(train, Position { step: self.state.step, total, epoch: self.state.epoch }),
+            encoder_learning_rate_factor: train.encoder_learning_rate_factor,
+            freezes_encoder: self.state.epoch < train.frozen_encoder_epochs,
+            clip_norm: train.clip_norm,
+        }
+    }
+
     fn epoch(&mut self, mut model: Network, mut batches: Prefetch, total: usize) -> Result<Network> {
         let mut since = Progress::new(self.loss.terms.len());
         let mut saved = Instant::now();
         let save_every = Duration::from_secs_f64(self.config.train.checkpoint_minutes * 60.0);
+        let mut rate = self.step_options(total).learning_rate;
         while let Some(batch) = batches.next() {
             let batch = batch?;
-            let rate = learning_rate(&self.config.train, self.state.step, total);
+            let options = self.step_options(total);
+            rate = options.learning_rate;
             let loss;
-            (model, loss) = self.stepper.step(model, &mut self.optimizer, &batch, rate, self.state.step)?;
+            (model, loss) = self.stepper.step(model, &mut self.optimizer, &batch, options, self.state.step)?;
+            self.average = self.average.take().map(|average| average.update(&model, self.state.step));
             self.state.step += 1;
             self.state.step_in_epoch += 1;
-            if !loss.weighted.is_finite() {
-                return Err(Error::Training {
-                    epoch: self.state.epoch + 1,
-                    step: self.state.step,
-                    cause: format!("the loss is {}; lower train.learning_rate or raise warmup_steps", loss.weighted),
-                });
-            }
+            self.refuse_no_number(&loss)?;
             since.add(&loss, batch.len());
             self.log.step(self.state.step, loss.weighted, batch.len());
             if since.start.elapsed() >= LOG_EVERY {
@@ -189,9 +234,24 @@ impl<'a> Run<'a> {
                 break;
             }
         }
-        let rate = learning_rate(&self.config.train, self.state.step.saturating_sub(1), total);
         self.log_progress(&mut since, &mut batches, rate)?;
         Ok(model)
+    }
+
+    /// An error where loss or gradients are no numbers: from there on the weights are none either.
+    fn refuse_no_number(&self, loss: &StepLoss) -> Result<()> {
+        if loss.weighted.is_finite() && loss.gradient_norm.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Training {
+            epoch: self.state.epoch + 1,
+            step: self.state.step,
+            cause: format!(
+                "the loss is {} and the gradient's norm {}; lower train.learning_rate, raise warmup_steps or set \
+                 clip_norm",
+                loss.weighted, loss.gradient_norm
+            ),
+        })
     }
 
     fn log_progress(&mut self, since: &mut Progress, batches: &mut Prefetch, rate: f64) -> Result<()> {
@@ -214,6 +274,7 @@ impl<'a> Run<'a> {
             loss_terms: terms.join(" "),
             images_per_s: Some(since.images as f64 / seconds),
             wait_share: Some(batches.take_waited().as_secs_f64() / seconds),
+            gradient_norm: Some(since.gradient_norm / steps),
             ..Row::default()
         };
         *since = Progress::new(self.loss.terms.len());
@@ -221,7 +282,9 @@ impl<'a> Run<'a> {
     }
 
     fn finish_epoch(&mut self, model: &Network, valid_data: &Dataset) -> Result<()> {
-        let validation = validate(&model.valid(), valid_data, self.config, self.classes, &self.evaluation)?;
+        let used = self.average.as_ref().map_or_else(|| model.valid(), |average| average.model().clone());
+        let validation = validate(&used, valid_data, self.config, self.classes, &self.evaluation)?;
+        drop(used); // the average's next step is in place only where nobody else holds it
         let scores = validation.scores();
         let row = Row {
             wall_s: self.wall_s(),
@@ -233,81 +296,26 @@ impl<'a> Run<'a> {
             ..Row::default()
         };
         self.log.valid(&row)?;
-        let better = scores.mean_iou > self.state.best_mean_iou;
+        let best_by = self.config.train.best_by;
+        let score = best_by.score(&validation);
+        let better = best_by.is_better(score, self.state.best_score);
         if better {
-            self.state.best_mean_iou = scores.mean_iou;
+            self.state.best_score = score;
+            self.state.best_epoch = self.state.epoch;
             self.state.scores = validation.facts();
+            // First, so that a run cut off in between finds this epoch better once more.
+            self.save(&self.folder.best(), model)?;
         }
         self.save(&self.folder.last(), model)?;
-        if better {
-            self.save(&self.folder.best(), model)?;
+        if self.is_out_of_patience() {
+            let name = best_by.name();
+            tracing::info!("stopped: no better {name} since epoch {}", self.state.best_epoch);
         }
         Ok(())
     }
 
     fn save(&self, path: &Path, model: &Network) -> Result<()> {
         let state = State { wall_s: self.wall_s(), ..self.state.clone() };
-        checkpoint::save(path, &state, model, &self.optimizer)
-    }
-}
-
-/// Sums since the last line of the log.
-struct Progress {
-    start: Instant,
-    steps: usize,
-    images: usize,
-    loss: f64,
-    terms: Vec<f64>,
-}
-
-impl Progress {
-    fn new(terms: usize) -> Self {
-        Self { start: Instant::now(), steps: 0, images: 0, loss: 0.0, terms: vec![0.0; terms] }
-    }
-
-    fn add(&mut self, loss: &StepLoss, images: usize) {
-        self.steps += 1;
-        self.images += images;
-        self.loss += loss.weighted;
-        for (sum, term) in self.terms.iter_mut().zip(&loss.terms) {
-            *sum += term;
-        }
-    }
-}
-
-/// A straight rise over the first steps, then half a cosine down to a share of the highest rate
-/// (Loshchilov and Hutter 2017, without restarts).
-pub fn learning_rate(config: &crate::config::TrainConfig, step: usize, total: usize) -> f64 {
-    let warmup = config.warmup_steps;
-    if step < warmup {
-        return config.learning_rate * (step + 1) as f64 / warmup as f64;
-    }
-    let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-    let cosine = (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()) / 2.0;
-    let share = config.final_learning_rate_share;
-    config.learning_rate * (share + (1.0 - share) * cosine)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::learning_rate;
-    use crate::config::TrainConfig;
-
-    #[test]
-    fn the_learning_rate_rises_straight_and_falls_as_a_cosine() {
-        let text =
-            "epochs = 1\nbatch_size = 1\nlearning_rate = 0.1\nfinal_learning_rate_share = 0.1\nwarmup_steps = 10";
-        let config: TrainConfig = toml::from_str(text).unwrap();
-        let expect = |step, value: f64| {
-            let rate = learning_rate(&config, step, 110);
-            assert!((rate - value).abs() < 1e-12, "{step}: {rate}");
-        };
-        expect(0, 0.01);
-        expect(9, 0.1);
-        expect(10, 0.1);
-        expect(60, 0.055);
-        expect(110, 0.01);
-        expect(500, 0.01);
+        checkpoint::save(path, &state, model, &self.optimizer, self.average.as_ref().map(WeightAverage::model))
     }
 }

@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::{DeviceChoice, TrainingDevice, cpu};
 use clothseg_trainer::model::{Architecture, NetworkConfig, Upsampling};
-use clothseg_trainer::train::{Stepper, new_optimizer};
+use clothseg_trainer::train::{OptimizerConfig, Stepper, new_optimizer};
 
 const SIDE: usize = 64;
 const CLASSES: usize = 4;
@@ -39,7 +39,7 @@ fn losses(architecture: Architecture, upsampling: Upsampling, loss: &str, steps:
             NetworkConfig { architecture, classes: CLASSES, width: 0.125, output_stride: 1, upsampling, dropout: 0.0 };
         // Drawn on the CPU and carried over: each device has random numbers of its own.
         let mut model = Some(config.init(&cpu().autodiff(), 3).fork(&device));
-        let mut optimizer = new_optimizer();
+        let mut optimizer = new_optimizer(&OptimizerConfig::default());
         let stepper = Stepper::new(1, 1, loss.parse().unwrap(), CLASSES, device).unwrap();
         (0..steps)
             .map(|step| {

@@ -154,7 +154,7 @@ fn a_resumed_run_ends_with_the_weights_of_an_unbroken_one() {
     let (one, other) = (end(&unbroken), end(&broken));
     assert_eq!(one.state.step, 18);
     assert_eq!(other.state.step, 18);
-    assert_eq!(one.state.best_mean_iou, other.state.best_mean_iou);
+    assert_eq!(one.state.best_score, other.state.best_score);
     assert!(weights(&unbroken, &one) == weights(&unbroken, &other), "the weights differ");
 }
 

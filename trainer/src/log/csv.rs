@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Columns of the log.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "wall_s",
     "kind",
     "epoch",
@@ -27,6 +27,7 @@ const COLUMNS: [&str; 15] = [
     "any_garment_iou",
     "pixel_accuracy",
     "study_mean_iou",
+    "gradient_norm",
 ];
 
 /// One row. What does not apply is left empty.
@@ -54,6 +55,8 @@ pub struct Row {
     pub valid_loss: Option<f64>,
     /// See [`crate::metrics`].
     pub scores: Scores,
+    /// Mean norm of the gradients since the last row, before it was limited.
+    pub gradient_norm: Option<f64>,
 }
 
 /// The scores of a validation.
@@ -127,6 +130,7 @@ impl Row {
             number(self.scores.any_garment_iou),
             number(self.scores.pixel_accuracy),
             number(self.scores.study_mean_iou),
+            number(self.gradient_norm),
         ]
     }
 }
@@ -186,6 +190,7 @@ fn parse(fields: &[&str; COLUMNS.len()]) -> Result<Row, String> {
             pixel_accuracy: number(13)?,
             study_mean_iou: number(14)?,
         },
+        gradient_norm: number(15)?,
     })
 }
 
@@ -220,6 +225,7 @@ mod tests {
             loss_terms: "ce=0.7500 miou=0.5000".into(),
             images_per_s: Some(11.5),
             wait_share: Some(0.015625),
+            gradient_norm: Some(2.5),
             ..Row::default()
         }
     }

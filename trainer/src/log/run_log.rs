@@ -62,13 +62,14 @@ impl RunLog {
             let left = self.progress.as_ref().and_then(|progress| progress.time_left(row.step));
             let left = left.map(|left| format!(", {} left", in_words(left)));
             tracing::info!(
-                "epoch {}/{}, step {}/{}: loss {:.4} ({}), {:.1} images/s, waited {:.0} % for data, {:.0} min{}",
+                "epoch {}/{}, step {}/{}: loss {:.4} ({}), gradient {:.2}, {:.1} images/s, waited {:.0} % for data, {:.0} min{}",
                 row.epoch,
                 self.epochs,
                 row.step,
                 self.total_steps,
                 row.loss.unwrap_or(f64::NAN),
                 row.loss_terms,
+                row.gradient_norm.unwrap_or(f64::NAN),
                 row.images_per_s.unwrap_or_default(),
                 100.0 * row.wait_share.unwrap_or_default(),
                 row.wall_s / 60.0,

@@ -81,6 +81,7 @@ fn tagged(row: &Row) -> Vec<(String, f64)> {
         ("learning_rate", row.learning_rate),
         ("speed/images_per_s", row.images_per_s),
         ("speed/wait_share", row.wait_share),
+        ("gradient_norm", row.gradient_norm),
         ("score/mean_iou", row.scores.mean_iou),
         ("score/mean_garment_iou", row.scores.mean_garment_iou),
         ("score/any_garment_iou", row.scores.any_garment_iou),

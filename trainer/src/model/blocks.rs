@@ -152,6 +152,12 @@ impl BatchNorm {
             let running = [self.running_mean.val(), self.running_variance.val()];
             return kernels::norm_act_frozen(input, affine, running, EPSILON, residual, activation);
         }
+        if pass.is_frozen(self.gamma.id) {
+            let running = [self.running_mean.val(), self.running_variance.val()].map(Tensor::inner);
+            let (affine, residual) = (affine.map(Tensor::inner), residual.map(Tensor::inner));
+            let output = kernels::norm_act_frozen(input.inner(), affine, running, EPSILON, residual, activation);
+            return Tensor::from_inner(output);
+        }
         let [batch, _, height, width] = input.dims();
         let (output, statistics) = kernels::norm_act(input, affine, EPSILON, residual, activation);
         pass.note(self.running_mean.id, self.running_variance.id, statistics, batch * height * width);

@@ -1,8 +1,9 @@
 //! All networks behind one type.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,13 @@ impl Network {
         count.0
     }
 
+    /// The weights and running statistics of the network's field `encoder`.
+    pub fn encoder_parameters(&self) -> HashSet<ParamId> {
+        let mut encoder = EncoderParameters::default();
+        self.visit(&mut encoder);
+        encoder.ids
+    }
+
     /// [`Network::forward`] as the network will be used.
     pub fn evaluate(&self, input: Tensor<4>) -> Tensor<4> {
         self.forward(input, &mut Pass::evaluation())
@@ -151,6 +159,60 @@ impl ModuleVisitor for Trainable {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.is_require_grad() {
             self.0 += param.val().dims().iter().product::<usize>();
+        }
+    }
+}
+
+#[derive(Default)]
+struct EncoderParameters {
+    /// How many modules deep in the encoder the visit is, the encoder included.
+    depth: usize,
+    ids: HashSet<ParamId>,
+}
+
+impl ModuleVisitor for EncoderParameters {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.depth += usize::from(self.depth > 0 || name == "encoder");
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.depth > 0 {
+            self.ids.insert(param.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu;
+    use crate::model::resnet::ResNetConfig;
+
+    #[test]
+    fn the_encoder_is_a_part_of_every_network() {
+        struct Count(HashSet<ParamId>, usize);
+        impl ModuleVisitor for Count {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if self.0.contains(&param.id) {
+                    self.1 += param.val().dims().iter().product::<usize>();
+                }
+            }
+        }
+        for architecture in Architecture::ALL {
+            let upsampling = Upsampling::Nearest;
+            let config =
+                NetworkConfig { architecture, classes: 3, width: 0.0625, output_stride: 1, upsampling, dropout: 0.0 };
+            let network = config.init(&cpu(), 1);
+            let mut count = Count(network.encoder_parameters(), 0);
+            network.visit(&mut count);
+            assert!(0 < count.1 && count.1 < network.num_params(), "{architecture:?}: {}", count.1);
+            if architecture == Architecture::DeeplabResnet50 {
+                assert_eq!(count.1, ResNetConfig { width: 0.0625 }.init(&cpu()).num_params());
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One run through a network: in training it brings the random numbers and takes the batch norms' statistics away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -21,6 +22,7 @@ pub struct Pass {
 struct Training {
     random: ChaCha8Rng,
     statistics: RunningUpdate,
+    frozen: Arc<HashSet<ParamId>>,
 }
 
 impl Pass {
@@ -31,7 +33,21 @@ impl Pass {
 
     /// A training step's. The random numbers are the caller's, so that a step can be repeated.
     pub fn training(random: ChaCha8Rng) -> Self {
-        Self { training: Some(Training { random, statistics: RunningUpdate::default() }) }
+        Self { training: Some(Training { random, statistics: RunningUpdate::default(), frozen: Arc::default() }) }
+    }
+
+    /// In training, with parameters that stay as they are. They must be the first that the input meets, with all before
+    /// them: the graph begins behind the last norm of theirs, and these norms go by their running statistics.
+    pub fn with_frozen(mut self, frozen: Arc<HashSet<ParamId>>) -> Self {
+        if let Some(training) = &mut self.training {
+            training.frozen = frozen;
+        }
+        self
+    }
+
+    /// Whether this is a training step's and the parameter stays as it is.
+    pub(super) fn is_frozen(&self, id: ParamId) -> bool {
+        self.training.as_ref().is_some_and(|training| training.frozen.contains(&id))
     }
 
     /// Whether this is a training step's.

@@ -79,7 +79,12 @@ impl RunFolder {
         self.root.join("last.ckpt")
     }
 
-    /// The checkpoint with the best mean IoU on the validation data.
+    /// The weights of the classes, where they come from the data.
+    pub fn class_weights(&self) -> PathBuf {
+        self.root.join("class_weights.json")
+    }
+
+    /// The checkpoint that `train.best_by` finds best on the validation data.
     pub fn best(&self) -> PathBuf {
         self.root.join("best.ckpt")
     }

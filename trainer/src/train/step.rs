@@ -4,10 +4,15 @@
 //! side. The gradients are summed. Batch norms see their own shard only, as in data-parallel training, and the running
 //! statistics move towards the mean of the shards'.
 
-use burn::module::Module;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+use burn::module::{Module, ParamGroup, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 
+use super::gradient::clip;
 use crate::data::Batch;
 use crate::data::augment::generator;
 use crate::error::{Error, Result};
@@ -21,6 +26,43 @@ pub struct StepLoss {
     pub weighted: f64,
     /// Each term, unweighted.
     pub terms: Vec<f64>,
+    /// Norm of the gradients of all weights that are not frozen, before it was limited.
+    pub gradient_norm: f64,
+}
+
+/// How a step changes the weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepOptions {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// The encoder's learning rate over that.
+    pub encoder_learning_rate_factor: f64,
+    /// Whether the encoder stays as it is; its batch norms then go by their running statistics.
+    pub freezes_encoder: bool,
+    /// The largest norm of all gradients together.
+    pub clip_norm: Option<f64>,
+}
+
+impl From<f64> for StepOptions {
+    /// This learning rate for all weights.
+    fn from(learning_rate: f64) -> Self {
+        Self { learning_rate, encoder_learning_rate_factor: 1.0, freezes_encoder: false, clip_norm: None }
+    }
+}
+
+impl StepOptions {
+    fn learning_rates(&self, model: &Network) -> ModuleLearningRate {
+        if self.encoder_learning_rate_factor == 1.0 {
+            return self.learning_rate.into();
+        }
+        let encoder = ParamGroup::from_ids(model.encoder_parameters().into_iter().collect());
+        let rate = self.learning_rate * self.encoder_learning_rate_factor;
+        ModuleLrScheduler::new(self.learning_rate).with_group(encoder, rate).step()
+    }
+
+    fn frozen(&self, model: &Network) -> Arc<HashSet<ParamId>> {
+        Arc::new(if self.freezes_encoder { model.encoder_parameters() } else { HashSet::new() })
+    }
 }
 
 /// Does steps.
@@ -50,10 +92,12 @@ impl Stepper {
         model: Network,
         optimizer: &mut ModuleOptimizer,
         batch: &Batch,
-        learning_rate: f64,
+        options: impl Into<StepOptions>,
         step: usize,
     ) -> Result<(Network, StepLoss)> {
-        let results = self.shards(&model, batch, step).ok_or_else(|| Error::Training {
+        let options = options.into();
+        let frozen = options.frozen(&model);
+        let results = self.shards(&model, batch, step, &frozen).ok_or_else(|| Error::Training {
             epoch: 0,
             step: step + 1,
             cause: "a shard's thread failed".to_owned(),
@@ -66,25 +110,39 @@ impl Stepper {
             terms.iter_mut().zip(shard.terms).for_each(|(sum, value)| *sum += value);
         }
         let weighted = self.loss.terms.iter().zip(&terms).map(|((_, weight), value)| weight * value).sum();
-        let gradients = sum(&model, gradients);
+        let mut gradients = sum(&model, gradients);
         let pool = &self.shards[0];
-        let model = pool.install(|| optimizer.step(learning_rate, model, gradients));
+        let (model, gradient_norm) = pool.install(|| {
+            let norm = clip(&model, &mut gradients, &frozen, options.clip_norm);
+            let rates = options.learning_rates(&model);
+            (optimizer.step(rates, model, gradients), norm)
+        });
         let model = RunningUpdate::mean(statistics).apply(model);
-        Ok((model, StepLoss { weighted, terms }))
+        Ok((model, StepLoss { weighted, terms, gradient_norm }))
     }
 
     /// What each shard found; `None` if one failed.
-    fn shards(&self, model: &Network, batch: &Batch, step: usize) -> Option<Vec<Shard>> {
+    fn shards(
+        &self,
+        model: &Network,
+        batch: &Batch,
+        step: usize,
+        frozen: &Arc<HashSet<ParamId>>,
+    ) -> Option<Vec<Shard>> {
         let parts = batch.split(self.shards.len());
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
+        // The random numbers are a function of seed, step and shard.
+        let pass =
+            |shard: usize| Pass::training(generator(self.seed ^ 0x_d20b_0075, step, shard)).with_frozen(frozen.clone());
         if let ([pool], [part]) = (&self.shards[..], &parts[..]) {
-            return Some(vec![pool.install(|| self.shard(model, part, 1.0, step, 0))]);
+            return Some(vec![pool.install(|| self.shard(model, part, 1.0, pass(0)))]);
         }
         std::thread::scope(|scope| {
             let workers: Vec<_> = (self.shards.iter().zip(&parts).enumerate())
                 .map(|(shard, (pool, part))| {
                     let copy = model.clone().fork(&self.device);
-                    scope.spawn(move || pool.install(|| self.shard(&copy, part, share(part), step, shard)))
+                    let (pass, share) = (pass(shard), share(part));
+                    scope.spawn(move || pool.install(|| self.shard(&copy, part, share, pass)))
                 })
                 .collect();
             workers.into_iter().map(|worker| worker.join().ok()).collect()
@@ -92,8 +150,7 @@ impl Stepper {
     }
 
     /// Gradients of one shard, and its terms' values, both already weighted by its share of the batch.
-    fn shard(&self, model: &Network, part: &Batch, share: f64, step: usize, shard: usize) -> Shard {
-        let mut pass = Pass::training(generator(self.seed ^ 0x_d20b_0075, step, shard));
+    fn shard(&self, model: &Network, part: &Batch, share: f64, mut pass: Pass) -> Shard {
         let targets = self.loss.targets(&part.labels, part.label_shape, self.classes, &self.device);
         let logits = model.forward(part.picture_tensor(&self.device), &mut pass);
         let values = self.loss.values(logits, &targets);

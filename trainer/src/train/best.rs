@@ -1,0 +1,68 @@
+//! Which epoch was best.
+
+use serde::{Deserialize, Serialize};
+
+use super::Validation;
+
+/// The score that decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestBy {
+    /// Mean IoU over the classes of the truth, background included.
+    #[default]
+    MeanIou,
+    /// The same without background.
+    MeanGarmentIou,
+    /// The study's mean of per-image IoUs.
+    StudyMeanIou,
+    /// The least mean cross entropy a pixel.
+    ValidLoss,
+}
+
+impl BestBy {
+    /// Its name in configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            BestBy::MeanIou => "mean_iou",
+            BestBy::MeanGarmentIou => "mean_garment_iou",
+            BestBy::StudyMeanIou => "study_mean_iou",
+            BestBy::ValidLoss => "valid_loss",
+        }
+    }
+
+    /// The score of a validation; [`None`] where nothing was counted.
+    pub fn score(self, validation: &Validation) -> Option<f64> {
+        let scores = validation.scores();
+        match self {
+            BestBy::MeanIou => scores.mean_iou,
+            BestBy::MeanGarmentIou => scores.mean_garment_iou,
+            BestBy::StudyMeanIou => scores.study_mean_iou,
+            BestBy::ValidLoss => validation.cross_entropy(),
+        }
+    }
+
+    /// Whether `score` is better than the best so far. Equal is not better, and neither is what is no number.
+    pub fn is_better(self, score: Option<f64>, best: Option<f64>) -> bool {
+        match (score, best) {
+            (Some(score), Some(best)) if self == BestBy::ValidLoss => score < best,
+            (Some(score), Some(best)) => score > best,
+            (Some(score), None) => !score.is_nan(),
+            (None, _) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_iou_and_less_loss_is_better() {
+        for (by, better, worse) in [(BestBy::MeanGarmentIou, 0.5, 0.4), (BestBy::ValidLoss, 0.4, 0.5)] {
+            assert!(by.is_better(Some(better), Some(worse)) && !by.is_better(Some(worse), Some(better)));
+            assert!(by.is_better(Some(worse), None) && !by.is_better(Some(worse), Some(worse)));
+            assert!(!by.is_better(None, None) && !by.is_better(None, Some(worse)));
+            assert!(!by.is_better(Some(f64::NAN), None) && !by.is_better(Some(f64::NAN), Some(worse)));
+        }
+    }
+}

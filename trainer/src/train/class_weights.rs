@@ -1,0 +1,286 @@
+//! How much a pixel of each class counts in the loss, from how much of the training data the class fills.
+
+use std::path::Path;
+
+use clothseg::batch::write_atomically;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::RunFolder;
+use crate::data::{Dataset, Target};
+use crate::error::{Error, Result};
+
+/// No class weighs more than this many times the median one: a class of a few hundred pixels would else drown all others
+/// in each batch that shows it.
+const LARGEST_TO_MEDIAN: f64 = 10.0;
+
+/// Cui et al.'s beta.
+const BETA: f64 = 0.999;
+
+/// `train.class_weights`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "must be \"none\", \"inverse-frequency\", \"median-frequency\", \"effective-number\", or a list of \
+                 one number a class"
+)]
+pub enum ClassWeights {
+    /// From the data.
+    Rule(ClassWeightRule),
+    /// One number a class of the taxonomy, background first.
+    List(Vec<f32>),
+}
+
+impl Default for ClassWeights {
+    fn default() -> Self {
+        ClassWeights::Rule(ClassWeightRule::None)
+    }
+}
+
+/// How weights come from counts: see [`weights`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassWeightRule {
+    /// All 1.
+    #[default]
+    None,
+    /// One over the class's share of all pixels.
+    InverseFrequency,
+    /// One over the class's share of the pixels of the images that show it (Eigen and Fergus, "Predicting Depth, Surface
+    /// Normals and Semantic Labels", 2015).
+    MedianFrequency,
+    /// One over the effective number of images that show it (Cui et al., "Class-Balanced Loss Based on Effective Number of
+    /// Samples", 2019). Images are the samples, for the pixels of one garment are near copies of each other.
+    EffectiveNumber,
+}
+
+/// What a dataset shows of a class. Every image counts as one, whatever its size, since crops are cut at one scale; where a
+/// source is repeated, so are its images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClassCount {
+    /// Sum of the class's shares of the images' pixels that count, each 0 to 1.
+    pub area: f64,
+    /// Images that show it.
+    pub images: f64,
+}
+
+/// A weight for each class, above 0. With `C` classes that the data shows, and of a class the area `a` and the images `n`:
+///
+/// - inverse frequency: `sum(a) / (C a)`;
+/// - median frequency: `median(f) / f`, where `f = a / n`;
+/// - effective number: `w / mean(w)`, where `w = (1 - b) / (1 - b^n)` and `b` = 0.999.
+///
+/// A weight is at most ten times the median one. Classes that the data does not show have weight 1, which is never used.
+pub fn weights(rule: ClassWeightRule, counts: &[ClassCount]) -> Vec<f32> {
+    let shown: Vec<ClassCount> = counts.iter().copied().filter(|count| count.area > 0.0).collect();
+    let all_area: f64 = shown.iter().map(|count| count.area).sum();
+    let frequency = |count: &ClassCount| count.area / count.images;
+    let effective = |count: &ClassCount| (1.0 - BETA) / (1.0 - BETA.powf(count.images));
+    let median_frequency = median(shown.iter().map(frequency).collect());
+    let mean_effective = shown.iter().map(effective).sum::<f64>() / shown.len() as f64;
+    let weight = |count: &ClassCount| match rule {
+        ClassWeightRule::None => 1.0,
+        ClassWeightRule::InverseFrequency => all_area / (shown.len() as f64 * count.area),
+        ClassWeightRule::MedianFrequency => median_frequency / frequency(count),
+        ClassWeightRule::EffectiveNumber => effective(count) / mean_effective,
+    };
+    let largest = LARGEST_TO_MEDIAN * median(shown.iter().map(weight).collect());
+    let weight = |count: &ClassCount| if count.area > 0.0 { weight(count).min(largest) as f32 } else { 1.0 };
+    counts.iter().map(weight).collect()
+}
+
+/// The middle of the sorted values, or the mean of the two in the middle; 1 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 1.0,
+        count if count % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// Counts one image's labels: a class's area and 1 for the classes that it shows.
+pub fn count_labels(labels: &[u8], classes: usize) -> Vec<ClassCount> {
+    let mut pixels = vec![0_u64; classes];
+    for label in labels {
+        // Ignored pixels are above all classes.
+        if let Some(count) = pixels.get_mut(usize::from(*label)) {
+            *count += 1;
+        }
+    }
+    let total = pixels.iter().sum::<u64>().max(1) as f64;
+    let count = |pixels: u64| ClassCount { area: pixels as f64 / total, images: f64::from(u8::from(pixels > 0)) };
+    pixels.into_iter().map(count).collect()
+}
+
+/// Counts all labels of a dataset.
+pub fn count(dataset: &Dataset, classes: usize) -> Result<Vec<ClassCount>> {
+    let images: Vec<Result<Vec<ClassCount>>> = (0..dataset.len())
+        .into_par_iter()
+        .map(|index| Ok(count_labels(&dataset.load(index)?.labels.data, classes)))
+        .collect();
+    let mut sums = vec![ClassCount::default(); classes];
+    // In order, so that the sums are the same on any number of cores.
+    for (index, image) in images.into_iter().enumerate() {
+        let repeat = dataset.source(index).repeat;
+        for (sum, count) in sums.iter_mut().zip(image?) {
+            sum.area += repeat * count.area;
+            sum.images += repeat * count.images;
+        }
+    }
+    Ok(sums)
+}
+
+/// `class_weights.json` of a run: what a resume goes on with, even if the data has changed.
+#[derive(Serialize, Deserialize)]
+struct Table {
+    rule: ClassWeightRule,
+    classes: Vec<Row>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    name: String,
+    weight: f32,
+    count: ClassCount,
+}
+
+/// The weights of a run's classes, background first, or nothing where all are 1. Those from data are counted once and written into the run's folder.
+pub fn of_run(
+    choice: &ClassWeights,
+    folder: &RunFolder,
+    resume: bool,
+    dataset: &Dataset,
+    target: &Target,
+) -> Result<Vec<f32>> {
+    let rule = match choice {
+        ClassWeights::List(weights) => return Ok(weights.clone()),
+        ClassWeights::Rule(ClassWeightRule::None) => return Ok(Vec::new()),
+        ClassWeights::Rule(rule) => *rule,
+    };
+    let path = folder.class_weights();
+    if resume && path.is_file() {
+        return read(&path, target);
+    }
+    tracing::info!("counting the classes of {} examples", dataset.len());
+    let counts = count(dataset, target.classes())?;
+    let rows = target.taxonomy.classes.iter().zip(weights(rule, &counts)).zip(counts);
+    let rows = rows.map(|((class, weight), count)| Row { name: class.name.clone(), weight, count });
+    let table = Table { rule, classes: rows.collect() };
+    let text = serde_json::to_vec_pretty(&table).map_err(|error| Error::file(&path, error.to_string()))?;
+    write_atomically(&path, &text)?;
+    Ok(table.classes.into_iter().map(|row| row.weight).collect())
+}
+
+fn read(path: &Path, target: &Target) -> Result<Vec<f32>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let table: Table = serde_json::from_slice(&bytes).map_err(|error| Error::file(path, error.to_string()))?;
+    let names = table.classes.iter().map(|row| &row.name);
+    if !names.eq(target.taxonomy.classes.iter().map(|class| &class.name)) {
+        return Err(Error::file(path, "is of other classes than the config's taxonomy; delete it to count anew"));
+    }
+    if !table.classes.iter().all(|row| row.weight > 0.0 && row.weight.is_finite()) {
+        return Err(Error::file(path, "holds a weight that is not above 0; delete it to count anew"));
+    }
+    Ok(table.classes.into_iter().map(|row| row.weight).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::IGNORE;
+
+    fn counts(values: &[(f64, f64)]) -> Vec<ClassCount> {
+        values.iter().map(|(area, images)| ClassCount { area: *area, images: *images }).collect()
+    }
+
+    #[test]
+    fn labels_are_counted_by_their_share_of_what_counts() {
+        let found = count_labels(&[0, 0, 2, 0, IGNORE, IGNORE], 4);
+        assert_eq!(found, counts(&[(0.75, 1.0), (0.0, 0.0), (0.25, 1.0), (0.0, 0.0)]));
+        assert_eq!(count_labels(&[IGNORE], 2), counts(&[(0.0, 0.0); 2]));
+    }
+
+    /// Ten images: background fills 8 of them, shirt 1.5 in 5, hat 0.5 in 2; nobody wears a tie.
+    const WARDROBE: [(f64, f64); 4] = [(8.0, 10.0), (1.5, 5.0), (0.5, 2.0), (0.0, 0.0)];
+
+    #[test]
+    fn inverse_frequency_by_hand() {
+        // 10 / (3 * 8), 10 / (3 * 1.5), 10 / (3 * 0.5).
+        let weights = weights(ClassWeightRule::InverseFrequency, &counts(&WARDROBE));
+        assert_eq!(weights, [0.416_666_66, 2.222_222_3, 6.666_666_5, 1.0]);
+    }
+
+    #[test]
+    fn median_frequency_by_hand() {
+        // Frequencies 0.8, 0.3 and 0.25; the median is 0.3.
+        let weights = weights(ClassWeightRule::MedianFrequency, &counts(&WARDROBE));
+        assert_eq!(weights, [0.375, 1.0, 1.2, 1.0]);
+    }
+
+    #[test]
+    fn effective_number_by_hand() {
+        // 1 - 0.999^n is 0.001 at n = 1 and 0.001999 at n = 2: w = 1 and 1 / 1.999.
+        let found = weights(ClassWeightRule::EffectiveNumber, &counts(&[(0.9, 2.0), (0.1, 1.0)]));
+        let mean = (1.0 + 1.0 / 1.999) / 2.0;
+        for (weight, expected) in found.iter().zip([1.0 / 1.999 / mean, 1.0 / mean]) {
+            assert!((f64::from(*weight) - expected).abs() < 1e-6, "{weight} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_rare_class_is_held_at_ten_medians() {
+        let rare = [(5.0, 5.0), (1.0, 5.0), (1e-6, 1.0)];
+        let found = weights(ClassWeightRule::InverseFrequency, &counts(&rare));
+        assert!((found[2] - 10.0 * found[1]).abs() < 1e-4, "{found:?}");
+    }
+
+    #[test]
+    fn a_choice_is_read_from_toml_and_a_wrong_one_explained() {
+        #[derive(Deserialize)]
+        struct Holder {
+            weights: ClassWeights,
+        }
+        let read = |text: &str| toml::from_str::<Holder>(text).map(|holder| holder.weights);
+        let rule = ClassWeights::Rule(ClassWeightRule::MedianFrequency);
+        assert_eq!(read("weights = \"median-frequency\"").unwrap(), rule);
+        assert_eq!(read("weights = [1, 2.5]").unwrap(), ClassWeights::List(vec![1.0, 2.5]));
+        assert!(read("weights = \"median\"").unwrap_err().to_string().contains("effective-number"));
+    }
+
+    proptest! {
+        #[test]
+        fn weights_are_finite_above_nothing_and_fall_with_the_count(
+            areas in prop::collection::vec((0.0..1.0_f64, 1_u32..1000), 1..20), rule in 1_usize..4
+        ) {
+            let rule = [
+                ClassWeightRule::None,
+                ClassWeightRule::InverseFrequency,
+                ClassWeightRule::MedianFrequency,
+                ClassWeightRule::EffectiveNumber,
+            ][rule];
+            let counts: Vec<ClassCount> = areas
+                .iter()
+                .map(|(share, images)| ClassCount { area: share * f64::from(*images), images: f64::from(*images) })
+                .collect();
+            let found = weights(rule, &counts);
+            prop_assert_eq!(found.len(), counts.len());
+            prop_assert!(found.iter().all(|weight| *weight > 0.0 && weight.is_finite()), "{:?}", found);
+            let size = |count: &ClassCount| match rule {
+                ClassWeightRule::InverseFrequency => count.area,
+                ClassWeightRule::MedianFrequency => count.area / count.images,
+                _ => count.images,
+            };
+            for (one, first) in counts.iter().zip(&found) {
+                for (other, second) in counts.iter().zip(&found) {
+                    let shown = one.area > 0.0 && other.area > 0.0;
+                    prop_assert!(!shown || size(one) < size(other) || first <= second);
+                }
+            }
+        }
+    }
+}

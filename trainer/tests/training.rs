@@ -1,0 +1,212 @@
+//! The training loop on pictures of noise, by nets of a few thousand weights: what a resume brings back, what a frozen
+//! encoder keeps, when a run ends early.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+use clothseg_trainer::checkpoint::Checkpoint;
+use clothseg_trainer::config::Config;
+use clothseg_trainer::data::Batch;
+use clothseg_trainer::device::cpu;
+use clothseg_trainer::model::Network;
+use clothseg_trainer::train::{self, OptimizerConfig, OptimizerKind, Start, StepOptions, Stepper, new_optimizer};
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const SIDE: u32 = 32;
+
+/// Writes twelve pictures to train on and two to validate on, whose labels are `valid_label` in part, and a config with
+/// `more` in its table `[train]`: three steps an epoch.
+fn make_run(root: &Path, name: &str, valid_label: u8, more: &str) -> Config {
+    let data = root.join("data");
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    for (split, count, label) in [("train", 12, 1), ("valid", 2, valid_label)] {
+        for kind in ["images", "labels"] {
+            fs::create_dir_all(data.join(split).join(kind)).unwrap();
+        }
+        for index in 0..count {
+            let photo = RgbImage::from_fn(SIDE, SIDE, |_, _| Rgb([0; 3].map(|_: u8| random.random())));
+            let edge = random.random_range(8..24);
+            let rest = if label == 255 { 255 } else { 0 };
+            let labels = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([if x < edge { label } else { rest }]));
+            photo.save(data.join(split).join(format!("images/{index:03}.png"))).unwrap();
+            labels.save(data.join(split).join(format!("labels/{index:03}.png"))).unwrap();
+        }
+    }
+    fs::write(data.join("class_dict.csv"), "name,r,g,b\nbackground,0,0,0\nshirt,0,0,0\n").unwrap();
+    let source = |split: &str| format!("layout = \"folder\"\nroot = {data:?}\nsplit = \"{split}\"\n");
+    let text = format!(
+        "name = \"noise\"\ntaxonomy = \"garments\"\nrun = {:?}\nseed = 5\n\
+         [input]\nlongest_side = {SIDE}\nmultiple = 32\ncrop = [{SIDE}, {SIDE}]\n\
+         [model]\nnetwork = \"unet-lite0\"\nwidth = 0.0625\noutput_stride = 4\ndropout = 0.2\n\
+         [train]\nbatch_size = 4\nlearning_rate = 0.01\nwarmup_steps = 5\nshards = 2\n{more}\n\
+         [data]\n[[data.train]]\n{}[[data.valid]]\n{}",
+        root.join(name),
+        source("train"),
+        source("valid")
+    );
+    let path = root.join(format!("{name}.toml"));
+    fs::write(&path, text).unwrap();
+    Config::open(&path).unwrap()
+}
+
+/// The numbers of the parameters that `takes`, in order.
+fn numbers(model: &Network, takes: impl Fn(ParamId) -> bool) -> Vec<f32> {
+    struct Numbers<F>(F, Vec<f32>);
+    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Numbers<F> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if (self.0)(param.id) {
+                self.1.extend(param.val().into_data().iter::<f32>());
+            }
+        }
+    }
+    let mut numbers = Numbers(takes, Vec::new());
+    model.visit(&mut numbers);
+    numbers.1
+}
+
+fn fresh(config: &Config) -> Network {
+    config.network(config.target().unwrap().classes()).init(&cpu(), config.seed)
+}
+
+fn last(config: &Config) -> (PathBuf, Checkpoint) {
+    let path = config.run.join("last.ckpt");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    (path, checkpoint)
+}
+
+/// Weights and average at the end of a run.
+fn end(config: &Config) -> [Vec<f32>; 2] {
+    let (path, checkpoint) = last(config);
+    let weights = checkpoint.load_weights(&path, fresh(config)).unwrap();
+    let used = checkpoint.load_model(&path, fresh(config)).unwrap();
+    [weights, used].map(|model| numbers(&model, |_| true))
+}
+
+#[test]
+fn a_resumed_run_is_the_unbroken_one_with_every_optimizer() {
+    let common = "epochs = 3\nclip_norm = 0.5\naverage_decay = 0.9\nencoder_learning_rate_factor = 0.5\n\
+                  frozen_encoder_epochs = 1\npatience_epochs = 9\nclass_weights = \"median-frequency\"\n";
+    for (name, more) in [
+        ("adam", "optimizer = \"adam\"\nweight_decay = 0.01\nschedule = \"polynomial\"\nbest_by = \"valid_loss\""),
+        ("adamw", "optimizer = \"adamw\"\nschedule = \"step\"\nstep_epochs = 1"),
+        ("sgd", "optimizer = \"sgd\"\nnesterov = true\nweight_decay = 0.01\nbest_by = \"study_mean_iou\""),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let unbroken = make_run(root.path(), name, 1, &format!("{common}{more}"));
+        let broken = Config { run: root.path().join("broken"), ..unbroken.clone() };
+        train::train(&unbroken, Start::default()).unwrap();
+        // Within the first epoch, where the encoder is frozen, and within the second.
+        for (step, resume) in [(2, false), (5, true), (usize::MAX, true)] {
+            train::train(&broken, Start { last_step: Some(step), resume, ..Start::default() }).unwrap();
+        }
+        let (one, other) = (last(&unbroken).1.state, last(&broken).1.state);
+        assert_eq!((one.step, other.step), (9, 9), "{name}");
+        assert_eq!((one.best_epoch, one.best_score), (other.best_epoch, other.best_score), "{name}");
+        let ([weights, average], resumed) = (end(&unbroken), end(&broken));
+        assert!(weights != average, "{name}: the average is the weights");
+        assert!([weights, average] == resumed, "{name}: the weights differ");
+        let class_weights = |config: &Config| fs::read(config.run.join("class_weights.json")).unwrap();
+        assert_eq!(class_weights(&unbroken), class_weights(&broken), "{name}");
+    }
+}
+
+#[test]
+fn a_frozen_encoder_keeps_its_weights_and_statistics() {
+    let root = tempfile::tempdir().unwrap();
+    let config = make_run(root.path(), "run", 1, "epochs = 1\nfrozen_encoder_epochs = 1");
+    train::train(&config, Start::default()).unwrap();
+    let (path, checkpoint) = last(&config);
+    let halves = |model: &Network| {
+        let encoder = model.encoder_parameters();
+        [numbers(model, |id| encoder.contains(&id)), numbers(model, |id| !encoder.contains(&id))]
+    };
+    let before = halves(&fresh(&config));
+    let after = halves(&checkpoint.load_model(&path, fresh(&config)).unwrap());
+    assert!(before[0] == after[0], "the encoder changed");
+    let unchanged = before[1].iter().zip(&after[1]).filter(|(one, other)| one == other).count();
+    assert!(unchanged < before[1].len() / 10, "{unchanged} of {} numbers did not learn", before[1].len());
+}
+
+#[test]
+fn class_weights_reach_the_loss() {
+    let root = tempfile::tempdir().unwrap();
+    let learnt = ["none", "inverse-frequency"].map(|rule| {
+        let config = make_run(root.path(), rule, 1, &format!("epochs = 1\nclass_weights = \"{rule}\""));
+        train::train(&config, Start::default()).unwrap();
+        assert_eq!(config.run.join("class_weights.json").exists(), rule != "none");
+        end(&config)
+    });
+    assert!(learnt[0] != learnt[1]);
+}
+
+#[test]
+fn without_anything_better_a_run_ends_and_a_resume_lets_it_rest() {
+    let root = tempfile::tempdir().unwrap();
+    // Labels that count nowhere have no score.
+    let config = make_run(root.path(), "run", 255, "epochs = 9\npatience_epochs = 2");
+    let state = train::train(&config, Start::default()).unwrap();
+    assert_eq!((state.epoch, state.best_epoch, state.best_score), (2, 0, None));
+    assert!(!config.run.join("best.ckpt").exists());
+    let state = train::train(&config, Start { resume: true, ..Start::default() }).unwrap();
+    assert_eq!((state.epoch, state.step), (2, 6));
+}
+
+/// How far one step of plain gradient descent moves each weight, encoder and rest.
+fn moves(options: StepOptions) -> [Vec<f32>; 2] {
+    let root = tempfile::tempdir().unwrap();
+    let config = make_run(root.path(), "run", 1, "epochs = 1");
+    let device = cpu().autodiff();
+    let classes = config.target().unwrap().classes();
+    let model = config.network(classes).init(&device, 1);
+    let encoder: HashSet<ParamId> = model.encoder_parameters();
+    let side = SIDE as usize;
+    let batch = Batch {
+        pictures: (0..3 * side * side).map(|index| (index % 17) as f32 / 8.0 - 1.0).collect(),
+        picture_shape: [1, side, side],
+        labels: (0..side * side / 16).map(|index| (index % 3) as u8).collect(),
+        label_shape: [1, side / 4, side / 4],
+    };
+    let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, momentum: 0.0, ..OptimizerConfig::default() };
+    let stepper = Stepper::new(1, 1, "ce:1".parse().unwrap(), classes, device).unwrap();
+    let learns = |model: &Network, inside: bool| {
+        struct Learning(HashSet<ParamId>);
+        impl ModuleVisitor for Learning {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if param.is_require_grad() {
+                    self.0.insert(param.id);
+                }
+            }
+        }
+        let mut learning = Learning(HashSet::new());
+        model.visit(&mut learning);
+        numbers(model, |id| learning.0.contains(&id) && encoder.contains(&id) == inside)
+    };
+    let before = [true, false].map(|inside| learns(&model, inside));
+    let (model, _) = stepper.step(model, &mut new_optimizer(&sgd), &batch, options, 0).unwrap();
+    let after = [true, false].map(|inside| learns(&model, inside));
+    let difference = |index: usize| after[index].iter().zip(&before[index]).map(|(one, other)| one - other).collect();
+    [difference(0), difference(1)]
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn the_encoder_moves_by_its_own_rate_and_all_by_no_more_than_the_limit() {
+    let whole = StepOptions::from(0.1);
+    let [encoder, rest] = moves(whole);
+    let [slow, same] = moves(StepOptions { encoder_learning_rate_factor: 0.25, ..whole });
+    assert!((norm(&slow) / norm(&encoder) - 0.25).abs() < 1e-3, "{} {}", norm(&slow), norm(&encoder));
+    assert_eq!(same, rest);
+    let all = norm(&[encoder, rest].concat());
+    let limited = moves(StepOptions { clip_norm: Some(all / 0.1 / 2.0), ..whole }).concat();
+    assert!((norm(&limited) / all - 0.5).abs() < 1e-3, "{} {all}", norm(&limited));
+}
