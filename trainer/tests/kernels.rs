@@ -125,7 +125,10 @@ fn convolution(
     (kernel, stride, dilation, depthwise): (usize, usize, usize, bool),
     bias: bool,
 ) -> impl Fn(&[Tensor<4>]) -> Tensor<4> {
-    let options = ConvOptions { stride, padding: kernel / 2 * dilation, dilation, depthwise };
+    padded_convolution(ConvOptions { stride, padding: [kernel / 2 * dilation; 2], dilation, depthwise }, bias)
+}
+
+fn padded_convolution(options: ConvOptions, bias: bool) -> impl Fn(&[Tensor<4>]) -> Tensor<4> {
     move |inputs| {
         let bias = bias.then(|| inputs[2].clone().reshape([inputs[2].dims()[1]]));
         conv2d(inputs[0].clone(), inputs[1].clone(), bias, options)
@@ -175,6 +178,25 @@ fn convolutions_agree_with_finite_differences() {
         let (to, of_kernel) = if depthwise { (3, 1) } else { (4, 3) };
         let shapes = [[2, 3, 7, 9], [to, of_kernel, kernel, kernel]];
         assert_as_slopes(&format!("{case:?}"), &convolution(case, false), &inputs(&shapes));
+    }
+}
+
+#[test]
+fn padding_may_differ_before_and_behind() {
+    // Side of the kernel, step, padding: TensorFlow's for the steps of EfficientNet-Lite0, and others.
+    let cases = [(3, 2, [0, 1]), (5, 2, [1, 2]), (1, 2, [0, 0]), (3, 1, [0, 2]), (3, 1, [1, 0]), (3, 2, [2, 0])];
+    for (kernel, stride, padding) in cases {
+        for depthwise in [false, true] {
+            let options = ConvOptions { stride, padding, dilation: 1, depthwise };
+            let function = padded_convolution(options, false);
+            for (channels, height, width) in [(3, 8, 12), (24, 17, 32)] {
+                let of_kernel = if depthwise { 1 } else { channels };
+                let inputs = inputs(&[[2, channels, height, width], [channels, of_kernel, kernel, kernel]]);
+                assert_as_burn(&format!("{options:?} {channels} {height} {width}"), &function, &inputs);
+            }
+            let inputs = inputs(&[[2, 3, 8, 9], [3, if depthwise { 1 } else { 3 }, kernel, kernel]]);
+            assert_as_slopes(&format!("{options:?}"), &function, &inputs);
+        }
     }
 }
 

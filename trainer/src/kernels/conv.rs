@@ -15,8 +15,8 @@ use super::profile::timed;
 pub struct ConvOptions {
     /// Step between outputs, the same both ways.
     pub stride: usize,
-    /// Zeros around the input, the same on all sides.
-    pub padding: usize,
+    /// Zeros above and left of the input, and below and right of it.
+    pub padding: [usize; 2],
     /// Distance between the kernel's elements.
     pub dilation: usize,
     /// Whether each channel has a kernel of its own (weights `(C, 1, KH, KW)`) instead of all having all.
@@ -25,24 +25,25 @@ pub struct ConvOptions {
 
 impl Default for ConvOptions {
     fn default() -> Self {
-        Self { stride: 1, padding: 0, dilation: 1, depthwise: false }
+        Self { stride: 1, padding: [0; 2], dilation: 1, depthwise: false }
     }
 }
 
 /// Input `(N, C, H, W)`, weights `(O, C, KH, KW)`, bias `(O)`, to `(N, O, H', W')` with
-/// `H' = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1`.
+/// `H' = (H + both paddings - dilation (KH - 1) - 1) / stride + 1`.
 pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
     let [batch, channels_in, height, width] = input.dims();
     let [channels_out, _, kernel_height, kernel_width] = weight.dims();
+    let [before, after] = options.padding;
     if place(&input) != Place::Kernels || options.stride > 2 {
         let both = |value| [value; 2];
         let groups = if options.depthwise { channels_in } else { 1 };
-        let options = BurnConvOptions::new(both(options.stride), both(options.padding), both(options.dilation), groups);
+        let padding = [(before, after); 2];
+        let options = BurnConvOptions::new_with_padding(both(options.stride), padding, both(options.dilation), groups);
         return burn_conv2d(input, weight, bias, options);
     }
-    let output = |size: usize, kernel: usize| {
-        (size + 2 * options.padding - options.dilation * (kernel - 1) - 1) / options.stride + 1
-    };
+    let output =
+        |size: usize, kernel: usize| (size + before + after - options.dilation * (kernel - 1) - 1) / options.stride + 1;
     let geometry = ConvGeometry {
         batch,
         channels_in,
@@ -51,7 +52,7 @@ pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, opti
         output: [output(height, kernel_height), output(width, kernel_width)],
         kernel: [kernel_height, kernel_width],
         stride: options.stride,
-        padding: [options.padding; 2],
+        padding: [before; 2],
         dilation: options.dilation,
     };
     assert!(!options.depthwise || (channels_in == channels_out && bias.is_none()));

@@ -37,6 +37,7 @@ pub fn suits(geometry: &ConvGeometry) -> bool {
         && geometry.stride == 1
         && geometry.dilation == 1
         && geometry.padding == [1, 1]
+        && geometry.input == geometry.output
         && geometry.channels_in >= LEAST_CHANNELS
         && geometry.channels_out >= LEAST_CHANNELS
         && geometry.input.iter().all(|side| *side >= LEAST_SIDE)
