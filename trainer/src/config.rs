@@ -1,9 +1,13 @@
 //! One TOML file a run. Every key is checked, and a complaint names it.
 
+mod augment;
+
 use std::path::{Path, PathBuf};
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use serde::{Deserialize, Serialize};
+
+pub use augment::AugmentConfig;
 
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
 use crate::error::{Error, Result};
@@ -36,7 +40,7 @@ pub struct Config {
     /// The loss.
     #[serde(default)]
     pub loss: LossConfig,
-    /// Random crops.
+    /// Random variations.
     #[serde(default)]
     pub augment: AugmentConfig,
     /// The optimisation.
@@ -85,18 +89,6 @@ pub struct LossConfig {
     pub smooth: f64,
     /// `skip` or `count` the classes that an image does not show in its mean IoU.
     pub absent: AbsentClasses,
-}
-
-/// Table `[augment]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AugmentConfig {
-    /// Smallest and largest factor on the scale of inference.
-    pub scale: [f64; 2],
-    /// Largest factor between horizontal and vertical scale, minus 1.
-    pub aspect_jitter: f64,
-    /// Probability of a mirrored crop.
-    pub flip: f64,
 }
 
 /// Table `[train]`.
@@ -180,12 +172,6 @@ impl Default for LossConfig {
     }
 }
 
-impl Default for AugmentConfig {
-    fn default() -> Self {
-        Self { scale: [0.75, 1.5], aspect_jitter: 0.1, flip: 0.5 }
-    }
-}
-
 impl Config {
     /// Reads and checks a config. Mapping paths come back relative to the working folder.
     pub fn open(path: &Path) -> Result<Self> {
@@ -233,10 +219,7 @@ impl Config {
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
         self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
         demand(self.loss.smooth > 0.0 && self.loss.smooth.is_finite(), "loss.smooth", "must be above 0")?;
-        let [low, high] = self.augment.scale;
-        demand(0.0 < low && low <= high && high <= 16.0, "augment.scale", "must be [smallest, largest], above 0")?;
-        demand((0.0..=1.0).contains(&self.augment.aspect_jitter), "augment.aspect_jitter", "must be 0 to 1")?;
-        demand((0.0..=1.0).contains(&self.augment.flip), "augment.flip", "must be 0 to 1")?;
+        self.augment.check()?;
         self.check_train(demand)?;
         for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
             demand(!sources.is_empty(), key, "names no source")?;
@@ -316,14 +299,9 @@ impl Config {
         Frame { width, height, output_stride: self.model.output_stride, pad: self.input_spec().pad }
     }
 
-    /// How crops vary.
+    /// How examples vary.
     pub fn augmentation(&self) -> Augmentation {
-        Augmentation {
-            longest_side: self.input.longest_side,
-            scale: (self.augment.scale[0], self.augment.scale[1]),
-            aspect_jitter: self.augment.aspect_jitter,
-            flip: self.augment.flip,
-        }
+        self.augment.augmentation(self.input.longest_side)
     }
 }
 
@@ -387,6 +365,9 @@ mod tests {
             ("crop = [128, 192]", "crop = [100, 192]", "input.crop"),
             ("terms = \"ce:1,miou:1\"", "terms = \"dice:1\"", "loss.terms"),
             ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
+            ("flip = 0.5", "brightness = 1.5", "augment.brightness"),
+            ("flip = 0.5", "rotation_degrees = nan", "augment.rotation_degrees"),
+            ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
             ("shards = 2", "shards = 0", "train.shards"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),
             ("repeat = 0.75", "repeat = -1.0", "data.train"),
