@@ -12,7 +12,7 @@ pub use augment::AugmentConfig;
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
 use crate::error::{Error, Result};
 use crate::loss::{AbsentClasses, Loss};
-use crate::model::{Architecture, NetworkConfig, Upsampling};
+use crate::model::{Architecture, NetworkConfig, Upsampling, pretrained};
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -69,6 +69,9 @@ pub struct ModelConfig {
     pub network: Architecture,
     /// Factor on all channels.
     pub width: f64,
+    /// Whether the encoder starts with the weights that `ci/weights` fetches. Only `unet-lite0` of width 1.
+    #[serde(default)]
+    pub pretrained: bool,
     /// Stride of the logits: 1, 2 or 4.
     pub output_stride: u32,
     /// How the decoder enlarges.
@@ -216,6 +219,9 @@ impl Config {
         let cause = format!("{} can be one of {strides:?}", network.name());
         demand(strides.contains(&self.model.output_stride), "model.output_stride", &cause)?;
         demand(self.model.width > 0.0 && self.model.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
+        let has_weights = network == Architecture::UnetLite0 && self.model.width == 1.0;
+        let cause = "there are weights for the network unet-lite0 at width 1 only";
+        demand(has_weights || !self.model.pretrained, "model.pretrained", cause)?;
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
         self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
         demand(self.loss.smooth > 0.0 && self.loss.smooth.is_finite(), "loss.smooth", "must be above 0")?;
@@ -284,7 +290,8 @@ impl Config {
 
     /// What the exported model expects.
     pub fn input_spec(&self) -> InputSpec {
-        InputSpec::imagenet(Fit::LongestSide { size: self.input.longest_side, multiple: self.input.multiple })
+        let fit = Fit::LongestSide { size: self.input.longest_side, multiple: self.input.multiple };
+        if self.model.pretrained { pretrained::input_spec(fit) } else { InputSpec::imagenet(fit) }
     }
 
     /// The description of the exported model.
@@ -368,6 +375,7 @@ mod tests {
             ("flip = 0.5", "brightness = 1.5", "augment.brightness"),
             ("flip = 0.5", "rotation_degrees = nan", "augment.rotation_degrees"),
             ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
+            ("dropout = 0.3", "pretrained = true", "model.pretrained"),
             ("shards = 2", "shards = 0", "train.shards"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),
             ("repeat = 0.75", "repeat = -1.0", "data.train"),
@@ -376,6 +384,15 @@ mod tests {
             let error = open(&SHIPPED.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}`")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pretrained_encoder_gets_the_input_that_it_was_trained_on() {
+        let text =
+            SHIPPED.replace("unet-vgg16", "unet-lite0").replace("width = 0.25", "width = 1.0\npretrained = true");
+        let config = open(&text).unwrap();
+        assert_eq!(config.model_spec().unwrap().input.mean, [127.0 / 255.0; 3]);
+        assert_eq!(config.frame().pad, [127; 3]);
     }
 
     #[test]

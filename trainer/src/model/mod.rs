@@ -7,6 +7,7 @@ mod deeplab;
 mod efficientnet_lite;
 mod network;
 mod pass;
+pub mod pretrained;
 mod resnet;
 mod unet;
 mod vgg;
