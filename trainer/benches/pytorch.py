@@ -66,7 +66,11 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The encoder without its head; returns the maps of the strides 2, 4, 8, 16 and 32."""
+    """The encoder without its head; returns the maps of the strides 2, 4, 8, 16 and 32.
+
+    The trainer's has TensorFlow's padding at stride 2, which PyTorch's convolutions do not know: the same arithmetic, one
+    cell further on. Here it is symmetric, so that PyTorch does not pay for a pad of its own.
+    """
 
     channels = [16, 24, 40, 112, 320]
     # Expansion, kernel, stride, channels, repeats; one row of tuples for each map that is returned.

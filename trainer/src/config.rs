@@ -1,5 +1,6 @@
 //! One TOML file a run. Every key is checked, and a complaint names it.
 
+mod augment;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -7,10 +8,12 @@ use std::path::{Path, PathBuf};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use serde::{Deserialize, Serialize};
 
+pub use augment::AugmentConfig;
+
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
 use crate::error::{Error, Result};
 use crate::loss::{AbsentClasses, FocalConfig, Loss, Over, ParseLossError};
-use crate::model::{Architecture, NetworkConfig, Upsampling};
+use crate::model::{Architecture, NetworkConfig, Upsampling, pretrained};
 
 pub use train::TrainConfig;
 
@@ -40,7 +43,7 @@ pub struct Config {
     /// The loss.
     #[serde(default)]
     pub loss: LossConfig,
-    /// Random crops.
+    /// Random variations.
     #[serde(default)]
     pub augment: AugmentConfig,
     /// The optimisation.
@@ -69,6 +72,9 @@ pub struct ModelConfig {
     pub network: Architecture,
     /// Factor on all channels.
     pub width: f64,
+    /// Whether the encoder starts with the weights that `ci/weights` fetches. Only `unet-lite0` of width 1.
+    #[serde(default)]
+    pub pretrained: bool,
     /// Stride of the logits: 1, 2 or 4.
     pub output_stride: u32,
     /// How the decoder enlarges.
@@ -99,16 +105,6 @@ pub struct LossConfig {
     pub focal: FocalConfig,
 }
 
-/// Table `[augment]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AugmentConfig {
-    /// Smallest and largest factor on the scale of inference.
-    pub scale: [f64; 2],
-    /// Largest factor between horizontal and vertical scale, minus 1.
-    pub aspect_jitter: f64,
-    /// Probability of a mirrored crop.
-    pub flip: f64,
 }
 
 /// Table `[data]`.
@@ -166,12 +162,6 @@ impl Default for LossConfig {
     }
 }
 
-impl Default for AugmentConfig {
-    fn default() -> Self {
-        Self { scale: [0.75, 1.5], aspect_jitter: 0.1, flip: 0.5 }
-    }
-}
-
 impl Config {
     /// Reads and checks a config. Mapping paths come back relative to the working folder.
     pub fn open(path: &Path) -> Result<Self> {
@@ -216,13 +206,13 @@ impl Config {
         let cause = format!("{} can be one of {strides:?}", network.name());
         demand(strides.contains(&self.model.output_stride), "model.output_stride", &cause)?;
         demand(self.model.width > 0.0 && self.model.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
+        let has_weights = network == Architecture::UnetLite0 && self.model.width == 1.0;
+        let cause = "there are weights for the network unet-lite0 at width 1 only";
+        demand(has_weights || !self.model.pretrained, "model.pretrained", cause)?;
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
         self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
         self.check_loss(demand)?;
-        let [low, high] = self.augment.scale;
-        demand(0.0 < low && low <= high && high <= 16.0, "augment.scale", "must be [smallest, largest], above 0")?;
-        demand((0.0..=1.0).contains(&self.augment.aspect_jitter), "augment.aspect_jitter", "must be 0 to 1")?;
-        demand((0.0..=1.0).contains(&self.augment.flip), "augment.flip", "must be 0 to 1")?;
+        self.augment.check()?;
         self.train.check(target.classes())?;
         for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
             demand(!sources.is_empty(), key, "names no source")?;
@@ -288,7 +278,8 @@ impl Config {
 
     /// What the exported model expects.
     pub fn input_spec(&self) -> InputSpec {
-        InputSpec::imagenet(Fit::LongestSide { size: self.input.longest_side, multiple: self.input.multiple })
+        let fit = Fit::LongestSide { size: self.input.longest_side, multiple: self.input.multiple };
+        if self.model.pretrained { pretrained::input_spec(fit) } else { InputSpec::imagenet(fit) }
     }
 
     /// The description of the exported model.
@@ -303,14 +294,9 @@ impl Config {
         Frame { width, height, output_stride: self.model.output_stride, pad: self.input_spec().pad }
     }
 
-    /// How crops vary.
+    /// How examples vary.
     pub fn augmentation(&self) -> Augmentation {
-        Augmentation {
-            longest_side: self.input.longest_side,
-            scale: (self.augment.scale[0], self.augment.scale[1]),
-            aspect_jitter: self.augment.aspect_jitter,
-            flip: self.augment.flip,
-        }
+        self.augment.augmentation(self.input.longest_side)
     }
 }
 
@@ -374,6 +360,10 @@ mod tests {
             ("crop = [128, 192]", "crop = [100, 192]", "input.crop"),
             ("terms = \"ce:1,miou:1\"", "terms = \"kl:1\"", "loss.terms"),
             ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
+            ("flip = 0.5", "brightness = 1.5", "augment.brightness"),
+            ("flip = 0.5", "rotation_degrees = nan", "augment.rotation_degrees"),
+            ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
+            ("dropout = 0.3", "pretrained = true", "model.pretrained"),
             ("shards = 2", "shards = 0", "train.shards"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),
             ("repeat = 0.75", "repeat = -1.0", "data.train"),
@@ -382,6 +372,15 @@ mod tests {
             let error = open(&SHIPPED.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}`")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pretrained_encoder_gets_the_input_that_it_was_trained_on() {
+        let text =
+            SHIPPED.replace("unet-vgg16", "unet-lite0").replace("width = 0.25", "width = 1.0\npretrained = true");
+        let config = open(&text).unwrap();
+        assert_eq!(config.model_spec().unwrap().input.mean, [127.0 / 255.0; 3]);
+        assert_eq!(config.frame().pad, [127; 3]);
     }
 
     #[test]

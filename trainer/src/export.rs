@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::data::augment::generator;
 use crate::device::cpu;
 use crate::error::{Error, Result};
-use crate::model::Network;
+use crate::model::{Network, pretrained};
 use crate::train::RunFolder;
 
 /// The largest difference between a logit in Burn and the same logit through clothseg that an export may have.
@@ -141,6 +141,9 @@ fn facts(config: &Config, checkpoint: &Checkpoint) -> serde_json::Map<String, Va
     facts.insert("trained_on".to_owned(), sources(&config.data.train));
     facts.insert("validated_on".to_owned(), sources(&config.data.valid));
     facts.insert("loss".to_owned(), config.loss.terms.clone().into());
+    if config.model.pretrained {
+        facts.insert("encoder_weights".to_owned(), pretrained::SOURCE.into());
+    }
     facts.insert("epochs".to_owned(), config.train.epochs.into());
     facts.insert("steps".to_owned(), checkpoint.state.step.into());
     facts.insert("training_minutes".to_owned(), ((checkpoint.state.wall_s / 60.0).round() as u64).into());

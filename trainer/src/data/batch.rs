@@ -90,7 +90,7 @@ pub struct Plan {
     pub seed: u64,
     /// Examples in a batch.
     pub batch_size: usize,
-    /// How crops vary.
+    /// How examples vary.
     pub augmentation: Augmentation,
     /// The network's input.
     pub frame: Frame,
@@ -125,8 +125,8 @@ impl Plan {
                 let sample = dataset.load(*example)?;
                 let mut random = generator(self.seed, epoch, first + place);
                 let aspect = dataset.source(*example).aspect;
-                let crop = self.augmentation.draw(sample.photo.dimensions(), aspect, &self.frame, &mut random);
-                crop.cut(&sample, &self.frame)
+                let size = sample.photo.dimensions();
+                self.augmentation.draw(size, aspect, &self.frame, &mut random).apply(&sample, &self.frame)
             })
             .collect::<Result<_>>()?;
         Ok(Batch::stack(&examples, &self.input))

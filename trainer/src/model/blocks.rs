@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::pass::Pass;
 use crate::kernels::{self, Activation, ConvOptions};
 
-/// Added to variances before the root.
+/// Added to variances before the root, where a network says nothing else.
 const EPSILON: f64 = 1e-5;
 
 /// Sizes of a [`Conv`].
@@ -19,6 +19,10 @@ pub struct ConvConfig {
     /// Side of the square kernel. The padding keeps height and width at stride 1; of an even side, more of it lies below
     /// and right.
     pub kernel: usize,
+    /// Whether one zero less stands above and left than below and right at step 2, as in TensorFlow's "same".
+    pub tensorflow_padding: bool,
+    /// Added to the variances of the batch norm behind it.
+    pub epsilon: f64,
     /// Step between outputs.
     pub stride: usize,
     /// Distance between the kernel's elements.
@@ -32,7 +36,17 @@ pub struct ConvConfig {
 impl ConvConfig {
     /// A convolution of step 1 without bias.
     pub fn new(channels_in: usize, channels_out: usize, kernel: usize) -> Self {
-        Self { channels_in, channels_out, kernel, stride: 1, dilation: 1, depthwise: false, bias: false }
+        Self {
+            channels_in,
+            channels_out,
+            kernel,
+            tensorflow_padding: false,
+            epsilon: EPSILON,
+            stride: 1,
+            dilation: 1,
+            depthwise: false,
+            bias: false,
+        }
     }
 
     /// One kernel a channel.
@@ -55,16 +69,38 @@ impl ConvConfig {
         Self { bias: true, ..self }
     }
 
+    /// With TensorFlow's "same" padding, for heights and widths that the step divides: at step 2 the zero above and left
+    /// is left out.
+    pub fn with_tensorflow_padding(self) -> Self {
+        Self { tensorflow_padding: true, ..self }
+    }
+
+    /// With another epsilon of the batch norm.
+    pub fn with_epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
+    }
+
+    /// Zeros before and after each row and column. TensorFlow's "same" puts `dilation (kernel - 1) + 1 - stride` zeros in
+    /// all, the smaller half before, where the step divides the size.
+    fn padding(&self) -> [usize; 2] {
+        let reach = (self.kernel - 1) * self.dilation;
+        let all = if self.tensorflow_padding { (reach + 1).saturating_sub(self.stride) } else { reach };
+        [all / 2, all - all / 2]
+    }
+
     /// Weights after He et al. 2015 (fan-in, for ReLU), bias 0.
     pub fn init(&self, device: &Device) -> Conv {
         let inputs = if self.depthwise { 1 } else { self.channels_in };
         let fan_in = inputs * self.kernel * self.kernel;
         let initializer = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false };
         let shape = [self.channels_out, inputs, self.kernel, self.kernel];
+        let [padding_before, padding_after] = self.padding();
         Conv {
             weight: initializer.init_with(shape, Some(fan_in), None, device),
             bias: self.bias.then(|| Initializer::Zeros.init([self.channels_out], device)),
             stride: self.stride,
+            padding_before,
+            padding_after,
             dilation: self.dilation,
             depthwise: self.depthwise,
         }
@@ -74,7 +110,7 @@ impl ConvConfig {
     pub fn norm(&self, activation: Activation, device: &Device) -> ConvNorm {
         ConvNorm {
             conv: self.init(device),
-            norm: BatchNorm::new(self.channels_out, device),
+            norm: BatchNorm::new(self.channels_out, self.epsilon, device),
             activation: activation.into(),
         }
     }
@@ -86,6 +122,8 @@ pub struct Conv {
     weight: Param<Tensor<4>>,
     bias: Option<Param<Tensor<1>>>,
     stride: usize,
+    padding_before: usize,
+    padding_after: usize,
     dilation: usize,
     depthwise: bool,
 }
@@ -93,11 +131,9 @@ pub struct Conv {
 impl Conv {
     /// `(N, channels_in, H, W)` to `(N, channels_out, ceil(H / stride), ceil(W / stride))`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let kernel = self.weight.dims()[3];
-        let padding = (kernel - 1) * self.dilation;
         let options = ConvOptions {
             stride: self.stride,
-            padding: (padding / 2, padding - padding / 2),
+            padding: (self.padding_before, self.padding_after),
             dilation: self.dilation,
             depthwise: self.depthwise,
         };
@@ -125,10 +161,11 @@ pub struct BatchNorm {
     beta: Param<Tensor<1>>,
     running_mean: Param<Tensor<1>>,
     running_variance: Param<Tensor<1>>,
+    epsilon: f64,
 }
 
 impl BatchNorm {
-    fn new(channels: usize, device: &Device) -> Self {
+    fn new(channels: usize, epsilon: f64, device: &Device) -> Self {
         let fixed = |initializer: Initializer| -> Param<Tensor<1>> {
             initializer.init([channels], device).set_require_grad(false)
         };
@@ -137,6 +174,7 @@ impl BatchNorm {
             beta: Initializer::Zeros.init([channels], device),
             running_mean: fixed(Initializer::Zeros),
             running_variance: fixed(Initializer::Ones),
+            epsilon,
         }
     }
 
@@ -150,16 +188,16 @@ impl BatchNorm {
         let affine = [self.gamma.val(), self.beta.val()];
         if !pass.is_training() {
             let running = [self.running_mean.val(), self.running_variance.val()];
-            return kernels::norm_act_frozen(input, affine, running, EPSILON, residual, activation);
+            return kernels::norm_act_frozen(input, affine, running, self.epsilon, residual, activation);
         }
         if pass.is_frozen(self.gamma.id) {
             let running = [self.running_mean.val(), self.running_variance.val()].map(Tensor::inner);
             let (affine, residual) = (affine.map(Tensor::inner), residual.map(Tensor::inner));
-            let output = kernels::norm_act_frozen(input.inner(), affine, running, EPSILON, residual, activation);
+            let output = kernels::norm_act_frozen(input.inner(), affine, running, self.epsilon, residual, activation);
             return Tensor::from_inner(output);
         }
         let [batch, _, height, width] = input.dims();
-        let (output, statistics) = kernels::norm_act(input, affine, EPSILON, residual, activation);
+        let (output, statistics) = kernels::norm_act(input, affine, self.epsilon, residual, activation);
         pass.note(self.running_mean.id, self.running_variance.id, statistics, batch * height * width);
         output
     }

@@ -1,6 +1,7 @@
 //! EfficientNet-Lite0 as an encoder: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
 //! Networks", 2019, in the "Lite" form that its authors published for mobile devices: no squeeze-and-excitation, ReLU6,
-//! fixed stem. Without the head of 1280 channels.
+//! fixed stem. Without the head of 1280 channels. Padding and epsilon are TensorFlow's, so that the weights that were
+//! published for it ([`super::pretrained`]) give what they gave there.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -21,6 +22,8 @@ const STAGES: [[usize; 5]; 7] = [
 ];
 /// Channels of the stem at width 1.
 const STEM: usize = 32;
+/// Added to the variances of every batch norm.
+const EPSILON: f64 = 1e-3;
 /// Stages whose output is a feature map: the last of each stride from 2 to 32.
 const TAPPED: [usize; 5] = [0, 1, 2, 4, 6];
 
@@ -56,8 +59,18 @@ impl EfficientNetLiteConfig {
                 MbStage { blocks }
             })
             .collect();
-        EfficientNetLite { stem: ConvConfig::new(3, stem, 3).with_stride(2).norm(Activation::Relu6, device), stages }
+        EfficientNetLite { stem: layer(ConvConfig::new(3, stem, 3).with_stride(2), Activation::Relu6, device), stages }
     }
+
+    /// The place of a stage's block among all blocks.
+    pub(super) fn block_index(stage: usize, block: usize) -> usize {
+        STAGES.iter().take(stage).map(|[.., repeats]| repeats).sum::<usize>() + block
+    }
+}
+
+/// A convolution with its batch norm, as published.
+fn layer(config: ConvConfig, activation: Activation, device: &Device) -> ConvNorm {
+    config.with_tensorflow_padding().with_epsilon(EPSILON).norm(activation, device)
 }
 
 /// An inverted residual block: widen, one kernel a channel, narrow (Sandler et al., "MobileNetV2", 2018).
@@ -73,9 +86,9 @@ impl MbConv {
     fn new(from: usize, to: usize, expansion: usize, kernel: usize, stride: usize, device: &Device) -> Self {
         let wide = from * expansion;
         Self {
-            expand: (expansion > 1).then(|| ConvConfig::new(from, wide, 1).norm(Activation::Relu6, device)),
-            depthwise: ConvConfig::depthwise(wide, kernel).with_stride(stride).norm(Activation::Relu6, device),
-            project: ConvConfig::new(wide, to, 1).norm(Activation::Identity, device),
+            expand: (expansion > 1).then(|| layer(ConvConfig::new(from, wide, 1), Activation::Relu6, device)),
+            depthwise: layer(ConvConfig::depthwise(wide, kernel).with_stride(stride), Activation::Relu6, device),
+            project: layer(ConvConfig::new(wide, to, 1), Activation::Identity, device),
             residual: stride == 1 && from == to,
         }
     }

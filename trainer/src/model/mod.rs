@@ -8,6 +8,7 @@ mod efficientnet_lite;
 mod light_unet;
 mod network;
 mod pass;
+pub mod pretrained;
 mod resnet;
 mod unet;
 mod vgg;

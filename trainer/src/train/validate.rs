@@ -109,6 +109,7 @@ fn score(
         top: 0.0,
         scale_x: f64::from(at.content_width) / f64::from(width),
         scale_y: f64::from(at.content_height) / f64::from(height),
+        rotation_degrees: 0.0,
         flip: false,
     };
     let example = whole.cut(&sample, &frame)?;

@@ -1,0 +1,106 @@
+//! Table `[augment]`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Augmentation;
+use crate::data::augment::erase::SMALLEST_SHARE;
+use crate::data::augment::{ColorJitter, Erasing};
+
+/// Table `[augment]`. All but the first three are off by default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// Smallest and largest factor on the scale of inference.
+    pub scale: [f64; 2],
+    /// Largest factor between horizontal and vertical scale, minus 1.
+    pub aspect_jitter: f64,
+    /// Probability of a mirrored crop.
+    pub flip: f64,
+    /// Largest turn either way, in degrees.
+    pub rotation_degrees: f64,
+    /// Spread of a factor on all levels.
+    pub brightness: f64,
+    /// Spread of a factor on the distance from the mean brightness.
+    pub contrast: f64,
+    /// Spread of a factor on the distance from grey.
+    pub saturation: f64,
+    /// Largest turn of the hues either way, in degrees.
+    pub hue_degrees: f64,
+    /// Spread of a factor on each of red, green and blue.
+    pub channel_gain: f64,
+    /// Probability of a picture in greys.
+    pub greyscale: f64,
+    /// Probability of a rectangle of noise.
+    pub erase: f64,
+    /// Largest share of the crop that it hides.
+    pub erase_share: f64,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self {
+            scale: [0.75, 1.5],
+            aspect_jitter: 0.1,
+            flip: 0.5,
+            rotation_degrees: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue_degrees: 0.0,
+            channel_gain: 0.0,
+            greyscale: 0.0,
+            erase: 0.0,
+            erase_share: 0.2,
+        }
+    }
+}
+
+impl AugmentConfig {
+    /// The first key whose value cannot be used, and why.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let [low, high] = self.scale;
+        if !(0.0 < low && low <= high && high <= 16.0) {
+            return Err(("augment.scale", "must be [smallest, largest], above 0".to_owned()));
+        }
+        for (key, value, high) in [
+            ("augment.aspect_jitter", self.aspect_jitter, 1.0),
+            ("augment.flip", self.flip, 1.0),
+            ("augment.rotation_degrees", self.rotation_degrees, 180.0),
+            ("augment.brightness", self.brightness, 1.0),
+            ("augment.contrast", self.contrast, 1.0),
+            ("augment.saturation", self.saturation, 1.0),
+            ("augment.hue_degrees", self.hue_degrees, 180.0),
+            ("augment.channel_gain", self.channel_gain, 1.0),
+            ("augment.greyscale", self.greyscale, 1.0),
+            ("augment.erase", self.erase, 1.0),
+        ] {
+            if !(0.0..=high).contains(&value) {
+                return Err((key, format!("must be 0 to {high}")));
+            }
+        }
+        match (SMALLEST_SHARE..=1.0).contains(&self.erase_share) {
+            true => Ok(()),
+            false => Err(("augment.erase_share", format!("must be {SMALLEST_SHARE} to 1"))),
+        }
+    }
+
+    /// How examples vary that have `longest_side` pixels at inference.
+    pub(super) fn augmentation(&self, longest_side: u32) -> Augmentation {
+        Augmentation {
+            longest_side,
+            scale: (self.scale[0], self.scale[1]),
+            aspect_jitter: self.aspect_jitter,
+            flip: self.flip,
+            rotation_degrees: self.rotation_degrees,
+            color: ColorJitter {
+                brightness: self.brightness,
+                contrast: self.contrast,
+                saturation: self.saturation,
+                hue_degrees: self.hue_degrees,
+                channel_gain: self.channel_gain,
+                greyscale: self.greyscale,
+            },
+            erasing: Erasing { probability: self.erase, largest_share: self.erase_share },
+        }
+    }
+}
