@@ -55,10 +55,16 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputConfig {
-    /// Longest side of a photo at inference, in pixels.
-    pub longest_side: u32,
-    /// Both sides of the tensor are padded to multiples of this.
-    pub multiple: u32,
+    /// Longest side of a photo at inference, in pixels; the aspect ratio is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_side: Option<u32>,
+    /// With it: both sides of the tensor are padded to multiples of this. As little as the network takes where it is left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiple: Option<u32>,
+    /// Instead of both: width and height to which every photo is stretched, as in the study.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch: Option<[u32; 2]>,
     /// Width and height of the crops in training.
     pub crop: [u32; 2],
 }
@@ -194,8 +200,7 @@ impl Config {
             false => Err((key, cause.to_owned())),
         };
         let network = self.model.network;
-        let multiple = network.input_multiple();
-        let step = multiple.max(self.model.output_stride);
+        let step = network.input_multiple().max(self.model.output_stride);
         demand(!self.name.is_empty(), "name", "is empty")?;
         let Some(target) = Target::builtin(&self.taxonomy) else {
             return Err((
@@ -203,10 +208,14 @@ impl Config {
                 format!("there is no taxonomy `{}`; use garments or imaterialist", self.taxonomy),
             ));
         };
-        demand(self.input.longest_side > 0, "input.longest_side", "must be above 0")?;
+        let InputConfig { longest_side, multiple, stretch, .. } = self.input;
+        let cause = "must be above 0 (or say `stretch = [width, height]` instead of it and of `multiple`)";
+        demand(longest_side.is_some_and(|side| side > 0) != stretch.is_some(), "input.longest_side", cause)?;
+        demand(stretch.is_none() || longest_side.or(multiple).is_none(), "input.stretch", "stands alone")?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
         let cause = format!("must be a multiple of {step}, for {}", network.name());
-        demand(whole(self.input.multiple), "input.multiple", &cause)?;
+        demand(multiple.is_none_or(whole), "input.multiple", &cause)?;
+        demand(stretch.iter().flatten().all(|side| whole(*side)), "input.stretch", &cause)?;
         demand(self.input.crop.iter().all(|side| whole(*side)), "input.crop", &cause)?;
         let strides = network.output_strides();
         let cause = format!("{} can be one of {strides:?}", network.name());
@@ -286,7 +295,13 @@ impl Config {
 
     /// What the exported model expects.
     pub fn input_spec(&self) -> InputSpec {
-        let fit = Fit::LongestSide { size: self.input.longest_side, multiple: self.input.multiple };
+        let fit = match self.input.stretch {
+            Some([width, height]) => Fit::Stretch { width, height },
+            None => Fit::LongestSide {
+                size: self.input.longest_side.unwrap_or_default(),
+                multiple: self.input.multiple.unwrap_or(self.model.network.input_multiple()),
+            },
+        };
         if self.model.pretrained { pretrained::input_spec(fit) } else { InputSpec::imagenet(fit) }
     }
 
@@ -304,7 +319,7 @@ impl Config {
 
     /// How examples vary.
     pub fn augmentation(&self) -> Augmentation {
-        self.augment.augmentation(self.input.longest_side)
+        self.augment.augmentation(self.input_spec().fit)
     }
 }
 
@@ -371,6 +386,10 @@ mod tests {
             ("width = 0.25", "width = 0.0", "model.width"),
             ("output_stride = 2", "output_stride = 3", "model.output_stride"),
             ("crop = [128, 192]", "crop = [100, 192]", "input.crop"),
+            ("longest_side = 192", "longest_side = 0", "input.longest_side"),
+            ("longest_side = 192", "longest_side = 192\nstretch = [64, 64]", "input.longest_side"),
+            ("longest_side = 192", "stretch = [64, 64]", "input.stretch"),
+            ("multiple = 32", "multiple = 24", "input.multiple"),
             ("terms = \"ce:1,miou:1\"", "terms = \"kl:1\"", "loss.terms"),
             ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
             ("flip = 0.5", "brightness = 1.5", "augment.brightness"),

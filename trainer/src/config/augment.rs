@@ -84,10 +84,10 @@ impl AugmentConfig {
         }
     }
 
-    /// How examples vary that have `longest_side` pixels at inference.
-    pub(super) fn augmentation(&self, longest_side: u32) -> Augmentation {
+    /// How examples vary that inference fits as `fit` says.
+    pub(super) fn augmentation(&self, fit: Fit) -> Augmentation {
         Augmentation {
-            longest_side,
+            fit,
             scale: (self.scale[0], self.scale[1]),
             aspect_jitter: self.aspect_jitter,
             flip: self.flip,

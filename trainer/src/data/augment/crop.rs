@@ -265,7 +265,7 @@ mod tests {
         let sample = halves(90, 120);
         for (rotation_degrees, least_pure) in [(0.0, 100), (15.0, 100), (180.0, 100)] {
             let augmentation = Augmentation {
-                longest_side: 48,
+                fit: Fit::LongestSide { size: 48, multiple: 16 },
                 scale: (0.5, 2.0),
                 aspect_jitter: 0.3,
                 flip: 0.5,

@@ -8,6 +8,7 @@ pub mod color;
 pub mod crop;
 pub mod erase;
 
+use clothseg::spec::Fit;
 use image::RgbImage;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,8 +23,8 @@ pub use erase::{Erasing, Patch};
 /// How examples vary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
-    /// The longest side that a whole photo has at scale 1, in pixels: what inference uses.
-    pub longest_side: u32,
+    /// The size that a whole photo has at scale 1: what inference uses.
+    pub fit: Fit,
     /// Smallest and largest factor on that scale, drawn evenly in the logarithm.
     pub scale: (f64, f64),
     /// Largest factor between horizontal and vertical scale, minus 1.
@@ -77,11 +78,18 @@ impl Augmentation {
     fn draw_crop(&self, size: (u32, u32), aspect: Option<f64>, frame: &Frame, random: &mut ChaCha8Rng) -> Crop {
         let (width, height) = (f64::from(size.0), f64::from(size.1));
         let true_width = aspect.map_or(width, |aspect| height * aspect);
-        let base = f64::from(self.longest_side) / true_width.max(height);
+        // Frame pixels to a photo pixel at scale 1, vertically, and how much more of them horizontally.
+        let (base, ratio) = match self.fit {
+            Fit::LongestSide { size, .. } => (f64::from(size) / true_width.max(height), true_width / width),
+            Fit::Stretch { width: to_width, height: to_height } => {
+                let base = f64::from(to_height) / height;
+                (base, f64::from(to_width) / width / base)
+            }
+        };
         let (low, high) = (self.scale.0.ln(), self.scale.1.ln());
         let scale = base * (low + (high - low) * random.random::<f64>()).exp();
         let jitter = ((random.random::<f64>() * 2.0 - 1.0) * (1.0 + self.aspect_jitter).ln() / 2.0).exp();
-        let scale_x = scale * jitter * true_width / width;
+        let scale_x = scale * jitter * ratio;
         let scale_y = scale / jitter;
         let place = |size: f64, window: f64, random: &mut ChaCha8Rng| (size - window) * random.random::<f64>();
         let left = place(width, f64::from(frame.width) / scale_x, random);
@@ -112,7 +120,7 @@ mod tests {
 
     const FRAME: Frame = Frame { width: 32, height: 48, output_stride: 2, pad: [9, 9, 9] };
     const STILL: Augmentation = Augmentation {
-        longest_side: 48,
+        fit: Fit::LongestSide { size: 48, multiple: 16 },
         scale: (1.0, 1.0),
         aspect_jitter: 0.0,
         flip: 0.0,
@@ -141,6 +149,13 @@ mod tests {
         let photo = RgbImage::from_fn(width, height, |x, y| Rgb([(x * 2) as u8, (y * 2) as u8, 120]));
         let data = (0..width * height).map(|index| (index / 7 % 5) as u8).collect();
         Sample { photo, labels: LabelImage { width, height, data } }
+    }
+
+    #[test]
+    fn a_photo_is_stretched_to_what_inference_stretches_it_to() {
+        let augmentation = Augmentation { fit: Fit::Stretch { width: 32, height: 48 }, ..STILL };
+        let crop = augmentation.draw((64, 24), None, &FRAME, &mut generator(0, 0, 0)).crop;
+        assert_eq!((crop.scale_x, crop.scale_y, crop.left, crop.top), (0.5, 2.0, 0.0, 0.0));
     }
 
     #[test]
