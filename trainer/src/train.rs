@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::log::{Row, RunLog};
 use crate::loss::Loss;
 use crate::model::Network;
-use crate::model::pretrained::{self, EncoderWeights};
+use crate::model::pretrained::{EncoderWeights, SOURCE as ENCODER_SOURCE};
 
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
@@ -63,7 +63,7 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let device = device.open()?;
     tracing::info!("training on {}", device.description);
     // Read before there is a run's folder, which a missing file would leave behind.
-    let weights =
+    let pretrained =
         (config.model.pretrained && !resume).then(|| EncoderWeights::open(&EncoderWeights::path())).transpose()?;
     let folder = RunFolder::prepare(config, resume)?;
     let target = config.target()?;
@@ -73,9 +73,9 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let (mut run, mut model) = Run::new(config, folder, target.classes(), weights, &device)?;
     if resume {
         model = run.resume(model)?;
-    } else if let Some(weights) = weights {
-        model = weights.load_into(model)?;
-        tracing::info!("encoder: {}", pretrained::SOURCE);
+    } else if let Some(pretrained) = pretrained {
+        model = pretrained.load_into(model)?;
+        tracing::info!("encoder: {}", ENCODER_SOURCE);
     }
     tracing::info!(
         "{}: {} classes, {} weights; {} examples to train on, {} to validate on",
