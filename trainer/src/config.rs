@@ -9,13 +9,12 @@ use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use serde::{Deserialize, Serialize};
 
 pub use augment::AugmentConfig;
+pub use train::TrainConfig;
 
-use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, Target};
+use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, SourceFiles, Target};
 use crate::error::{Error, Result};
 use crate::loss::{AbsentClasses, FocalConfig, Loss, Over, ParseLossError};
 use crate::model::{Architecture, NetworkConfig, Upsampling, pretrained};
-
-pub use train::TrainConfig;
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -122,12 +121,21 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// `folder` or `ccp`.
+    /// `folder`, `ccp`, `imaterialist` or `coco`.
     pub layout: Layout,
     /// Root folder, relative to the data folder.
     pub root: PathBuf,
     /// Split.
     pub split: String,
+    /// Layout `folder`: the folder of the labels in the split, instead of `labels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// Layouts `imaterialist` and `coco`: the annotation file, relative to the root, instead of the layout's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<PathBuf>,
+    /// Layouts `imaterialist` and `coco`: the folder of the photos, relative to the root, instead of the split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
     /// Mapping file, relative to the config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<PathBuf>,
@@ -221,6 +229,8 @@ impl Config {
             )?;
             let real = |aspect: f64| aspect > 0.01 && aspect < 100.0;
             demand(sources.iter().filter_map(|source| source.aspect).all(real), key, "aspect must be width / height")?;
+            let misplaced = sources.iter().find_map(|source| source.files().misplaced(source.layout));
+            demand(misplaced.is_none(), key, misplaced.unwrap_or_default())?;
         }
         Ok(())
     }
@@ -299,12 +309,17 @@ impl Config {
 }
 
 impl SourceConfig {
+    fn files(&self) -> SourceFiles {
+        SourceFiles { labels: self.labels.clone(), annotations: self.annotations.clone(), images: self.images.clone() }
+    }
+
     /// The source with its root under [`data_folder`].
     pub fn resolve(&self) -> Source {
         Source {
             layout: self.layout,
             root: data_folder().join(&self.root),
             split: self.split.clone(),
+            files: self.files(),
             mapping: self.mapping.clone(),
             repeat: self.repeat,
             aspect: self.aspect,
@@ -365,6 +380,7 @@ mod tests {
             ("shards = 2", "shards = 0", "train.shards"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),
             ("repeat = 0.75", "repeat = -1.0", "data.train"),
+            ("repeat = 0.75", "images = \"photos\"", "data.train"),
         ] {
             assert!(SHIPPED.contains(from), "{from}");
             let error = open(&SHIPPED.replace(from, to)).unwrap_err().to_string();

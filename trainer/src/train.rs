@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::log::{Row, RunLog};
 use crate::loss::Loss;
 use crate::model::Network;
-use crate::model::pretrained::{EncoderWeights, SOURCE as ENCODER_SOURCE};
+use crate::model::pretrained::{self, EncoderWeights};
 
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
@@ -63,19 +63,19 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let device = device.open()?;
     tracing::info!("training on {}", device.description);
     // Read before there is a run's folder, which a missing file would leave behind.
-    let pretrained =
+    let encoder =
         (config.model.pretrained && !resume).then(|| EncoderWeights::open(&EncoderWeights::path())).transpose()?;
     let folder = RunFolder::prepare(config, resume)?;
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
-    let weights = class_weights::of_run(&config.train.class_weights, &folder, resume, &train_data, &target)?;
-    let (mut run, mut model) = Run::new(config, folder, target.classes(), weights, &device)?;
+    let class_weights = class_weights::of_run(&config.train.class_weights, &folder, resume, &train_data, &target)?;
+    let (mut run, mut model) = Run::new(config, folder, target.classes(), class_weights, &device)?;
     if resume {
         model = run.resume(model)?;
-    } else if let Some(pretrained) = pretrained {
-        model = pretrained.load_into(model)?;
-        tracing::info!("encoder: {}", ENCODER_SOURCE);
+    } else if let Some(encoder) = encoder {
+        model = encoder.load_into(model)?;
+        tracing::info!("encoder: {}", pretrained::SOURCE);
     }
     tracing::info!(
         "{}: {} classes, {} weights; {} examples to train on, {} to validate on",

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use clothseg_trainer::config::{Config, data_folder, resolve};
-use clothseg_trainer::data::{Dataset, IGNORE, OnDamage, Target};
+use clothseg_trainer::data::{
+    Dataset, IGNORE, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, Target, prepare,
+};
 
 /// The shipped config, or [`None`] with a message where its data is missing.
 fn config() -> Option<Config> {
@@ -48,4 +50,57 @@ fn labels_hold_classes_of_the_target_and_little_is_ignored() {
         assert!(counts[usize::from(IGNORE)] * 20 < total, "more than a twentieth ignored in {source:?}");
         assert!(counts[0] * 10 > total * 3, "little background in {source:?}");
     }
+}
+
+/// The study's subset in the layout `folder`, or [`None`] with a message where it is missing.
+fn study(split: &str, labels: &str) -> Option<Source> {
+    let root = data_folder().join("imaterialist");
+    if !root.is_dir() {
+        eprintln!("skipped: no {} (set CLOTHSEG_DATA)", root.display());
+        return None;
+    }
+    let files = SourceFiles { labels: Some(labels.to_owned()), ..SourceFiles::default() };
+    let split = split.to_owned();
+    Some(Source { layout: Layout::Folder, root, split, files, mapping: None, repeat: 1.0, aspect: None })
+}
+
+#[test]
+fn colour_coded_labels_are_the_indexed_ones() {
+    let (Some(colored), Some(indexed)) = (study("valid", "clabels"), study("valid", "labels")) else { return };
+    let listing = colored.list().unwrap();
+    // The other valid photos have no colour-coded label.
+    assert_eq!((listing.pairs.len(), listing.incomplete.len()), (46, 186 - 46));
+    let indexed = indexed.list().unwrap().pairs;
+    for pair in listing.pairs {
+        let label = pair.label.load().unwrap();
+        let place = indexed.binary_search_by(|other| other.stem.cmp(&pair.stem)).unwrap();
+        assert!(label == indexed[place].label.load().unwrap(), "{}", pair.stem);
+        assert!(label.data.iter().any(|class| *class > 0), "{}", pair.stem);
+    }
+}
+
+#[test]
+fn the_study_s_data_prepared_at_its_size_keeps_labels_and_classes() {
+    let Some(source) = study("valid", "clabels") else { return };
+    let output = tempfile::tempdir().unwrap();
+    let options = PrepareOptions {
+        source: source.clone(),
+        output: output.path().to_owned(),
+        size: OutputSize::Stretch { width: 256, height: 256 },
+        splits: Splits::one("valid"),
+        seed: 0,
+        limit: Some(12),
+        jpeg_quality: 92,
+        on_damage: OnDamage::Skip,
+    };
+    assert_eq!(prepare(&options).unwrap().splits, [("valid".to_owned(), 12)]);
+    let original = source.list().unwrap();
+    let written = Source { root: output.path().to_owned(), files: SourceFiles::default(), ..source }.list().unwrap();
+    assert_eq!(written.classes, original.classes);
+    for pair in written.pairs {
+        let place = original.pairs.binary_search_by(|other| other.stem.cmp(&pair.stem)).unwrap();
+        assert!(pair.label.load().unwrap() == original.pairs[place].label.load().unwrap(), "{}", pair.stem);
+    }
+    let text = |root: &Path| std::fs::read_to_string(root.join("class_dict.csv")).unwrap().replace("\r\n", "\n");
+    assert_eq!(text(output.path()), text(&data_folder().join("imaterialist")));
 }

@@ -9,7 +9,9 @@ use clothseg::Segmenter;
 use clothseg::batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
 use clothseg_trainer::config::{Config, resolve};
-use clothseg_trainer::data::Dataset;
+use clothseg_trainer::data::{
+    Dataset, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, prepare,
+};
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::export::Chosen;
@@ -36,6 +38,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a dataset of any layout in the layout `folder`, at a chosen size. A call that was stopped goes on.
+    Prepare(PrepareArguments),
     /// Train by a config file.
     Train {
         /// The config, TOML.
@@ -107,6 +111,74 @@ enum Command {
     },
 }
 
+#[derive(clap::Args)]
+struct PrepareArguments {
+    /// Root folder of the dataset.
+    root: PathBuf,
+    /// Folder to write: OUTPUT/SPLIT/{images,labels} and OUTPUT/class_dict.csv.
+    output: PathBuf,
+    /// How the dataset lies on disk: folder, ccp, imaterialist or coco.
+    #[arg(long)]
+    layout: Layout,
+    /// The dataset's split to read.
+    #[arg(long, value_name = "NAME", default_value = "train")]
+    source_split: String,
+    /// Annotation file, relative to ROOT [default: SPLIT.csv, annotations/instances_SPLIT.json].
+    #[arg(long, value_name = "FILE")]
+    annotations: Option<PathBuf>,
+    /// Folder of the photos of imaterialist and coco, relative to ROOT [default: SPLIT].
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
+    /// Folder of the labels in a split of the layout folder [default: labels].
+    #[arg(long, value_name = "NAME")]
+    labels: Option<String>,
+    /// Squash to this size, such as 256x256. Without a size, pictures keep theirs.
+    #[arg(long, value_name = "SIZE", conflicts_with = "longest_side")]
+    size: Option<OutputSize>,
+    /// Shrink the longest side to so many pixels; the aspect ratio is kept.
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    longest_side: Option<u32>,
+    /// Splits to write, such as valid, or train=0.8,valid=0.1,test=0.1 [default: the one that is read].
+    #[arg(long, value_name = "SPLITS")]
+    split: Option<Splits>,
+    /// Seed of the splits, and of the choice with --limit.
+    #[arg(long, default_value_t)]
+    seed: u64,
+    /// Take at most so many examples.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    /// Quality of the JPEG files.
+    #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: u8,
+    /// What to do with damaged examples: refuse or skip.
+    #[arg(long, default_value_t)]
+    on_damage: OnDamage,
+}
+
+impl PrepareArguments {
+    fn options(self) -> PrepareOptions {
+        let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images };
+        PrepareOptions {
+            splits: self.split.unwrap_or_else(|| Splits::one(&self.source_split)),
+            source: Source {
+                layout: self.layout,
+                root: self.root,
+                split: self.source_split,
+                files,
+                mapping: None,
+                repeat: 1.0,
+                aspect: None,
+            },
+            output: self.output,
+            size: self.size.or(self.longest_side.map(OutputSize::LongestSide)).unwrap_or(OutputSize::Original),
+            seed: self.seed,
+            limit: self.limit,
+            jpeg_quality: self.quality,
+            on_damage: self.on_damage,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(LineWriter::new).init();
@@ -121,6 +193,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Prepare(arguments) => {
+            let options = arguments.options();
+            let done = prepare(&options)?;
+            print(&format!("{}: {done}\n", options.output.display()))
+        }
         Command::Train { config, resume, device } => {
             let config = Config::open(&config)?;
             train::train(&config, Start { resume, device, last_step: None })?;

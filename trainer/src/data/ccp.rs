@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use super::{Listing, PHOTO_EXTENSIONS, Pair, class_names, files_by_stem};
+use super::colors::ClassTable;
+use super::{Label, Listing, PHOTO_EXTENSIONS, Pair, files_by_stem};
 use crate::error::{Error, Result};
 
 /// Lists the pairs that `root/SPLIT.txt` names.
 pub fn list(root: &Path, split: &str) -> Result<Listing> {
-    let classes = class_names(&root.join("label_list.csv"))?;
+    let classes = ClassTable::open(&root.join("label_list.csv"))?.names;
     let split_file = root.join(format!("{split}.txt"));
     let stems = std::fs::read_to_string(&split_file).map_err(Error::io("read", &split_file))?;
     let mut photos = files_by_stem(&root.join("images"), &PHOTO_EXTENSIONS)?;
@@ -17,7 +18,10 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
     let mut incomplete = Vec::new();
     for stem in stems.split_whitespace() {
         match (photos.remove(stem), labels.remove(stem)) {
-            (Some(photo), Some(label)) => pairs.push(Pair { stem: stem.to_owned(), photo, label }),
+            (Some(photo), Some(path)) => {
+                let label = Label::Png { path, colors: None };
+                pairs.push(Pair { stem: stem.to_owned(), photo, label });
+            }
             (photo, label) => {
                 let missing = match (photo.is_some(), label.is_some()) {
                     (false, false) => "neither photo nor label",

@@ -1,54 +1,12 @@
 //! Sources put together, checked, and loaded one example at a time.
 
-use std::path::PathBuf;
-
 use clothseg::decode::{Limits, Photo};
+use image::RgbImage;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::{LabelImage, Listing, Mapping, Pair, Sample, Target, ccp, folder, image_dimensions};
+use super::source::report_damage;
+use super::{IGNORE, Label, LabelImage, Listing, Mapping, OnDamage, Pair, Sample, Source, Target, image_dimensions};
 use crate::error::{Error, Result};
-
-/// How many damaged examples a message names.
-const NAMED: usize = 20;
-
-/// How a source lies on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// See [`super::folder`].
-    Folder,
-    /// See [`super::ccp`].
-    Ccp,
-}
-
-/// What to do with damaged examples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnDamage {
-    /// Stop and name them.
-    #[default]
-    Refuse,
-    /// Warn, name them and go on without.
-    Skip,
-}
-
-/// One source of examples, with its paths resolved.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// How it lies on disk.
-    pub layout: Layout,
-    /// Its root folder.
-    pub root: PathBuf,
-    /// `train`, `valid`, `test` ...
-    pub split: String,
-    /// The mapping file; without one the classes' names must be the taxonomy's.
-    pub mapping: Option<PathBuf>,
-    /// How often an epoch shows each example, on average: 0.5 is every other one.
-    pub repeat: f64,
-    /// Width over height that the photos had before they were squashed to another shape.
-    pub aspect: Option<f64>,
-}
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -72,23 +30,18 @@ impl Dataset {
         let mut mappings = Vec::new();
         let mut damage = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            let Listing { classes, pairs, incomplete } = list(source)?;
+            let Listing { classes, pairs, incomplete } = source.list()?;
             let mapping = match &source.mapping {
                 Some(path) => Mapping::open(path, &classes, target)?,
                 None => Mapping::by_name(&classes, target).map_err(|cause| Error::file(&source.root, cause))?,
             };
             damage.extend(incomplete);
-            let checked: Vec<Option<String>> = pairs.par_iter().map(|pair| check(pair, mapping.len())).collect();
-            for (pair, cause) in pairs.into_iter().zip(checked) {
-                match cause {
-                    None => entries.push(Entry { pair, source: index }),
-                    Some(cause) => damage.push(cause),
-                }
-            }
+            let sound = check(pairs, mapping.len(), &mut damage);
+            entries.extend(sound.into_iter().map(|pair| Entry { pair, source: index }));
             mappings.push(mapping);
         }
         let skipped = damage.len();
-        report(damage, on_damage)?;
+        report_damage(damage, on_damage)?;
         if entries.is_empty() {
             let root = sources.first().map(|source| source.root.clone()).unwrap_or_default();
             return Err(Error::file(root, "holds no usable example"));
@@ -124,69 +77,63 @@ impl Dataset {
     /// Decodes an example and maps its label.
     pub fn load(&self, index: usize) -> Result<Sample> {
         let entry = &self.entries[index];
-        let photo = Photo::open(&entry.pair.photo, &Limits::default())?.rgb().clone();
-        let labels = LabelImage::open(&entry.pair.label)?;
-        if photo.dimensions() != (labels.width, labels.height) {
-            return Err(Error::file(
-                &entry.pair.label,
-                format!("is {} x {}, its photo {:?} upright", labels.width, labels.height, photo.dimensions()),
-            ));
-        }
+        let (photo, labels) = load(&entry.pair)?;
         Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels) })
+    }
+
+    /// Reads and maps an example's label alone.
+    pub fn load_labels(&self, index: usize) -> Result<LabelImage> {
+        let entry = &self.entries[index];
+        Ok(self.mappings[entry.source].apply(entry.pair.label.load()?))
     }
 }
 
-fn list(source: &Source) -> Result<Listing> {
-    if !source.root.is_dir() {
-        return Err(Error::file(
-            &source.root,
-            "there is no such folder; set the environment variable CLOTHSEG_DATA to the folder that the data lies in, \
-             or write an absolute path into the config",
-        ));
+/// Decodes a pair. The label is in the source's classes.
+pub(super) fn load(pair: &Pair) -> Result<(RgbImage, LabelImage)> {
+    let photo = Photo::open(&pair.photo, &Limits::default())?.rgb().clone();
+    let labels = pair.label.load()?;
+    match mismatch(pair, photo.dimensions(), (labels.width, labels.height)) {
+        Some(cause) => Err(Error::file(pair.label.path(), cause)),
+        None => Ok((photo, labels)),
     }
-    match source.layout {
-        Layout::Folder => folder::list(&source.root, &source.split),
-        Layout::Ccp => ccp::list(&source.root, &source.split),
+}
+
+/// The pairs without damage. Sizes are compared, and PNG labels read; regions were checked when they were listed.
+pub(super) fn check(pairs: Vec<Pair>, classes: usize, damage: &mut Vec<String>) -> Vec<Pair> {
+    let causes: Vec<Option<String>> = pairs.par_iter().map(|pair| check_pair(pair, classes)).collect();
+    let mut sound = Vec::with_capacity(pairs.len());
+    for (pair, cause) in pairs.into_iter().zip(causes) {
+        match cause {
+            None => sound.push(pair),
+            Some(cause) => damage.push(cause),
+        }
     }
+    sound
 }
 
 /// What is wrong with a pair, if anything.
-fn check(pair: &Pair, classes: usize) -> Option<String> {
-    let (photo, label) = match (image_dimensions(&pair.photo), LabelImage::open(&pair.label)) {
-        (Ok(photo), Ok(label)) => (photo, label),
-        (Err(error), _) | (_, Err(error)) => return Some(error.to_string()),
-    };
-    if photo != (label.width, label.height) {
-        return Some(format!(
-            "{}: {} x {}, its photo {} x {}",
-            pair.label.display(),
-            label.width,
-            label.height,
-            photo.0,
-            photo.1
-        ));
+fn check_pair(pair: &Pair, classes: usize) -> Option<String> {
+    let path = pair.label.path().display();
+    let read = image_dimensions(&pair.photo).and_then(|photo| match &pair.label {
+        Label::Regions(_) => Ok((photo, pair.label.dimensions()?, 0)),
+        Label::Png { .. } => {
+            let label = pair.label.load()?;
+            let largest = label.data.iter().copied().filter(|index| *index != IGNORE).max().unwrap_or(0);
+            Ok((photo, (label.width, label.height), largest))
+        }
+    });
+    match read {
+        Err(error) => Some(error.to_string()),
+        Ok((_, _, largest)) if usize::from(largest) >= classes => {
+            Some(format!("{path}: class {largest}, and the dataset has {classes}"))
+        }
+        Ok((photo, label, _)) => mismatch(pair, photo, label).map(|cause| format!("{path}: {cause}")),
     }
-    let largest = label.data.iter().copied().filter(|index| *index != super::IGNORE).max().unwrap_or(0);
-    if usize::from(largest) >= classes {
-        return Some(format!("{}: class {largest}, and the dataset has {classes}", pair.label.display()));
-    }
-    None
 }
 
-fn report(damage: Vec<String>, on_damage: OnDamage) -> Result<()> {
-    if damage.is_empty() {
-        return Ok(());
-    }
-    let total = damage.len();
-    let found: Vec<String> = damage.into_iter().take(NAMED).collect();
-    if on_damage == OnDamage::Refuse {
-        return Err(Error::Damage { found, total });
-    }
-    for line in &found {
-        tracing::warn!("skipped: {line}");
-    }
-    if total > found.len() {
-        tracing::warn!("skipped: {} more", total - found.len());
-    }
-    Ok(())
+fn mismatch(pair: &Pair, photo: (u32, u32), label: (u32, u32)) -> Option<String> {
+    (photo != label).then(|| {
+        let stem = &pair.stem;
+        format!("the label of {stem} is {} x {}, its photo upright {} x {}", label.0, label.1, photo.0, photo.1)
+    })
 }

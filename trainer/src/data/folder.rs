@@ -1,23 +1,27 @@
-//! The study's layout: `ROOT/{train,valid,test}/{images,labels}` and `ROOT/class_dict.csv` (column `name`, row = index).
+//! The study's layout: `ROOT/{train,valid,test}/{images,labels}` and `ROOT/class_dict.csv` (column `name`, row = index;
+//! columns `r`, `g`, `b` for colour-coded labels).
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Listing, PHOTO_EXTENSIONS, Pair, class_names, files_by_stem};
+use super::colors::ClassTable;
+use super::{Label, Listing, PHOTO_EXTENSIONS, Pair, files_by_stem};
 use crate::error::Result;
 
-/// Lists the pairs of `root/split`.
-pub fn list(root: &Path, split: &str) -> Result<Listing> {
-    let classes = class_names(&root.join("class_dict.csv"))?;
+/// Lists the pairs of `root/split`; the labels lie in its folder `labels`.
+pub fn list(root: &Path, split: &str, labels: &str) -> Result<Listing> {
+    let ClassTable { names: classes, colors } = ClassTable::open(&root.join("class_dict.csv"))?;
+    let colors = colors.map(Arc::new);
     let photos = files_by_stem(&root.join(split).join("images"), &PHOTO_EXTENSIONS)?;
-    let mut labels = files_by_stem(&root.join(split).join("labels"), &["png"])?;
+    let mut files = files_by_stem(&root.join(split).join(labels), &["png"])?;
     let mut pairs = Vec::with_capacity(photos.len());
     let mut incomplete = Vec::new();
     for (stem, photo) in photos {
-        match labels.remove(&stem) {
-            Some(label) => pairs.push(Pair { stem, photo, label }),
-            None => incomplete.push(format!("{}: no label in {split}/labels", photo.display())),
+        match files.remove(&stem) {
+            Some(path) => pairs.push(Pair { stem, photo, label: Label::Png { path, colors: colors.clone() } }),
+            None => incomplete.push(format!("{}: no label in {split}/{labels}", photo.display())),
         }
     }
-    incomplete.extend(labels.values().map(|label| format!("{}: no photo in {split}/images", label.display())));
+    incomplete.extend(files.values().map(|label| format!("{}: no photo in {split}/images", label.display())));
     Ok(Listing { classes, pairs, incomplete })
 }

@@ -64,7 +64,8 @@ pub struct ClassResult {
 impl RunResult {
     /// Of a run that has ended and been scored.
     pub fn new(run: &PlannedRun, state: &State, evaluation: &Evaluation) -> Result<Self> {
-        let network = run.config.network(evaluation.classes.len()).init(&cpu(), run.config.seed);
+        // With autodiff, which knows what is trained.
+        let network = run.config.network(evaluation.classes.len()).init(&cpu().autodiff(), run.config.seed);
         let confusion = &evaluation.confusion;
         let rounded = |value: Option<f64>| value.map(|value| (value * 1e6).round() / 1e6);
         let classes = evaluation.classes.iter().enumerate().map(|(class, name)| {

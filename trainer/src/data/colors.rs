@@ -1,0 +1,153 @@
+//! Class tables in CSV (`class_dict.csv`), and the colours of colour-coded labels.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::IGNORE;
+use crate::error::{Error, Result};
+
+/// A class table: row = index.
+#[derive(Clone, Debug)]
+pub struct ClassTable {
+    /// Column `name`.
+    pub names: Vec<String>,
+    /// Columns `r`, `g`, `b`, where there are all three.
+    pub colors: Option<ClassColors>,
+}
+
+/// Colours of classes.
+#[derive(Clone, Debug)]
+pub struct ClassColors {
+    /// The table, for messages.
+    path: PathBuf,
+    /// Without the colours that several classes share.
+    index_of: HashMap<[u8; 3], u8>,
+}
+
+impl ClassTable {
+    /// Reads a CSV file with a column `name` and, if it has them, `r`, `g` and `b` of 0 to 255.
+    pub fn open(path: &Path) -> Result<Self> {
+        let fail = |error: csv::Error| Error::file(path, error.to_string());
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(fail)?;
+        let headers = reader.headers().map_err(fail)?.clone();
+        let column = |name: &str| headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name);
+        let Some(name) = column("name") else {
+            return Err(Error::file(path, "has no column `name`"));
+        };
+        let channels = match (column("r"), column("g"), column("b")) {
+            (Some(r), Some(g), Some(b)) => Some([r, g, b]),
+            _ => None,
+        };
+        let (mut names, mut colors) = (Vec::new(), Vec::new());
+        for record in reader.records() {
+            let record = record.map_err(fail)?;
+            names.push(record.get(name).unwrap_or_default().to_owned());
+            if let Some(channels) = channels {
+                let values = channels.map(|column| record.get(column).unwrap_or_default().parse::<u8>());
+                let [Ok(r), Ok(g), Ok(b)] = values else {
+                    let name = names.last().map_or("", String::as_str);
+                    return Err(Error::file(path, format!("class `{name}`: r, g and b must be 0 to 255")));
+                };
+                colors.push([r, g, b]);
+            }
+        }
+        if names.is_empty() || names.len() > usize::from(IGNORE) {
+            return Err(Error::file(path, format!("names {} classes; 1 to 255 are possible", names.len())));
+        }
+        Ok(Self { names, colors: channels.map(|_| ClassColors::new(path, &colors)) })
+    }
+}
+
+impl ClassColors {
+    /// The colours of the classes of `path`, by index.
+    pub fn new(path: &Path, colors: &[[u8; 3]]) -> Self {
+        let mut index_of = HashMap::new();
+        let mut shared = HashSet::new();
+        for (index, color) in colors.iter().enumerate().take(usize::from(IGNORE)) {
+            if index_of.insert(*color, index as u8).is_some() {
+                shared.insert(*color);
+            }
+        }
+        index_of.retain(|color, _| !shared.contains(color));
+        Self { path: path.to_owned(), index_of }
+    }
+
+    /// Indices of pixels of `channels` bytes each, red, green and blue first. `width` pixels are a row.
+    ///
+    /// A colour is never guessed: the first one that is not the colour of exactly one class is named with its position.
+    pub fn indices(&self, pixels: &[u8], channels: usize, width: u32) -> std::result::Result<Vec<u8>, String> {
+        let mut indices = Vec::with_capacity(pixels.len() / channels);
+        let mut last = None;
+        for (position, pixel) in pixels.chunks_exact(channels).enumerate() {
+            let color = [pixel[0], pixel[1], pixel[2]];
+            let index = match last {
+                Some((known, index)) if known == color => index,
+                _ => *self.index_of.get(&color).ok_or_else(|| self.unknown(color, position, width as usize))?,
+            };
+            last = Some((color, index));
+            indices.push(index);
+        }
+        Ok(indices)
+    }
+
+    fn unknown(&self, [r, g, b]: [u8; 3], position: usize, width: usize) -> String {
+        let (x, y) = (position % width, position / width);
+        format!(
+            "colour ({r}, {g}, {b}) at pixel ({x}, {y}) is not that of exactly one class of {}",
+            self.path.display()
+        )
+    }
+}
+
+/// The colour of a class in the tables that are written here: the colour map of Pascal VOC, which the study's table
+/// follows. All 256 differ.
+pub fn class_color(index: u8) -> [u8; 3] {
+    let bits = u32::from(index);
+    [0, 1, 2].map(|first| (0..3).fold(0, |value, bit| value | ((bits >> (3 * bit + first) & 1) as u8) << (7 - bit)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn open(text: &str) -> Result<ClassTable> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        ClassTable::open(file.path())
+    }
+
+    #[test]
+    fn names_and_colours_are_read_whatever_the_order_of_the_columns() {
+        let table = open("\u{feff}r,name,g,b\n0,background,0,0\n128,\"shirt, blouse\",0,7\n").unwrap();
+        assert_eq!(table.names, ["background", "shirt, blouse"]);
+        let pixels = [128, 0, 7, 255, 0, 0, 0, 0];
+        assert_eq!(table.colors.unwrap().indices(&pixels, 4, 2).unwrap(), [1, 0]);
+        assert!(open("name\nbackground\n").unwrap().colors.is_none());
+    }
+
+    #[test]
+    fn damaged_tables_are_refused() {
+        assert!(open("title\nx\n").unwrap_err().to_string().contains("`name`"));
+        assert!(open("name,r,g,b\nhat,0,256,0\n").unwrap_err().to_string().contains("`hat`"));
+        assert!(open("name,r,g,b\n").unwrap_err().to_string().contains("0 classes"));
+    }
+
+    #[test]
+    fn unknown_and_shared_colours_are_named_with_their_position() {
+        let colors = ClassColors::new(Path::new("table"), &[[0; 3], [1; 3], [1; 3]]);
+        let error = colors.indices(&[0, 0, 0, 0, 0, 0, 9, 8, 7, 0, 0, 0], 3, 2).unwrap_err();
+        assert!(error.contains("(9, 8, 7) at pixel (0, 1)"), "{error}");
+        assert!(colors.indices(&[1; 3], 3, 1).unwrap_err().contains("exactly one class"));
+    }
+
+    #[test]
+    fn written_colours_differ_and_are_the_studys() {
+        let colors: HashSet<[u8; 3]> = (0..=255).map(class_color).collect();
+        assert_eq!(colors.len(), 256);
+        let study = clothseg::Taxonomy::builtin("imaterialist").unwrap();
+        for (index, class) in study.classes.iter().enumerate() {
+            assert_eq!(class_color(index as u8), class.color, "{}", class.name);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A source of examples: what lies where, and what to do with its damage.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Listing, ccp, coco, folder, imaterialist};
+use crate::error::{Error, Result};
+
+/// How many damaged examples a message names.
+const NAMED: usize = 20;
+
+/// How a source lies on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// See [`super::folder`].
+    Folder,
+    /// See [`super::ccp`].
+    Ccp,
+    /// See [`super::imaterialist`].
+    Imaterialist,
+    /// See [`super::coco`].
+    Coco,
+}
+
+impl Layout {
+    const ALL: [(&'static str, Layout); 4] = [
+        ("folder", Layout::Folder),
+        ("ccp", Layout::Ccp),
+        ("imaterialist", Layout::Imaterialist),
+        ("coco", Layout::Coco),
+    ];
+
+    /// The name in configs.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, layout)| *layout == self).map_or("", |(name, _)| *name)
+    }
+}
+
+impl FromStr for Layout {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let names = Self::ALL.map(|(name, _)| name).join(", ");
+        found.map(|(_, layout)| *layout).ok_or_else(|| format!("there is no layout `{text}`; there are {names}"))
+    }
+}
+
+/// What to do with damaged examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDamage {
+    /// Stop and name them.
+    #[default]
+    Refuse,
+    /// Warn, name them and go on without.
+    Skip,
+}
+
+impl FromStr for OnDamage {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "refuse" => Ok(OnDamage::Refuse),
+            "skip" => Ok(OnDamage::Skip),
+            _ => Err(format!("`{text}` is neither refuse nor skip")),
+        }
+    }
+}
+
+impl fmt::Display for OnDamage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            OnDamage::Refuse => "refuse",
+            OnDamage::Skip => "skip",
+        })
+    }
+}
+
+/// Names within a source that differ from the layout's own, relative to its root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFiles {
+    /// `folder`: the folder of the labels in each split; without it, `labels`.
+    pub labels: Option<String>,
+    /// `imaterialist`, `coco`: the annotation file; without it, `SPLIT.csv` and `annotations/instances_SPLIT.json`.
+    pub annotations: Option<PathBuf>,
+    /// `imaterialist`, `coco`: the folder of the photos; without it, `SPLIT`.
+    pub images: Option<PathBuf>,
+}
+
+impl SourceFiles {
+    /// What is given and does not belong to the layout, as a sentence.
+    pub fn misplaced(&self, layout: Layout) -> Option<&'static str> {
+        let regions = matches!(layout, Layout::Imaterialist | Layout::Coco);
+        match self {
+            Self { labels: Some(_), .. } if layout != Layout::Folder => Some("`labels` belongs to the layout folder"),
+            Self { annotations: Some(_), .. } if !regions => {
+                Some("`annotations` belongs to the layouts imaterialist and coco")
+            }
+            Self { images: Some(_), .. } if !regions => Some("`images` belongs to the layouts imaterialist and coco"),
+            _ => None,
+        }
+    }
+}
+
+/// One source of examples, with its paths resolved.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// How it lies on disk.
+    pub layout: Layout,
+    /// Its root folder.
+    pub root: PathBuf,
+    /// `train`, `valid`, `test` ...
+    pub split: String,
+    /// Names that differ from the layout's own.
+    pub files: SourceFiles,
+    /// The mapping file; without one the classes' names must be the taxonomy's.
+    pub mapping: Option<PathBuf>,
+    /// How often an epoch shows each example, on average: 0.5 is every other one.
+    pub repeat: f64,
+    /// Width over height that the photos had before they were squashed to another shape.
+    pub aspect: Option<f64>,
+}
+
+impl Source {
+    /// Finds the pairs. Labels in annotation files are checked; for others see [`super::dataset`].
+    pub fn list(&self) -> Result<Listing> {
+        let Source { layout, root, split, files, .. } = self;
+        if !root.is_dir() {
+            return Err(Error::file(
+                root,
+                "there is no such folder; set the environment variable CLOTHSEG_DATA to the folder that the data lies in, \
+                 or write an absolute path into the config",
+            ));
+        }
+        if let Some(cause) = files.misplaced(*layout) {
+            return Err(Error::file(root, cause));
+        }
+        let annotations = |default: String| root.join(files.annotations.clone().unwrap_or(default.into()));
+        let images = root.join(files.images.clone().unwrap_or(split.into()));
+        match layout {
+            Layout::Folder => folder::list(root, split, files.labels.as_deref().unwrap_or("labels")),
+            Layout::Ccp => ccp::list(root, split),
+            Layout::Imaterialist => imaterialist::list(&annotations(format!("{split}.csv")), &images),
+            Layout::Coco => coco::list(&annotations(format!("annotations/instances_{split}.json")), &images),
+        }
+    }
+}
+
+/// Names the damage: as an error, or as warnings.
+pub(super) fn report_damage(damage: Vec<String>, on_damage: OnDamage) -> Result<()> {
+    if damage.is_empty() {
+        return Ok(());
+    }
+    let total = damage.len();
+    let found: Vec<String> = damage.into_iter().take(NAMED).collect();
+    if on_damage == OnDamage::Refuse {
+        return Err(Error::Damage { found, total });
+    }
+    for line in &found {
+        tracing::warn!("skipped: {line}");
+    }
+    if total > found.len() {
+        tracing::warn!("skipped: {} more", total - found.len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_named_as_in_configs() {
+        for (name, layout) in Layout::ALL {
+            assert_eq!(name.parse::<Layout>().unwrap(), layout);
+            assert_eq!(serde_json::to_value(layout).unwrap(), layout.name());
+        }
+        assert!("zip".parse::<Layout>().unwrap_err().contains("imaterialist"));
+    }
+
+    #[test]
+    fn names_of_other_layouts_are_refused() {
+        let files = SourceFiles { images: Some("photos".into()), ..SourceFiles::default() };
+        assert!(files.misplaced(Layout::Folder).unwrap().contains("`images`"));
+        assert_eq!(files.misplaced(Layout::Coco), None);
+        let files = SourceFiles { labels: Some("clabels".into()), ..SourceFiles::default() };
+        assert!(files.misplaced(Layout::Ccp).is_some() && files.misplaced(Layout::Folder).is_none());
+    }
+}
