@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn a_pretrained_encoder_gets_the_input_that_it_was_trained_on() {
         let text =
-            SHIPPED.replace("unet-vgg16", "unet-lite0").replace("width = 0.25", "width = 1.0\npretrained = true");
+            SHIPPED.replace("unet-vgg16-light", "unet-lite0").replace("width = 0.25", "width = 1.0\npretrained = true");
         let config = open(&text).unwrap();
         assert_eq!(config.model_spec().unwrap().input.mean, [127.0 / 255.0; 3]);
         assert_eq!(config.frame().pad, [127; 3]);
