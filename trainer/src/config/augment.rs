@@ -1,5 +1,6 @@
 //! Table `[augment]`.
 
+use clothseg::spec::Fit;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Augmentation;
