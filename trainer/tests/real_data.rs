@@ -80,7 +80,7 @@ fn colour_coded_labels_are_the_indexed_ones() {
 }
 
 #[test]
-fn the_study_s_data_prepared_at_its_size_keeps_labels_and_classes() {
+fn data_prepared_at_its_own_size_keep_labels_and_classes() {
     let Some(source) = study("valid", "clabels") else { return };
     let output = tempfile::tempdir().unwrap();
     let options = PrepareOptions {

@@ -11,6 +11,7 @@ pub mod ccp;
 pub mod coco;
 pub mod colors;
 pub mod dataset;
+mod dimensions;
 pub mod folder;
 pub mod imaterialist;
 pub mod label;
@@ -25,10 +26,11 @@ pub mod source;
 
 use std::path::{Path, PathBuf};
 
-use image::metadata::Orientation;
-use image::{ImageDecoder, ImageReader, RgbImage};
+use image::RgbImage;
 
 use crate::error::{Error, Result};
+
+use dimensions::image_dimensions;
 
 pub use augment::{Augmentation, Crop, Frame};
 pub use batch::{Batch, Plan, Prefetch};
@@ -61,18 +63,6 @@ pub struct Listing {
     pub pairs: Vec<Pair>,
     /// What cannot be used: photos without a label, labels without a photo, damaged regions. One line each.
     pub incomplete: Vec<String>,
-}
-
-/// Width and height of an image file, upright as [`clothseg::Photo`] decodes it, from its head.
-pub(crate) fn image_dimensions(path: &Path) -> Result<(u32, u32)> {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io("read", path))?;
-    let fail = |error| Error::file(path, format!("is no readable picture: {error}"));
-    let mut decoder = reader.into_decoder().map_err(fail)?;
-    let (width, height) = decoder.dimensions();
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let turned = matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH);
-    Ok(if turned { (height, width) } else { (width, height) })
 }
 
 /// A photo with its label in classes of the target taxonomy.
