@@ -227,6 +227,7 @@ mod tests {
     use super::*;
     use crate::data::Augmentation;
     use crate::data::augment::{ColorJitter, Erasing, generator};
+    use clothseg::spec::Fit;
 
     const FRAME: Frame = Frame { width: 32, height: 48, output_stride: 2, pad: [9, 9, 9] };
     const STILL: Crop = Crop { left: 0.0, top: 0.0, scale_x: 1.0, scale_y: 1.0, rotation_degrees: 0.0, flip: false };
