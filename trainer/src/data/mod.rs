@@ -3,7 +3,7 @@
 //! A reader ([`folder`], [`ccp`], [`imaterialist`], [`coco`]) finds [`Pair`]s of a photo and its [`Label`], and the names
 //! of the label's indices. A [`Mapping`] turns the indices into classes of a [`clothseg::Taxonomy`]. A [`Dataset`] checks
 //! all of it once and then loads [`Sample`]s; [`augment`] cuts crops from them and [`batch`] stacks these, beside the
-//! training step. [`prepare`] writes any of the layouts as the folder layout.
+//! training step. [`mod@prepare`] writes any of the layouts as the folder layout.
 
 pub mod augment;
 pub mod batch;
