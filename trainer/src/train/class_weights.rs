@@ -118,7 +118,7 @@ pub fn count_labels(labels: &[u8], classes: usize) -> Vec<ClassCount> {
 pub fn count(dataset: &Dataset, classes: usize) -> Result<Vec<ClassCount>> {
     let images: Vec<Result<Vec<ClassCount>>> = (0..dataset.len())
         .into_par_iter()
-        .map(|index| Ok(count_labels(&dataset.load(index)?.labels.data, classes)))
+        .map(|index| Ok(count_labels(&dataset.load_labels(index)?.data, classes)))
         .collect();
     let mut sums = vec![ClassCount::default(); classes];
     // In order, so that the sums are the same on any number of cores.
