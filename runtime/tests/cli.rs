@@ -214,6 +214,19 @@ fn a_provider_that_is_absent_fails_with_the_reason() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn libraries_that_do_not_load_are_passed_over() {
+    let env = TestEnv::new();
+    env.photo("a.png");
+    env.write("bin/libonnxruntime.so.9.9.9", b"no library");
+    env.write("bin/libonnxruntime.so.1", b"none either");
+    // The embedded engine, or an ONNX Runtime that this system has.
+    env.run_elsewhere(&["a.png", "--model", "colours.onnx"]).expect(0, &["engine: "]);
+    let absent = env.run_elsewhere(&["a.png", "--model", "colours.onnx", "--library", "bin/libonnxruntime.so.1"]);
+    absent.expect(2, &["libonnxruntime.so.1"]);
+}
+
+#[test]
 fn listings_go_to_standard_output() {
     let env = TestEnv::new();
     let classes = env.run(&["--list-classes"]);

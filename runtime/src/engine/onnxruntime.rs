@@ -60,6 +60,7 @@ fn load_first(provider: Provider) -> Result<Runtime, String> {
 }
 
 fn load_file(path: &Path) -> Result<Runtime, String> {
+    probe(path)?;
     let environment = ort::init_from(path)
         .map_err(|error| error.to_string())?
         .with_name("clothseg")
@@ -69,6 +70,34 @@ fn load_file(path: &Path) -> Result<Runtime, String> {
     // A bare name was found by the system's loader, wherever that was.
     let resolved = if path.is_absolute() { std::fs::canonicalize(path).ok() } else { None };
     Ok(Runtime { environment, path: resolved.unwrap_or_else(|| path.to_owned()) })
+}
+
+/// Whether `ort` will take this library, and why not. It must not be asked first: once it has failed to load one file, it
+/// takes every later one for loaded and calls into nothing (2.0.0-rc.14, its `OnceLock` counts an error as done).
+fn probe(path: &Path) -> Result<(), String> {
+    let fail = |cause: &dyn std::fmt::Display| format!("{}: {cause}", path.display());
+    // SAFETY: a library that the user named, or one in a place for ONNX Runtime; its initialisers run here instead of in
+    // `ort`, a moment later.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| fail(&error))?;
+    type GetApiBase = unsafe extern "system" fn() -> *const ort::sys::OrtApiBase;
+    // SAFETY: ONNX Runtime's C interface gives this function this type in every version.
+    let version = unsafe {
+        let get_api_base = library
+            .get::<GetApiBase>(c"OrtGetApiBase")
+            .map_err(|_| fail(&"it is no ONNX Runtime (no OrtGetApiBase)"))?;
+        let base = get_api_base();
+        if base.is_null() {
+            return Err(fail(&"OrtGetApiBase returns nothing"));
+        }
+        std::ffi::CStr::from_ptr(((*base).GetVersionString)()).to_string_lossy().into_owned()
+    };
+    let minor: u32 = version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0);
+    if minor < ort::MINOR_VERSION {
+        return Err(fail(&format!("it is version {version}, and 1.{} or later is needed", ort::MINOR_VERSION)));
+    }
+    // `ort` opens the same file; unloading it in between would run its initialisers twice.
+    std::mem::forget(library);
+    Ok(())
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -150,8 +150,23 @@ impl TestEnv {
         self.run_with_stdin(arguments, b"")
     }
 
+    /// A copy of `clothseg-run` in `bin`, out of the checkout, where no environment variable leads to ONNX Runtime.
+    pub fn run_elsewhere(&self, arguments: &[&str]) -> Run {
+        let binary = self.path("bin/clothseg-run");
+        std::fs::create_dir_all(self.path("bin")).unwrap();
+        std::fs::copy(env!("CARGO_BIN_EXE_clothseg-run"), &binary).unwrap();
+        let mut command = Command::new(binary);
+        for name in ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PATH"] {
+            command.env_remove(name);
+        }
+        self.finish(command, arguments, b"")
+    }
+
     pub fn run_with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clothseg-run"));
+        self.finish(Command::new(env!("CARGO_BIN_EXE_clothseg-run")), arguments, stdin)
+    }
+
+    fn finish(&self, mut command: Command, arguments: &[&str], stdin: &[u8]) -> Run {
         let output = command.current_dir(self.folder.path()).args(arguments).write_stdin(stdin).output().unwrap();
         Run {
             code: output.status.code(),
