@@ -248,9 +248,12 @@ impl Config {
         &self,
         demand: impl Fn(bool, &'static str, &str) -> std::result::Result<(), (&'static str, String)>,
     ) -> std::result::Result<(), (&'static str, String)> {
-        let LossConfig { smooth, background_weight, tversky, focal, .. } = &self.loss;
+        let LossConfig { smooth, over, background_weight, tversky, focal, .. } = &self.loss;
         let positive = |value: f64| value > 0.0 && value.is_finite();
         demand(positive(*smooth), "loss.smooth", "must be above 0")?;
+        // A shard knows its own part of the batch only.
+        let split = *over == Over::Batch && self.train.shards > 1;
+        demand(!split, "loss.over", "cannot be `batch` where train.shards is above 1")?;
         demand(positive(*background_weight), "loss.background_weight", "must be above 0")?;
         demand(tversky.iter().all(|price| positive(*price)), "loss.tversky", "must be two prices above 0")?;
         demand(positive(focal.alpha), "loss.focal.alpha", "must be above 0")?;
@@ -397,6 +400,7 @@ mod tests {
             ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
             ("dropout = 0.3", "pretrained = true", "model.pretrained"),
             ("shards = 2", "shards = 0", "train.shards"),
+            ("terms = \"ce:1,miou:1\"", "over = \"batch\"", "loss.over"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),
             ("repeat = 0.75", "repeat = -1.0", "data.train"),
             ("repeat = 0.75", "images = \"photos\"", "data.train"),

@@ -1,5 +1,7 @@
 //! Scores of an ONNX file, taken through clothseg at each photo's own size: what is scored is what ships.
 
+pub mod pictures;
+
 use std::fmt::Write as _;
 
 use clothseg::{Photo, Segmenter};
@@ -50,8 +52,10 @@ pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) 
         study.add(&image);
         confusion.merge(&image);
     }
-    let engine = segmenter.engine_info().to_string();
-    Ok(Evaluation { classes, photos: dataset.len(), confusion, study, has_study_classes, engine })
+    // Without the library's path: this goes into files that leave the machine.
+    let mut engine = segmenter.engine_info().clone();
+    engine.path = None;
+    Ok(Evaluation { classes, photos: dataset.len(), confusion, study, has_study_classes, engine: engine.to_string() })
 }
 
 /// The model's class names, where they are those of `target` in the same order.

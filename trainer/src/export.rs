@@ -144,7 +144,7 @@ fn facts(config: &Config, checkpoint: &Checkpoint) -> serde_json::Map<String, Va
     if config.model.pretrained {
         facts.insert("encoder_weights".to_owned(), pretrained::SOURCE.into());
     }
-    facts.insert("epochs".to_owned(), config.train.epochs.into());
+    facts.insert("epochs".to_owned(), checkpoint.state.epoch.into());
     facts.insert("steps".to_owned(), checkpoint.state.step.into());
     facts.insert("training_minutes".to_owned(), ((checkpoint.state.wall_s / 60.0).round() as u64).into());
     facts.insert("scores_on_network_grid".to_owned(), Value::Object(checkpoint.state.scores.clone()));

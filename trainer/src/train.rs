@@ -1,7 +1,7 @@
 //! The training loop.
 //!
 //! A run is a folder: `config.toml` and `mappings/` (copies of what it was started with), `class_weights.json` where these
-//! come from the data, `log.csv`, `last.ckpt` and `best.ckpt`. Everything random is a function of seed, epoch and position,
+//! come from the data, logs and charts (see [`crate::log`]), `last.ckpt`, `best.ckpt` and at the end `pictures.png`. Everything random is a function of seed, epoch and position,
 //! so a resumed run sees what an unbroken one would have seen, from the last checkpoint on.
 
 mod average;
@@ -9,6 +9,7 @@ mod best;
 pub mod class_weights;
 mod gradient;
 mod optimizer;
+mod pictures;
 mod progress;
 mod run_folder;
 mod schedule;
@@ -28,6 +29,7 @@ pub use best::BestBy;
 pub use class_weights::{ClassWeightRule, ClassWeights};
 pub use optimizer::{OptimizerConfig, OptimizerKind, new_optimizer};
 pub use run_folder::RunFolder;
+pub(crate) use run_folder::same_training;
 pub use schedule::{Position, Schedule, learning_rate};
 pub use step::{StepLoss, StepOptions, Stepper};
 pub use validate::{Validation, validate};
@@ -86,9 +88,10 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
         valid_data.len()
     );
     run.last_step = last_step.unwrap_or(usize::MAX);
-    run.epochs(model, Arc::new(train_data), &valid_data)?;
+    let model = run.epochs(model, Arc::new(train_data), &valid_data)?;
     run.log.finish();
-    Ok(run.state)
+    run.draw(&model, &valid_data);
+    Ok(State { wall_s: run.wall_s(), ..run.state })
 }
 
 /// A run in progress.
@@ -167,7 +170,7 @@ impl<'a> Run<'a> {
         self.earlier_s + self.started.elapsed().as_secs_f64()
     }
 
-    fn epochs(&mut self, mut model: Network, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<()> {
+    fn epochs(&mut self, mut model: Network, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<Network> {
         let plan = Plan {
             seed: self.config.seed,
             batch_size: self.config.train.batch_size,
@@ -187,13 +190,14 @@ impl<'a> Run<'a> {
             let batches = Prefetch::start(train_data.clone(), plan.clone(), order, epoch, self.state.step_in_epoch)?;
             model = self.epoch(model, batches, total)?;
             if self.state.step >= self.last_step {
-                return self.save(&self.folder.last(), &model);
+                self.save(&self.folder.last(), &model)?;
+                return Ok(model);
             }
             self.state.epoch += 1;
             self.state.step_in_epoch = 0;
             self.finish_epoch(&model, valid_data)?;
         }
-        Ok(())
+        Ok(model)
     }
 
     /// Whether too many epochs brought nothing better.
@@ -306,10 +310,10 @@ impl<'a> Run<'a> {
         let best_by = self.config.train.best_by;
         let score = best_by.score(&validation);
         let better = best_by.is_better(score, self.state.best_score);
+        self.state.scores = validation.facts();
         if better {
             self.state.best_score = score;
             self.state.best_epoch = self.state.epoch;
-            self.state.scores = validation.facts();
             // First, so that a run cut off in between finds this epoch better once more.
             self.save(&self.folder.best(), model)?;
         }
@@ -319,6 +323,15 @@ impl<'a> Run<'a> {
             tracing::info!("stopped: no better {name} since epoch {}", self.state.best_epoch);
         }
         Ok(())
+    }
+
+    /// Draws what has been learnt. A training of hours does not fail for a picture.
+    fn draw(&self, model: &Network, valid_data: &Dataset) {
+        let used = self.average.as_ref().map_or_else(|| model.valid(), |average| average.model().clone());
+        let drawn = pictures::write(&self.folder.pictures(), &used, valid_data, self.config, &self.evaluation);
+        if let Err(error) = drawn {
+            tracing::warn!("the pictures were not drawn: {}", error.chain());
+        }
     }
 
     fn save(&self, path: &Path, model: &Network) -> Result<()> {

@@ -100,20 +100,49 @@ fn a_study_is_done_run_by_run_and_never_twice() {
     let row = tables.lines().find(|line| line.starts_with("| mean IoU |")).unwrap();
     assert!(row.contains(" ± ") && row.contains("| 0.8745 | 0.4145 | 0.2022 | 2 |"), "{row}");
     assert!(tables.contains("### unet!") && tables.contains("### deeplab!"), "{tables}");
+    let figures = results[2].study;
+    let row = format!(
+        "| Dice + cross entropy | {:.4} | {:.4} | {:.4} |",
+        figures.two.unwrap(),
+        figures.seventeen.unwrap(),
+        figures.all.unwrap()
+    );
+    assert!(tables.split("### deeplab!").nth(1).unwrap().contains(&row), "{row} is not in {tables}");
     let csv = fs::read_to_string(out.join("results.csv")).unwrap();
     assert_eq!(csv.lines().count(), 5);
+    assert!(csv.contains(&format!(
+        ",{:.6},{:.6},{:.6},",
+        figures.two.unwrap(),
+        figures.seventeen.unwrap(),
+        figures.all.unwrap()
+    )));
+    for picture in ["training-loss.png", "validation-loss.png", "mean-iou.png", "photos.png", "../runs/grid.png"] {
+        assert!(image::open(out.join(picture)).unwrap().width() > 100, "{picture}");
+    }
+    assert!(image::open(runs[0].config.run.join("pictures.png")).unwrap().width() > 100);
     for name in &names {
         let log = fs::read_to_string(config.log_path(name)).unwrap();
         assert_eq!(log.lines().filter(|line| line.contains(",valid,")).count(), 2, "{name}");
     }
     assert_eq!(list(&config).unwrap().matches(": done: ").count(), 4);
 
-    // Nothing is left to do; a result of other settings is not taken for these.
+    // What does not change the training does not count; nothing is left to do.
+    let text = fs::read_to_string(root.join("base.toml")).unwrap();
+    fs::write(root.join("base.toml"), format!("{text}[about]\nlicence = \"new\"\n")).unwrap();
+    let config = StudyConfig::open(&root.join("study.toml")).unwrap();
     fs::remove_dir_all(root.join("data/train")).unwrap();
     study(&config, &options).unwrap();
     let other = write_configs(root, 0.02);
     let error = study(&other, &options).unwrap_err().to_string();
     assert!(error.contains("other settings") && error.contains("unet-miou-seed1"), "{error}");
+    // Only one is asked for: the others' old results must not stand beside it.
+    fs::remove_file(other.result_path("unet-miou-seed1")).unwrap();
+    fs::remove_dir_all(root.join("runs/unet-miou-seed1")).unwrap();
+    make_data(&root.join("data"));
+    let only = StudyOptions { only: vec!["unet-miou-seed1".to_owned()], ..options.clone() };
+    study(&other, &only).unwrap();
+    let csv = fs::read_to_string(out.join("results.csv")).unwrap();
+    assert!(csv.contains("unet-miou-seed1") && !csv.contains("unet-miou-seed2"), "{csv}");
     let only = StudyOptions { only: vec!["unet-x".to_owned()], ..options };
     let error = study(&config, &only).unwrap_err().to_string();
     assert!(error.contains("unet-x") && error.contains("unet-dice-ce"), "{error}");
@@ -131,6 +160,7 @@ fn a_faulty_study_names_its_key() {
         ("key = \"dice-ce\"", "key = \"a/b\"", "`a/b`"),
         ("terms = \"dice,ce\"", "terms = \"dice,kl\"", "`kl`"),
         ("smooth = 0.01", "smooth = -1.0", "must be above 0"),
+        ("seeds = [1, 2]", "seeds = [1, 1]", "two runs are called unet-miou-seed1"),
     ] {
         assert!(text.contains(from), "{from}");
         fs::write(root.join("study.toml"), text.replace(from, to)).unwrap();

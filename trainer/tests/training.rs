@@ -13,6 +13,7 @@ use clothseg_trainer::checkpoint::Checkpoint;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::cpu;
+use clothseg_trainer::log;
 use clothseg_trainer::model::Network;
 use clothseg_trainer::train::{self, OptimizerConfig, OptimizerKind, Start, StepOptions, Stepper, new_optimizer};
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -112,6 +113,13 @@ fn a_resumed_run_is_the_unbroken_one_with_every_optimizer() {
         let ([weights, average], resumed) = (end(&unbroken), end(&broken));
         assert!(weights != average, "{name}: the average is the weights");
         assert!([weights, average] == resumed, "{name}: the weights differ");
+        assert!(one.wall_s > 0.0, "{name}");
+        let curve = |config: &Config| {
+            let rows = log::read(&config.run.join("log.csv")).unwrap().into_iter();
+            rows.filter(|row| row.kind == "valid").map(|row| log::Row { wall_s: 0.0, ..row }).collect::<Vec<_>>()
+        };
+        assert_eq!(curve(&unbroken).len(), 3);
+        assert_eq!(curve(&unbroken), curve(&broken), "{name}");
         let class_weights = |config: &Config| fs::read(config.run.join("class_weights.json")).unwrap();
         assert_eq!(class_weights(&unbroken), class_weights(&broken), "{name}");
     }

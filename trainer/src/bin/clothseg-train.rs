@@ -13,6 +13,7 @@ use clothseg_trainer::data::{
     Dataset, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, prepare,
 };
 use clothseg_trainer::device::DeviceChoice;
+use clothseg_trainer::evaluate::pictures::{Contestant, side_by_side, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::export::Chosen;
 use clothseg_trainer::log::progress::LineWriter;
@@ -70,6 +71,15 @@ enum Command {
         /// Also draw the confusion matrix, as PNG.
         #[arg(long, value_name = "FILE")]
         confusion: Option<PathBuf>,
+        /// Also draw some photos with truth and prediction, as PNG.
+        #[arg(long, value_name = "FILE")]
+        grid: Option<PathBuf>,
+        /// In that picture, what this model of the same classes makes of them; may be given several times.
+        #[arg(long, value_name = "MODEL", requires = "grid")]
+        beside: Vec<PathBuf>,
+        /// Photos in that picture.
+        #[arg(long, value_name = "COUNT", default_value_t = 8)]
+        grid_photos: usize,
         /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
         #[arg(long, default_value = "auto")]
         provider: Provider,
@@ -204,8 +214,9 @@ fn run(command: Command) -> Result<()> {
             tracing::info!("done; next: clothseg-train export {}", config.run.display());
             Ok(())
         }
-        Command::Eval { model, data, split, csv, markdown, confusion, provider } => {
-            let evaluation = score(&model, &data, split.as_deref(), provider)?;
+        Command::Eval { model, data, split, csv, markdown, confusion, grid, beside, grid_photos, provider } => {
+            let dataset = labelled(&data, split.as_deref())?;
+            let evaluation = score(&model, &data, &dataset, provider)?;
             for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
                 if let Some(path) = path {
                     write_atomically(&path, text.as_bytes())?;
@@ -213,6 +224,11 @@ fn run(command: Command) -> Result<()> {
             }
             if let Some(path) = confusion {
                 log::confusion::write(&path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
+            }
+            if let Some(path) = grid {
+                let models = std::iter::once(&model).chain(&beside).map(|model| contestant(model, provider));
+                let models = models.collect::<Result<Vec<_>>>()?;
+                side_by_side(&path, &models, &spread(&dataset, grid_photos)?)?;
             }
             print(&format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
         }
@@ -245,17 +261,25 @@ fn options(provider: Provider) -> EngineOptions {
     EngineOptions { provider, ..EngineOptions::default() }
 }
 
-fn score(model: &Path, data: &Path, split: Option<&str>, provider: Provider) -> Result<Evaluation> {
-    let config = Config::open(data)?;
-    let target = config.target()?;
-    let segmenter = Segmenter::open(model, &options(provider))?;
-    let classes = matching_classes(&segmenter, &target)?;
+/// The validation data of a config, or another split of it.
+fn labelled(config: &Path, split: Option<&str>) -> Result<Dataset> {
+    let config = Config::open(config)?;
     let mut sources = resolve(&config.data.valid);
     if let Some(split) = split {
         sources.iter_mut().for_each(|source| source.split = split.to_owned());
     }
-    let dataset = Dataset::open(&sources, &target, config.data.on_damage)?;
-    evaluate(&segmenter, &dataset, classes)
+    Dataset::open(&sources, &config.target()?, config.data.on_damage)
+}
+
+fn score(model: &Path, config: &Path, dataset: &Dataset, provider: Provider) -> Result<Evaluation> {
+    let segmenter = Segmenter::open(model, &options(provider))?;
+    let classes = matching_classes(&segmenter, &Config::open(config)?.target()?)?;
+    evaluate(&segmenter, dataset, classes)
+}
+
+fn contestant(model: &Path, provider: Provider) -> Result<Contestant> {
+    let segmenter = Segmenter::open(model, &options(provider))?;
+    Ok(Contestant { caption: segmenter.spec().name.clone(), segmenter })
 }
 
 fn print(text: &str) -> Result<()> {

@@ -21,19 +21,6 @@ pub fn run_charts(folder: &Path) -> Result<Vec<PathBuf>> {
 pub fn compare_charts(runs: &[(String, PathBuf)], output: &Path) -> Result<Vec<PathBuf>> {
     let logs: Vec<(&str, Vec<Row>)> =
         runs.iter().map(|(name, log)| Ok((name.as_str(), read(log)?))).collect::<Result<_>>()?;
-    let series = |points: fn(&[Row]) -> Vec<(f64, f64)>, best: fn(f64, f64) -> f64| {
-        let mut ranked: Vec<(f64, Series)> = (logs.iter())
-            .map(|(name, rows)| (name, points(rows)))
-            .filter(|(_, points)| !points.is_empty())
-            .map(|(name, points)| {
-                let value = points.iter().map(|(_, y)| *y).fold(f64::NAN, best);
-                (value, Series { name: format!("{value:.3}  {name}"), points })
-            })
-            .collect();
-        let rises = best(0.0, 1.0) == 1.0;
-        ranked.sort_by(|(a, _), (b, _)| if rises { b.total_cmp(a) } else { a.total_cmp(b) });
-        ranked.into_iter().map(|(_, series)| series).collect::<Vec<_>>()
-    };
     let chart = |title: &str, y_label: &str, y_scale: Option<Scale>, series: Vec<Series>| Chart {
         title: title.to_owned(),
         x_label: "epoch".to_owned(),
@@ -42,9 +29,9 @@ pub fn compare_charts(runs: &[(String, PathBuf)], output: &Path) -> Result<Vec<P
         y_range: None,
         series,
     };
-    let loss = series(epoch_losses, f64::min);
-    let valid = series(|rows| by_epoch(rows, |row| row.valid_loss), f64::min);
-    let scores = series(|rows| by_epoch(rows, |row| row.scores.mean_iou), f64::max);
+    let loss = ranked(&logs, epoch_losses, f64::min);
+    let valid = ranked(&logs, |rows| by_epoch(rows, |row| row.valid_loss), f64::min);
+    let scores = ranked(&logs, |rows| by_epoch(rows, |row| row.scores.mean_iou), f64::max);
     let charts = [
         ("training-loss.png", chart("Training loss (in the legend: the lowest)", "weighted sum of terms", None, loss)),
         ("validation-loss.png", chart("Validation loss (in the legend: the lowest)", "cross entropy", None, valid)),
@@ -52,6 +39,21 @@ pub fn compare_charts(runs: &[(String, PathBuf)], output: &Path) -> Result<Vec<P
     ];
     let written = charts.into_iter().filter(|(_, chart)| !chart.series.is_empty());
     written.map(|(file, chart)| write(chart, output.join(file))).collect()
+}
+
+/// A line a run, named by its best value (`best` is the least or the greatest of two), the best run first.
+fn ranked(logs: &[(&str, Vec<Row>)], points: fn(&[Row]) -> Vec<(f64, f64)>, best: fn(f64, f64) -> f64) -> Vec<Series> {
+    let mut ranked: Vec<(f64, Series)> = (logs.iter())
+        .map(|(name, rows)| (name, points(rows)))
+        .filter(|(_, points)| !points.is_empty())
+        .map(|(name, points)| {
+            let value = points.iter().map(|(_, y)| *y).fold(f64::NAN, best);
+            (value, Series { name: format!("{value:.3}  {name}"), points })
+        })
+        .collect();
+    let rises = best(0.0, 1.0) == 1.0;
+    ranked.sort_by(|(a, _), (b, _)| if rises { b.total_cmp(a) } else { a.total_cmp(b) });
+    ranked.into_iter().map(|(_, series)| series).collect()
 }
 
 fn write(chart: Chart, path: PathBuf) -> Result<PathBuf> {
@@ -199,6 +201,13 @@ mod tests {
         let written = compare_charts(&runs, &output).unwrap();
         let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["training-loss.png", "validation-loss.png", "mean-iou.png"]);
+        assert!(written.iter().all(|path| image::open(path).unwrap().width() > 0));
+        let logs: Vec<(&str, Vec<Row>)> =
+            runs.iter().map(|(name, path)| (name.as_str(), read(path).unwrap())).collect();
+        let names = |series: Vec<Series>| series.into_iter().map(|series| series.name).collect::<Vec<_>>();
+        let scores = ranked(&logs, |rows| by_epoch(rows, |row| row.scores.mean_iou), f64::max);
+        assert_eq!(names(scores), ["0.600  0.6", "0.400  0.4", "0.200  0.2"]);
+        assert_eq!(names(ranked(&logs, epoch_losses, f64::min)), ["2.400  0.6", "2.600  0.4", "2.800  0.2"]);
         assert!(compare_charts(&[("gone".into(), folder.path().join("gone.csv"))], &output).is_err());
     }
 }

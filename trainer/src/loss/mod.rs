@@ -100,7 +100,7 @@ impl Sums {
 pub struct Loss {
     /// Terms and their weights, in the order written.
     pub terms: Vec<(Term, f64)>,
-    /// How the region terms (Dice, mean IoU, Tversky, Lovasz) take their means; its class weights are [`Loss`]'s.
+    /// Added to both parts of the region terms' ratios (Dice, mean IoU, Tversky), in pixels.
     pub smooth: f64,
     /// What the region terms' sums go over.
     pub over: Over,

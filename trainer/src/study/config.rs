@@ -1,6 +1,6 @@
 //! The TOML file of a study.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,11 @@ impl StudyConfig {
         }
         study.base_config = Some(Config::open(&folder.join(&study.base))?);
         study.check().map_err(|(key, cause)| fail(key, cause))?;
+        let mut names = HashSet::new();
         for run in study.runs()? {
+            if !names.insert(run.name.clone()) {
+                return Err(fail("losses", format!("two runs are called {}; change a key or a seed", run.name)));
+            }
             run.config.check().map_err(|(key, cause)| fail(key, format!("run {}: {cause}", run.name)))?;
         }
         Ok(study)

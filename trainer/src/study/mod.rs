@@ -9,7 +9,7 @@ mod pictures;
 mod result;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clothseg::Segmenter;
 use clothseg::batch::write_atomically;
@@ -49,22 +49,27 @@ pub fn study(config: &StudyConfig, options: &StudyOptions) -> Result<PathBuf> {
         let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
         return Err(Error::file(&config.output, format!("there is no run `{unknown}`; runs: {}", names.join(", "))));
     }
+    let mut failed = Vec::new();
     let wanted = |run: &PlannedRun| options.only.is_empty() || options.only.contains(&run.name);
     for (index, run) in runs.iter().enumerate() {
         if options.tables_only || !wanted(run) || is_done(config, run)? {
             continue;
         }
         tracing::info!("study {}: run {} of {}: {}", config.name, index + 1, runs.len(), run.name);
-        let result = carry_out(config, run, options)?;
-        let copy = config.log_path(&run.name);
-        let log = RunFolder::at(&run.config.run).log();
-        write_whole(&copy, &std::fs::read(&log).map_err(Error::io("read", &log))?)?;
-        result.write(&config.result_path(&run.name))?;
+        if let Err(error) = carry_out(config, run, options) {
+            // Such as a loss that is no number any more: the others can still be compared.
+            tracing::error!("{}: {}", run.name, error.chain());
+            failed.push(format!("{}: {}", run.name, error.chain()));
+            continue;
+        }
         write_tables(config, &runs)?;
     }
     write_tables(config, &runs)?;
     pictures::write(config, &runs, &options.engine)?;
-    Ok(config.output.clone())
+    match failed.is_empty() {
+        true => Ok(config.output.clone()),
+        false => Err(Error::file(&config.output, format!("runs that failed:\n  {}", failed.join("\n  ")))),
+    }
 }
 
 /// The runs, a line each, with the scores of those that are done.
@@ -87,8 +92,7 @@ fn is_done(config: &StudyConfig, run: &PlannedRun) -> Result<bool> {
     if !path.is_file() {
         return Ok(false);
     }
-    // As configs, not as texts: a key that came later has its default in both.
-    if toml::from_str::<Config>(&RunResult::read(&path)?.config).ok().as_ref() != Some(&run.config) {
+    if !RunResult::read(&path)?.is_of(config, run) {
         return Err(Error::file(
             path,
             "was made by other settings than the config now has; remove it (and the run's folder) to repeat the run, or \
@@ -98,8 +102,8 @@ fn is_done(config: &StudyConfig, run: &PlannedRun) -> Result<bool> {
     Ok(true)
 }
 
-/// Trains, exports and scores.
-fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> Result<RunResult> {
+/// Trains, exports, scores, and writes log and result down.
+fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> Result<()> {
     let folder = RunFolder::at(&run.config.run);
     let resume = folder.last().is_file();
     if !resume && folder.config().exists() {
@@ -114,34 +118,34 @@ fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> 
     let classes = matching_classes(&segmenter, &target)?;
     let test = Dataset::open(&resolve(&config.test), &target, run.config.data.on_damage)?;
     let evaluation = evaluate(&segmenter, &test, classes)?;
-    RunResult::new(run, &state, &evaluation)
+    let log = std::fs::read(folder.log()).map_err(Error::io("read", folder.log()))?;
+    write_atomically(&config.log_path(&run.name), &log)?;
+    RunResult::new(config, run, &state, &evaluation)?.write(&config.result_path(&run.name))
 }
 
 /// The tables, and the charts of all runs, from the results that are there.
 fn write_tables(config: &StudyConfig, runs: &[PlannedRun]) -> Result<()> {
-    let results: Vec<RunResult> = runs
-        .iter()
-        .map(|run| config.result_path(&run.name))
-        .filter(|path| path.is_file())
-        .map(|path| RunResult::read(&path))
-        .collect::<Result<_>>()?;
+    let mut results = Vec::new();
+    for run in runs {
+        let path = config.result_path(&run.name);
+        if !path.is_file() {
+            continue;
+        }
+        let result = RunResult::read(&path)?;
+        match result.is_of(config, run) {
+            true => results.push(result),
+            false => tracing::warn!("left out, made by other settings: {}", path.display()),
+        }
+    }
     if results.is_empty() {
         return Ok(());
     }
-    write_whole(&config.output.join("tables.md"), markdown_tables(config, &results).as_bytes())?;
-    write_whole(&config.output.join("results.csv"), csv_table(config, &results).as_bytes())?;
+    write_atomically(&config.output.join("tables.md"), markdown_tables(config, &results).as_bytes())?;
+    write_atomically(&config.output.join("results.csv"), csv_table(config, &results).as_bytes())?;
     let logs: Vec<(String, PathBuf)> =
         results.iter().map(|result| (result.run.clone(), config.log_path(&result.run))).collect();
     compare_charts(&logs, &config.output)?;
     Ok(())
-}
-
-/// Writes a file whole, into a folder that is made where it is missing.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
-    }
-    Ok(write_atomically(path, bytes)?)
 }
 
 /// The config of a run.

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use clothseg::batch::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use super::{PlannedRun, write_whole};
+use super::{PlannedRun, StudyConfig};
 use crate::checkpoint::State;
+use crate::config::{Config, SourceConfig};
 use crate::device::cpu;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
 use crate::metrics::StudyScores;
+use crate::train::same_training;
 
 /// Scores of one run on the test data, and what it took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +47,9 @@ pub struct RunResult {
     pub pixel_accuracy: Option<f64>,
     /// Class by class.
     pub classes: Vec<ClassResult>,
-    /// The run's settings.
+    /// What it was scored on.
+    pub test: Vec<SourceConfig>,
+    /// The run's settings, as TOML.
     pub config: String,
 }
 
@@ -63,7 +68,7 @@ pub struct ClassResult {
 
 impl RunResult {
     /// Of a run that has ended and been scored.
-    pub fn new(run: &PlannedRun, state: &State, evaluation: &Evaluation) -> Result<Self> {
+    pub fn new(study: &StudyConfig, run: &PlannedRun, state: &State, evaluation: &Evaluation) -> Result<Self> {
         // With autodiff, which knows what is trained.
         let network = run.config.network(evaluation.classes.len()).init(&cpu().autodiff(), run.config.seed);
         let confusion = &evaluation.confusion;
@@ -94,8 +99,16 @@ impl RunResult {
             any_garment_iou: rounded(confusion.any_garment_iou()),
             pixel_accuracy: rounded(confusion.pixel_accuracy()),
             classes: classes.collect(),
+            test: study.test.clone(),
             config: run.config_text()?,
         })
+    }
+
+    /// Whether this is what `run` comes to by the settings that the study now has: a key that came later has its default in
+    /// both, and what does not change the training does not count.
+    pub fn is_of(&self, study: &StudyConfig, run: &PlannedRun) -> bool {
+        let earlier: Option<Config> = toml::from_str(&self.config).ok();
+        self.test == study.test && earlier.is_some_and(|earlier| same_training(&earlier, &run.config))
     }
 
     /// Reads a result.
@@ -107,6 +120,6 @@ impl RunResult {
     /// Writes the result.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(path, error.to_string()))?;
-        write_whole(path, format!("{text}\n").as_bytes())
+        Ok(write_atomically(path, format!("{text}\n").as_bytes())?)
     }
 }

@@ -74,6 +74,11 @@ impl RunFolder {
         self.root.join("log.csv")
     }
 
+    /// What the network makes of a few validation photos.
+    pub fn pictures(&self) -> PathBuf {
+        self.root.join("pictures.png")
+    }
+
     /// The newest checkpoint.
     pub fn last(&self) -> PathBuf {
         self.root.join("last.ckpt")
@@ -91,7 +96,7 @@ impl RunFolder {
 }
 
 /// Whether two configs differ at most in what does not change the training.
-fn same_training(one: &Config, other: &Config) -> bool {
+pub(crate) fn same_training(one: &Config, other: &Config) -> bool {
     let core = |config: &Config| {
         let mut config = config.clone();
         config.about.clear();

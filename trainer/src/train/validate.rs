@@ -6,7 +6,8 @@ use clothseg::preprocess::geometry;
 use rayon::prelude::*;
 
 use crate::config::Config;
-use crate::data::{Batch, Crop, Dataset, Frame, IGNORE};
+use crate::data::augment::Example;
+use crate::data::{Batch, Crop, Dataset, Frame, IGNORE, Sample};
 use crate::device::cpu;
 use crate::error::Result;
 use crate::log::Scores;
@@ -99,10 +100,17 @@ fn score(
     classes: usize,
     device: &Device,
 ) -> Result<(Confusion, f64)> {
-    let sample = dataset.load(index)?;
+    let example = whole(&dataset.load(index)?, config)?;
+    let (labels, prediction, cross_entropy_sum) = evaluated(model, &example, config, classes, device);
+    let mut confusion = Confusion::new(classes);
+    confusion.add(&labels, &prediction);
+    Ok((confusion, cross_entropy_sum))
+}
+
+/// A whole photo with its label, fitted as at inference.
+pub(super) fn whole(sample: &Sample, config: &Config) -> Result<Example> {
     let (width, height) = sample.photo.dimensions();
-    let input = config.input_spec();
-    let at = geometry(&input.fit, width, height);
+    let at = geometry(&config.input_spec().fit, width, height);
     let frame = Frame { width: at.tensor_width, height: at.tensor_height, ..config.frame() };
     let whole = Crop {
         left: 0.0,
@@ -112,13 +120,21 @@ fn score(
         rotation_degrees: 0.0,
         flip: false,
     };
-    let example = whole.cut(&sample, &frame)?;
-    let batch = Batch::stack(&[example], &input);
+    whole.cut(sample, &frame)
+}
+
+/// On the output grid: the true classes, the likeliest ones, and the sum of the cross entropy.
+pub(super) fn evaluated(
+    model: &Network,
+    example: &Example,
+    config: &Config,
+    classes: usize,
+    device: &Device,
+) -> (Vec<u8>, Vec<u8>, f64) {
+    let batch = Batch::stack(std::slice::from_ref(example), &config.input_spec());
     let log_probabilities = log_softmax(model.evaluate(batch.picture_tensor(device)), 1);
     let (prediction, cross_entropy_sum) = read(log_probabilities, &batch.labels, classes);
-    let mut confusion = Confusion::new(classes);
-    confusion.add(&batch.labels, &prediction);
-    Ok((confusion, cross_entropy_sum))
+    (batch.labels, prediction, cross_entropy_sum)
 }
 
 /// The likeliest class of each cell of `(1, C, H, W)`, and the sum of the cross entropy over the cells that count.
