@@ -149,6 +149,14 @@ fn a_study_is_done_run_by_run_and_never_twice() {
 }
 
 #[test]
+fn the_shipped_studies_are_read() {
+    for (file, runs) in [("study.toml", 24), ("study-full.toml", 12)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(file);
+        assert_eq!(StudyConfig::open(&path).unwrap().runs().unwrap().len(), runs, "{file}");
+    }
+}
+
+#[test]
 fn a_faulty_study_names_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

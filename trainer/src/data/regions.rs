@@ -1,6 +1,6 @@
 //! Labels as regions in an annotation file, such as [`super::imaterialist`]'s and [`super::coco`]'s.
 //!
-//! Such a file can be larger than memory. A reader goes through it once, checks each region's numbers, and keeps only
+//! Such a file can be larger than memory. A reader goes through it, checks each region's numbers, and keeps only
 //! where it stands; [`RegionLabel::load`] goes back there and paints.
 //!
 //! Regions are painted from the largest to the smallest, and among equals in the order of the file: a part or an
