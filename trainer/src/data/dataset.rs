@@ -115,7 +115,7 @@ pub(super) fn check(pairs: Vec<Pair>, classes: usize, damage: &mut Vec<String>) 
 fn check_pair(pair: &Pair, classes: usize) -> Option<String> {
     let path = pair.label.path().display();
     let read = image_dimensions(&pair.photo).and_then(|photo| match &pair.label {
-        Label::Regions(_) => Ok((photo, pair.label.dimensions()?, 0)),
+        Label::Regions(regions) => Ok((photo, (regions.size().width(), regions.size().height()), 0)),
         Label::Png { .. } => {
             let label = pair.label.load()?;
             let largest = label.data.iter().copied().filter(|index| *index != IGNORE).max().unwrap_or(0);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use clothseg::Limits;
 
 use super::colors::ClassColors;
-use super::image_dimensions;
 use super::regions::RegionLabel;
 use crate::error::{Error, Result};
 
@@ -30,14 +29,6 @@ impl Label {
         match self {
             Label::Png { path, .. } => path,
             Label::Regions(regions) => regions.path(),
-        }
-    }
-
-    /// Width and height, without reading the whole label.
-    pub fn dimensions(&self) -> Result<(u32, u32)> {
-        match self {
-            Label::Png { path, .. } => image_dimensions(path),
-            Label::Regions(regions) => Ok((regions.size().width(), regions.size().height())),
         }
     }
 
@@ -103,22 +94,18 @@ impl LabelImage {
         Ok(Self { width, height, data })
     }
 
-    /// Width and height from the file's head.
-    pub fn dimensions(path: &Path) -> Result<(u32, u32)> {
-        image_dimensions(path)
-    }
-
     /// The label at another size: each pixel takes the index under its centre. Indices are never mixed.
     pub fn resized(&self, width: u32, height: u32) -> Self {
-        let under = |at: u32, side: u32, full: u32| {
-            // The centre (at + 0.5) * full / side, rounded down to the pixel that it lies in.
-            ((2 * u64::from(at) + 1) * u64::from(full) / (2 * u64::from(side).max(1))) as usize
-        };
-        let columns: Vec<usize> = (0..width).map(|x| under(x, width, self.width)).collect();
-        let rows = (0..height).map(|y| under(y, height, self.height) * self.width as usize);
+        let columns: Vec<usize> = (0..width).map(|x| nearest(x, width, self.width) as usize).collect();
+        let rows = (0..height).map(|y| nearest(y, height, self.height) as usize * self.width as usize);
         let data = rows.flat_map(|row| columns.iter().map(move |column| self.data[row + column])).collect();
         Self { width, height, data }
     }
+}
+
+/// The pixel of `from` whose cell holds the centre of pixel `at` of `to`: (at + 0.5) * from / to, rounded down.
+pub(crate) fn nearest(at: u32, to: u32, from: u32) -> u32 {
+    ((2 * u64::from(at) + 1) * u64::from(from) / (2 * u64::from(to).max(1))) as u32
 }
 
 #[cfg(test)]
@@ -164,6 +151,13 @@ mod tests {
             let label = LabelImage { width: 4, height: 3, data };
             let factor = 2 * factor + 1;
             prop_assert_eq!(label.resized(4 * factor, 3 * factor).resized(4, 3), label);
+        }
+
+        #[test]
+        fn the_nearest_pixel_exists_and_rises(to in 2..500_u32, from in 1..500_u32) {
+            let all: Vec<u32> = (0..to).map(|at| nearest(at, to, from)).collect();
+            prop_assert!(all.is_sorted() && all[to as usize - 1] < from);
+            prop_assert_eq!(u64::from(all[0]), u64::from(from) / (2 * u64::from(to)));
         }
     }
 }

@@ -7,6 +7,7 @@ use image::imageops::FilterType;
 use image::{Rgb, RgbImage};
 
 use super::canvas::{Canvas, Color, GREY, PALE, TextStyle, line_height, mix, shortened, text_width};
+use crate::data::label::nearest;
 use crate::data::{IGNORE, LabelImage};
 use crate::error::{Error, Result};
 
@@ -256,11 +257,6 @@ fn fit(size: (u32, u32), cell: (u32, u32)) -> (u32, u32) {
     (side(size.0, cell.0), side(size.1, cell.1))
 }
 
-/// The pixel of `from` whose cell holds the centre of pixel `at` of `to`: class indices are never interpolated.
-fn nearest(at: u32, to: u32, from: u32) -> u32 {
-    ((u64::from(at) * 2 + 1) * u64::from(from) / (u64::from(to) * 2)) as u32
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -337,13 +333,6 @@ mod tests {
             let ideal = f64::from(height) * f64::from(w) / f64::from(width);
             let other = f64::from(width) * f64::from(h) / f64::from(height);
             prop_assert!((ideal - f64::from(h)).abs() <= 1.0 || (other - f64::from(w)).abs() <= 1.0);
-        }
-
-        #[test]
-        fn the_nearest_pixel_exists_and_rises(to in 2..500_u32, from in 1..500_u32) {
-            let all: Vec<u32> = (0..to).map(|at| nearest(at, to, from)).collect();
-            prop_assert!(all.is_sorted() && all[to as usize - 1] < from);
-            prop_assert_eq!(u64::from(all[0]), u64::from(from) / (2 * u64::from(to)));
         }
     }
 }
