@@ -192,6 +192,21 @@ mod tests {
     use crate::device::cpu;
     use crate::model::resnet::ResNetConfig;
 
+    /// With other numbers of weights old checkpoints are unreadable.
+    #[test]
+    fn networks_keep_their_numbers_of_weights() {
+        for (architecture, expected) in
+            Architecture::ALL.into_iter().zip([25_864_751, 24_562_223, 3_615_839, 40_358_863])
+        {
+            let upsampling = Upsampling::Nearest;
+            let config =
+                NetworkConfig { architecture, classes: 47, width: 1.0, output_stride: 1, upsampling, dropout: 0.0 };
+            // Without autodiff no weight counts as one that training changes.
+            let network = config.build(&cpu().autodiff());
+            assert_eq!(network.trainable_parameters(), expected, "{architecture:?}");
+        }
+    }
+
     #[test]
     fn the_encoder_is_a_part_of_every_network() {
         struct Count(HashSet<ParamId>, usize);
