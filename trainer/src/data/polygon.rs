@@ -12,6 +12,9 @@ use super::runs::{Runs, Size};
 /// Steps to a pixel that corners are rounded to.
 const STEPS: i64 = 5;
 
+/// Fewest and most of what [`most_steps`] gives: 4096 cost nothing, and 4 million 16 MB.
+const MOST_STEPS: [u64; 2] = [1 << 12, 1 << 22];
+
 /// The pixels inside one or more polygons (their union), each a closed ring of `[x, y]`.
 ///
 /// Coordinates are finite and not far outside the picture; see [`check`].
@@ -19,8 +22,31 @@ pub fn fill(polygons: &[Vec<[f64; 2]>], size: Size) -> Runs {
     Runs::union(polygons.iter().flat_map(|polygon| inside(polygon, size)).collect())
 }
 
-/// What is wrong with a polygon: fewer than 3 corners, or a corner further outside than the picture is wide or high.
-pub fn check(polygon: &[[f64; 2]], size: Size) -> Result<(), String> {
+/// What is wrong with the polygons of a region: fewer than 3 corners, a corner further outside than the picture is wide
+/// or high, or outlines so long that filling them would cost more than any picture of a garment needs.
+pub fn check(polygons: &[Vec<[f64; 2]>], size: Size) -> Result<(), String> {
+    polygons.iter().try_for_each(|polygon| check_corners(polygon, size))?;
+    // An edge crosses at most |dx| + 1 columns.
+    let steps: f64 =
+        polygons.iter().flat_map(|polygon| edges(polygon)).map(|[from, to]| (to[0] - from[0]).abs() + 1.0).sum();
+    let most = most_steps(size);
+    if steps > most as f64 {
+        return Err(format!(
+            "has polygons that go {steps:.0} pixels to and fro, corners counted as one; at most {most} are possible in a \
+             picture of {size}"
+        ));
+    }
+    Ok(())
+}
+
+/// The longest outlines of a region, in columns crossed: 16 times the pixels, within bounds. A line that fills a picture
+/// and comes no nearer than a pixel to itself is about as long as there are pixels.
+fn most_steps(size: Size) -> u64 {
+    let [fewest, most] = MOST_STEPS;
+    (16 * u64::from(size.pixels())).clamp(fewest, most)
+}
+
+fn check_corners(polygon: &[[f64; 2]], size: Size) -> Result<(), String> {
     if polygon.len() < 3 {
         return Err(format!("has a polygon of {} corners", polygon.len()));
     }
@@ -33,13 +59,18 @@ pub fn check(polygon: &[[f64; 2]], size: Size) -> Result<(), String> {
     }
 }
 
+/// From and to, the last one back to the first corner.
+fn edges<T: Copy>(corners: &[T]) -> impl Iterator<Item = [T; 2]> {
+    corners.iter().zip(corners.iter().cycle().skip(1)).map(|(from, to)| [*from, *to])
+}
+
 fn inside(polygon: &[[f64; 2]], size: Size) -> Vec<Range<u32>> {
     // Towards zero, as C casts.
     let step = |value: f64| (STEPS as f64 * value + 0.5) as i64;
     let corners: Vec<[i64; 2]> = polygon.iter().map(|[x, y]| [step(*x), step(*y)]).collect();
     let mut crossings = Vec::new();
-    for (from, to) in corners.iter().zip(corners.iter().cycle().skip(1)) {
-        cross(*from, *to, size, &mut crossings);
+    for [from, to] in edges(&corners) {
+        cross(from, to, size, &mut crossings);
     }
     crossings.sort_unstable();
     // A ring crosses each column an even number of times.

@@ -62,9 +62,9 @@ fn shape_of(polygons: &[Vec<f64>], size: Size) -> Result<Shape, String> {
             return Err(format!("has a polygon of {} numbers; pairs of x and y were expected", numbers.len()));
         }
         let ring: Vec<[f64; 2]> = numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
-        polygon::check(&ring, size)?;
         rings.push(ring);
     }
+    polygon::check(&rings, size)?;
     Ok(Shape::Polygons(rings))
 }
 

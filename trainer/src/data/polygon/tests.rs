@@ -55,10 +55,35 @@ fn what_lies_outside_is_cut_off() {
     let picture = draw(&[&[-3.0, -2.0, 4.0, 2.0, -1.0, 9.0], &[5.0, 1.0, 12.0, 1.0, 12.0, 4.0, 5.0, 4.0]], 8, 6);
     assert_eq!(picture, ["#.......", "###..###", "####.###", "###..###", "##......", "##......"]);
     let size = Size::new(8, 6).unwrap();
-    assert!(check(&[[0.0, 0.0], [1.0, 1.0]], size).unwrap_err().contains("2 corners"));
-    let error = check(&[[0.0, 0.0], [1.0, 1.0], [1e9, 2.0]], size).unwrap_err();
+    assert!(check(&rings(&[&[0.0, 0.0, 1.0, 1.0]]), size).unwrap_err().contains("2 corners"));
+    let error = check(&rings(&[&[0.0, 0.0, 1.0, 1.0, 1e9, 2.0]]), size).unwrap_err();
     assert!(error.contains("1000000000") && error.contains("8 x 6"), "{error}");
-    assert!(check(&[[0.0, 0.0], [1.0, f64::NAN], [1.0, 2.0]], size).is_err());
+    assert!(check(&rings(&[&[0.0, 0.0, 1.0, f64::NAN, 1.0, 2.0]]), size).is_err());
+}
+
+/// To and fro across the whole width, `corners` times.
+fn zigzag(size: Size, corners: usize) -> Vec<[f64; 2]> {
+    let x = |corner: usize| if corner.is_multiple_of(2) { 0.0 } else { f64::from(size.width()) };
+    (0..corners).map(|corner| [x(corner), corner as f64 * f64::from(size.height()) / corners as f64]).collect()
+}
+
+#[test]
+fn outlines_longer_than_any_garment_has_are_refused() {
+    let wide = Size::new(16_000, 6_000).unwrap();
+    let error = check(&[zigzag(wide, 90_000)], wide).unwrap_err();
+    assert!(error.contains("4194304") && error.contains("16000 x 6000"), "{error}");
+    // All polygons of a region together.
+    assert!(check(&vec![zigzag(wide, 90); 3], wide).is_err());
+    assert!(check(&vec![zigzag(wide, 90); 2], wide).is_ok());
+    // 16 times 500 x 400 pixels: 6386 edges of 501.
+    let small = Size::new(500, 400).unwrap();
+    assert!(check(&[zigzag(small, 6_386)], small).is_ok());
+    assert!(check(&[zigzag(small, 6_388)], small).is_err());
+    // Many corners are refused even where they stand still.
+    assert!(check(&[vec![[1.0, 1.0]; 1 << 22]], wide).is_ok());
+    assert!(check(&[vec![[1.0, 1.0]; (1 << 22) + 1]], wide).is_err());
+    // A fringe with threads of two pixels.
+    assert!(check(&[zigzag(small, 200)], small).is_ok());
 }
 
 /// A large polygon with long slopes in every direction.
@@ -87,7 +112,7 @@ proptest! {
         let size = Size::new(width.into(), height.into()).unwrap();
         let ring: Vec<[f64; 2]> =
             corners.iter().map(|(x, y)| [x * f64::from(width), y * f64::from(height)]).collect();
-        prop_assert!(check(&ring, size).is_ok());
+        prop_assert!(check(std::slice::from_ref(&ring), size).is_ok());
         let runs = fill(std::slice::from_ref(&ring), size);
         prop_assert!(runs.ranges().last().is_none_or(|run| run.end <= size.pixels()));
         // The same ring the other way round, and twice, is the same region.
