@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::colors::ClassTable;
-use super::{Label, Listing, PHOTO_EXTENSIONS, Pair, files_by_stem};
+use super::{Label, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
 use crate::error::{Error, Result};
 
 /// Lists the pairs that `root/SPLIT.txt` names.
@@ -12,10 +12,10 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
     let classes = ClassTable::open(&root.join("label_list.csv"))?.names;
     let split_file = root.join(format!("{split}.txt"));
     let stems = std::fs::read_to_string(&split_file).map_err(Error::io("read", &split_file))?;
-    let mut photos = files_by_stem(&root.join("images"), &PHOTO_EXTENSIONS)?;
-    let mut labels = files_by_stem(&root.join("labels"), &["png"])?;
-    let mut pairs = Vec::new();
     let mut incomplete = Vec::new();
+    let mut photos = list_by_stem(&root.join("images"), &PHOTO_EXTENSIONS, &mut incomplete)?;
+    let mut labels = list_by_stem(&root.join("labels"), &["png"], &mut incomplete)?;
+    let mut pairs = Vec::new();
     for stem in stems.split_whitespace() {
         match (photos.remove(stem), labels.remove(stem)) {
             (Some(photo), Some(path)) => {

@@ -18,19 +18,19 @@ use serde::Deserialize;
 use super::regions::{Categories, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
 use super::run_length::parse_pairs;
 use super::runs::Size;
-use super::{Listing, PHOTO_EXTENSIONS, files_by_stem};
+use super::{Listing, PHOTO_EXTENSIONS, list_by_stem};
 use crate::error::{Error, Result};
 
 /// Lists the photos that `annotations` has rows for; they lie in `images`.
 pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let categories = read_categories(&annotations.with_file_name("label_descriptions.json"))?;
-    let mut photos = files_by_stem(images, &PHOTO_EXTENSIONS)?;
+    let mut incomplete = Vec::new();
+    let mut photos = list_by_stem(images, &PHOTO_EXTENSIONS, &mut incomplete)?;
     let mut lines = Lines::open(annotations)?;
     let header = lines.next_line()?;
     let columns = Columns::find(&header.unwrap_or_default()).map_err(|cause| Error::file(annotations, cause))?;
     let classes = categories.names().to_vec();
     let reader = RowReader { columns, categories };
-    let mut incomplete = Vec::new();
     let mut gathered: BTreeMap<String, Gathered> = BTreeMap::new();
     while let Some(line) = lines.next_line()? {
         if line.trim_ascii().is_empty() {
