@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result};
 use clothseg::batch::write_atomically;
 
@@ -27,6 +27,9 @@ impl RunFolder {
                 return Err(fail("holds no last.ckpt to resume from; start without --resume"));
             }
             let earlier = Config::open(&folder.config())?;
+            // So that a mapping file that is missing is named as such.
+            read_mappings(&earlier)?;
+            read_mappings(config)?;
             if !same_training(&earlier, config) {
                 return Err(fail(
                     "was started with other settings than the config now has; resume with the run's own config.toml, \
@@ -43,13 +46,16 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Writes the config and its mapping files, so that the run stands alone.
+    /// Writes the config and its mapping files, so that the run stands alone. The copies are numbered: sources may have
+    /// files of one name in different folders.
     fn copy_config(&self, config: &Config) -> Result<()> {
         let mut copy = config.clone();
-        for source in copy.data.train.iter_mut().chain(&mut copy.data.valid) {
-            let Some(mapping) = &mut source.mapping else { continue };
-            let name = PathBuf::from("mappings").join(mapping.file_name().unwrap_or_default());
-            let bytes = std::fs::read(&*mapping).map_err(Error::io("read", &*mapping))?;
+        let mappings = read_mappings(config)?;
+        let sources = copy.data.train.iter_mut().chain(&mut copy.data.valid);
+        for (index, (source, bytes)) in sources.zip(mappings).enumerate() {
+            let (Some(mapping), Some(bytes)) = (&mut source.mapping, bytes) else { continue };
+            let file_name = mapping.file_name().unwrap_or_default().to_string_lossy();
+            let name = PathBuf::from("mappings").join(format!("{index}-{file_name}"));
             let to = self.root.join(&name);
             std::fs::create_dir_all(self.root.join("mappings")).map_err(Error::io("make", &to))?;
             write_atomically(&to, &bytes)?;
@@ -95,17 +101,86 @@ impl RunFolder {
     }
 }
 
-/// Whether two configs differ at most in what does not change the training.
-pub(crate) fn same_training(one: &Config, other: &Config) -> bool {
+/// Whether two configs differ at most in what does not change the training. Mapping files count by their contents; one
+/// that cannot be read is like no other.
+pub(crate) fn same_training(earlier: &Config, now: &Config) -> bool {
     let core = |config: &Config| {
         let mut config = config.clone();
         config.about.clear();
         config.run.clear();
         config.train.checkpoint_minutes = 1.0;
         for source in config.data.train.iter_mut().chain(&mut config.data.valid) {
-            source.mapping = source.mapping.take().and_then(|path| path.file_name().map(PathBuf::from));
+            source.mapping = None;
         }
         config
     };
-    core(one) == core(other)
+    let mappings = |config: &Config| read_mappings(config).ok();
+    core(earlier) == core(now) && mappings(earlier).is_some_and(|earlier| mappings(now) == Some(earlier))
+}
+
+/// The mapping file of each source, those to train on first; [`None`] where a source has none.
+fn read_mappings(config: &Config) -> Result<Vec<Option<Vec<u8>>>> {
+    let read = |source: &SourceConfig| {
+        source.mapping.as_ref().map(|path| std::fs::read(path).map_err(Error::io("read", path))).transpose()
+    };
+    config.data.train.iter().chain(&config.data.valid).map(read).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A shipped config whose run lies in `root`, and whose first two sources have mapping files of one name there.
+    fn config(root: &Path) -> Config {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/garments-tiny.toml");
+        let mut config = Config { run: root.join("run"), ..Config::open(&path).unwrap() };
+        for (source, folder) in config.data.train.iter_mut().zip(["a", "b"]) {
+            let mapping = root.join(folder).join("map.toml");
+            fs::create_dir_all(mapping.parent().unwrap()).unwrap();
+            fs::write(&mapping, format!("target = \"{folder}\"")).unwrap();
+            source.mapping = Some(mapping);
+        }
+        config
+    }
+
+    #[test]
+    fn mapping_files_of_one_name_keep_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let folder = RunFolder::prepare(&config, false).unwrap();
+        let copy = Config::open(&folder.config()).unwrap();
+        let mapping = |index: usize| copy.data.train[index].mapping.clone().unwrap();
+        assert!(mapping(1).ends_with("mappings/1-map.toml"), "{}", mapping(1).display());
+        assert_eq!(
+            [0, 1].map(|index| fs::read_to_string(mapping(index)).unwrap()),
+            ["target = \"a\"", "target = \"b\""]
+        );
+        assert!(same_training(&copy, &config));
+    }
+
+    #[test]
+    fn a_mapping_counts_by_its_contents() {
+        let root = tempfile::tempdir().unwrap();
+        let earlier = config(root.path());
+        let mut now = earlier.clone();
+        let renamed = root.path().join("renamed.toml");
+        fs::copy(root.path().join("a/map.toml"), &renamed).unwrap();
+        now.data.train[0].mapping = Some(renamed.clone());
+        assert!(same_training(&earlier, &now));
+        fs::write(&renamed, "target = \"other\"").unwrap();
+        assert!(!same_training(&earlier, &now));
+        now.data.train[0].mapping = now.data.train[1].mapping.clone();
+        assert!(!same_training(&earlier, &now));
+        now.data.train[0].mapping = None;
+        assert!(!same_training(&earlier, &now));
+        // What cannot be read is not the same, and a resume names it.
+        let folder = RunFolder::prepare(&earlier, false).unwrap();
+        fs::write(folder.last(), "").unwrap();
+        fs::remove_file(root.path().join("b/map.toml")).unwrap();
+        assert!(!same_training(&earlier, &earlier));
+        let error = RunFolder::prepare(&earlier, true).unwrap_err().to_string();
+        assert!(error.contains("b/map.toml"), "{error}");
+    }
 }
