@@ -38,12 +38,40 @@ impl RunFolder {
             }
             return Ok(folder);
         }
-        if folder.config().exists() || folder.last().exists() {
+        if folder.last().exists() {
             return Err(fail("already holds a run; go on with it by --resume, or name another folder under `run`"));
         }
+        if folder.best().exists() {
+            return Err(fail(
+                "holds a best.ckpt, and no last.ckpt to go on from; export it, then remove it or name another folder \
+                 under `run`",
+            ));
+        }
+        folder.remove_beginnings()?;
         std::fs::create_dir_all(&folder.root).map_err(Error::io("make", &folder.root))?;
         folder.copy_config(config)?;
         Ok(folder)
+    }
+
+    /// Removes what a run that ended before its first checkpoint has left and a new one would add to. Its config stays
+    /// until another replaces it: the new run may have been started with it. A folder without one is nobody's run.
+    fn remove_beginnings(&self) -> Result<()> {
+        if !self.config().exists() {
+            return Ok(());
+        }
+        Config::open(&self.config()).map_err(|error| Error::Run {
+            path: self.root.clone(),
+            cause: format!("holds a config.toml that is not of a run; name another folder under `run` ({error})"),
+        })?;
+        for entry in std::fs::read_dir(&self.root).map_err(Error::io("list", &self.root))? {
+            let path = entry.map_err(Error::io("list", &self.root))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_events = name.starts_with("events.out.tfevents.") && name.contains(".clothseg.");
+            if is_events || path == self.log() || path == self.class_weights() {
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the config and its mapping files, so that the run stands alone. The copies are numbered: sources may have
@@ -158,6 +186,42 @@ mod tests {
             ["target = \"a\"", "target = \"b\""]
         );
         assert!(same_training(&copy, &config));
+    }
+
+    #[test]
+    fn a_run_that_ended_before_its_first_checkpoint_is_started_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let folder = RunFolder::prepare(&config, false).unwrap();
+        let events = folder.root().join("events.out.tfevents.0000000001.clothseg.000");
+        let foreign = [folder.root().join("notes.txt"), folder.root().join("events.out.tfevents.1.host")];
+        let stale = [folder.log(), folder.class_weights(), events];
+        stale.iter().chain(&foreign).for_each(|path| fs::write(path, "x").unwrap());
+        RunFolder::prepare(&Config { seed: 77, ..config.clone() }, false).unwrap();
+        assert!(stale.iter().all(|path| !path.exists()) && foreign.iter().all(|path| path.exists()));
+        // Once more, with the copy itself.
+        let copy = Config { run: config.run.clone(), ..Config::open(&folder.config()).unwrap() };
+        assert_eq!(copy.seed, 77);
+        RunFolder::prepare(&copy, false).unwrap();
+        assert!(same_training(&Config::open(&folder.config()).unwrap(), &copy));
+    }
+
+    #[test]
+    fn a_folder_with_a_checkpoint_or_of_something_else_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let folder = RunFolder::prepare(&config, false).unwrap();
+        fs::write(folder.log(), "kept").unwrap();
+        for (path, expected) in [(folder.last(), "--resume"), (folder.best(), "no last.ckpt")] {
+            fs::write(&path, "").unwrap();
+            let error = RunFolder::prepare(&config, false).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(folder.config(), "[server]\nport = 1\n").unwrap();
+        let error = RunFolder::prepare(&config, false).unwrap_err().to_string();
+        assert!(error.contains("not of a run"), "{error}");
+        assert_eq!(fs::read_to_string(folder.log()).unwrap(), "kept");
     }
 
     #[test]
