@@ -5,9 +5,8 @@ pub mod pictures;
 use std::fmt::Write as _;
 
 use clothseg::{Photo, Segmenter};
-use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Sample};
 use crate::error::{Error, Result};
 use crate::metrics::{Confusion, StudyProtocol, StudyScores};
 
@@ -33,29 +32,24 @@ pub struct Evaluation {
 
 /// Runs a model over a dataset whose labels are in the model's classes.
 pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) -> Result<Evaluation> {
-    let scored: Vec<Result<Confusion>> = (0..dataset.len())
-        .into_par_iter()
-        .map(|index| {
-            let sample = dataset.load(index)?;
-            let segmentation = segmenter.segment(&Photo::from_rgb(sample.photo)?)?;
-            let mut confusion = Confusion::new(classes.len());
-            confusion.add(&sample.labels.data, segmentation.label_map().labels());
-            Ok(confusion)
-        })
-        .collect();
+    let one = |sample: Sample| {
+        let segmentation = segmenter.segment(&Photo::from_rgb(sample.photo)?)?;
+        let mut confusion = Confusion::new(classes.len());
+        confusion.add(&sample.labels.data, segmentation.label_map().labels());
+        Ok(confusion)
+    };
     let mut confusion = Confusion::new(classes.len());
     let chosen = segmenter.spec().taxonomy.resolve(STUDY_GROUP).unwrap_or_default();
     let has_study_classes = !chosen.is_empty();
     let mut study = StudyProtocol::new(classes.len(), chosen);
-    for image in scored {
-        let image = image?;
+    let photos = dataset.for_each(true, one, |image| {
         study.add(&image);
         confusion.merge(&image);
-    }
+    })?;
     // Without the library's path: this goes into files that leave the machine.
     let mut engine = segmenter.engine_info().clone();
     engine.path = None;
-    Ok(Evaluation { classes, photos: dataset.len(), confusion, study, has_study_classes, engine: engine.to_string() })
+    Ok(Evaluation { classes, photos, confusion, study, has_study_classes, engine: engine.to_string() })
 }
 
 /// The model's class names, where they are those of `target` in the same order.

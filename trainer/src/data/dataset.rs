@@ -8,6 +8,9 @@ use super::source::report_damage;
 use super::{IGNORE, Label, LabelImage, Listing, Mapping, OnDamage, Pair, Sample, Source, Target, image_dimensions};
 use crate::error::{Error, Result};
 
+/// Examples that are worked on before what comes of them is gathered.
+const AT_ONCE: usize = 256;
+
 #[derive(Clone, Debug)]
 struct Entry {
     pair: Pair,
@@ -81,11 +84,41 @@ impl Dataset {
         Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels) })
     }
 
+    /// Loads every example, does `work` on it, and hands what comes of it to `gather`, in the order of the examples; where
+    /// `parallel`, up to 256 at a time. Stops at an error. Returns how many examples there were.
+    pub fn for_each<T: Send>(
+        &self,
+        parallel: bool,
+        work: impl Fn(Sample) -> Result<T> + Sync,
+        gather: impl FnMut(T),
+    ) -> Result<usize> {
+        in_order(self.len(), parallel, |index| work(self.load(index)?), gather)?;
+        Ok(self.len())
+    }
+
     /// Reads and maps an example's label alone.
     pub fn load_labels(&self, index: usize) -> Result<LabelImage> {
         let entry = &self.entries[index];
         Ok(self.mappings[entry.source].apply(entry.pair.label.load()?))
     }
+}
+
+/// Hands what `work` makes of 0 to `count` to `gather`, in order. Few results wait, and little is begun after an error.
+fn in_order<T: Send>(
+    count: usize,
+    parallel: bool,
+    work: impl Fn(usize) -> Result<T> + Sync,
+    mut gather: impl FnMut(T),
+) -> Result<()> {
+    if !parallel {
+        return (0..count).try_for_each(|index| work(index).map(&mut gather));
+    }
+    for first in (0..count).step_by(AT_ONCE) {
+        let chunk = first..count.min(first + AT_ONCE);
+        let results: Vec<T> = chunk.into_par_iter().map(&work).collect::<Result<_>>()?;
+        results.into_iter().for_each(&mut gather);
+    }
+    Ok(())
 }
 
 /// Decodes a pair. The label is in the source's classes.
@@ -136,4 +169,45 @@ fn mismatch(pair: &Pair, photo: (u32, u32), label: (u32, u32)) -> Option<String>
         let stem = &pair.stem;
         format!("the label of {stem} is {} x {}, its photo upright {} x {}", label.0, label.1, photo.0, photo.1)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    #[test]
+    fn results_come_in_order_and_few_wait() {
+        for parallel in [false, true] {
+            let waiting = AtomicUsize::new(0);
+            let (mut seen, mut most) = (Vec::new(), 0);
+            let work = |index: usize| {
+                waiting.fetch_add(1, SeqCst);
+                Ok(index)
+            };
+            in_order(1000, parallel, work, |index| {
+                most = most.max(waiting.fetch_sub(1, SeqCst));
+                seen.push(index);
+            })
+            .unwrap();
+            assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+            assert_eq!(most, if parallel { AT_ONCE } else { 1 });
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_work_before_all_is_done() {
+        for parallel in [false, true] {
+            let begun = AtomicUsize::new(0);
+            let mut gathered = 0;
+            let work = |index: usize| {
+                begun.fetch_add(1, SeqCst);
+                if index == 300 { Err(Error::file("300", "is broken")) } else { Ok(()) }
+            };
+            let error = in_order(10_000, parallel, work, |()| gathered += 1).unwrap_err().to_string();
+            assert!(error.contains("is broken") && begun.load(SeqCst) <= 2 * AT_ONCE, "{error}");
+            assert_eq!(gathered, if parallel { AT_ONCE } else { 300 });
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use clothseg::preprocess::geometry;
-use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::data::augment::Example;
@@ -75,32 +74,30 @@ pub fn validate(
     classes: usize,
     device: &Device,
 ) -> Result<Validation> {
-    let one = |index| score(model, dataset, index, config, classes, device);
     // One at a time on a GPU, which has work for all its cores in one.
-    let examples: Vec<Result<(Confusion, f64)>> = match *device == cpu() {
-        true => (0..dataset.len()).into_par_iter().map(one).collect(),
-        false => (0..dataset.len()).map(one).collect(),
-    };
+    let parallel = *device == cpu();
     let mut validation = Validation::new(classes);
-    for example in examples {
-        let (confusion, cross_entropy_sum) = example?;
-        validation.per_image.add(&confusion);
-        validation.pixels += (0..classes).map(|class| confusion.truth(class)).sum::<u64>();
-        validation.confusion.merge(&confusion);
-        validation.cross_entropy_sum += cross_entropy_sum;
-    }
+    dataset.for_each(
+        parallel,
+        |sample| score(model, &sample, config, classes, device),
+        |(confusion, cross_entropy_sum)| {
+            validation.per_image.add(&confusion);
+            validation.pixels += (0..classes).map(|class| confusion.truth(class)).sum::<u64>();
+            validation.confusion.merge(&confusion);
+            validation.cross_entropy_sum += cross_entropy_sum;
+        },
+    )?;
     Ok(validation)
 }
 
 fn score(
     model: &Network,
-    dataset: &Dataset,
-    index: usize,
+    sample: &Sample,
     config: &Config,
     classes: usize,
     device: &Device,
 ) -> Result<(Confusion, f64)> {
-    let example = whole(&dataset.load(index)?, config)?;
+    let example = whole(sample, config)?;
     let (labels, prediction, cross_entropy_sum) = evaluated(model, &example, config, classes, device);
     let mut confusion = Confusion::new(classes);
     confusion.add(&labels, &prediction);
