@@ -115,21 +115,26 @@ impl Plan {
         order
     }
 
-    /// Decodes, cuts and stacks batch `index` of an epoch.
+    /// Decodes, cuts and stacks batch `index` of an epoch. Where an example's damage shows only now and is to be skipped,
+    /// the next sound one of the order takes its place, so that the batch stays a function of seed, epoch and index.
     pub fn batch(&self, dataset: &Dataset, order: &[usize], epoch: usize, index: usize) -> Result<Batch> {
         let first = index * self.batch_size;
-        let examples: Vec<Example> = order[first..first + self.batch_size]
-            .iter()
-            .enumerate()
-            .map(|(place, example)| {
-                let sample = dataset.load(*example)?;
-                let mut random = generator(self.seed, epoch, first + place);
-                let aspect = dataset.source(*example).aspect;
-                let size = sample.photo.dimensions();
-                self.augmentation.draw(size, aspect, &self.frame, &mut random).apply(&sample, &self.frame)
-            })
+        let examples: Vec<Example> = (first..first + self.batch_size)
+            .map(|place| self.example(dataset, order, epoch, place))
             .collect::<Result<_>>()?;
         Ok(Batch::stack(&examples, &self.input))
+    }
+
+    fn example(&self, dataset: &Dataset, order: &[usize], epoch: usize, place: usize) -> Result<Example> {
+        let (before, from) = order.split_at(place);
+        for index in from.iter().chain(before) {
+            let Some(sample) = dataset.load_sound(*index)? else { continue };
+            let mut random = generator(self.seed, epoch, place);
+            let aspect = dataset.source(*index).aspect;
+            let size = sample.photo.dimensions();
+            return self.augmentation.draw(size, aspect, &self.frame, &mut random).apply(&sample, &self.frame);
+        }
+        Err(dataset.nothing_usable())
     }
 }
 
@@ -189,7 +194,9 @@ impl Drop for Prefetch {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::data::LabelImage;
+    use crate::config::Config;
+    use crate::data::testing::{cut_off, write_noise};
+    use crate::data::{LabelImage, OnDamage, Target};
     use clothseg::spec::Fit;
     use image::{Rgb, RgbImage};
 
@@ -222,5 +229,38 @@ mod tests {
         let joined: Vec<f32> = parts.iter().flat_map(|part| part.pictures.clone()).collect();
         assert_eq!(joined, batch.pictures);
         assert_eq!(stacked(1).split(2).len(), 1);
+    }
+
+    #[test]
+    fn the_next_of_the_order_takes_the_place_of_a_photo_that_is_cut_off() {
+        let root = tempfile::tempdir().unwrap();
+        let source = [write_noise(root.path(), "train", &["a", "b", "c", "d"])];
+        let target = Target::builtin("garments").unwrap();
+        let open = |on_damage| Dataset::open(&source, &target, on_damage).unwrap();
+        let config: Config = toml::from_str(include_str!("../../configs/garments-tiny.toml")).unwrap();
+        let plan = Plan {
+            seed: 3,
+            batch_size: 2,
+            augmentation: config.augmentation(),
+            frame: Frame { width: 32, height: 32, output_stride: 2, pad: [0; 3] },
+            input: config.input_spec(),
+        };
+        let order = [3, 0, 1, 2];
+        let batches = |dataset: &Dataset, order: &[usize]| [0, 1].map(|index| plan.batch(dataset, order, 5, index));
+        let as_if = batches(&open(OnDamage::Refuse), &[3, 0, 2, 2]).map(Result::unwrap);
+        let wrapped = batches(&open(OnDamage::Refuse), &[3, 0, 3, 3]).map(Result::unwrap);
+        cut_off(root.path(), "train", "b");
+        let dataset = open(OnDamage::Skip);
+        assert!(batches(&dataset, &order).map(Result::unwrap) == as_if);
+        // As after a resume: the second batch alone.
+        assert!(plan.batch(&open(OnDamage::Skip), &order, 5, 1).unwrap() == as_if[1]);
+        let error = plan.batch(&open(OnDamage::Refuse), &order, 5, 1).unwrap_err().to_string();
+        assert!(error.contains("b.png"), "{error}");
+        // Behind the end of the order comes its start.
+        cut_off(root.path(), "train", "c");
+        assert!(batches(&open(OnDamage::Skip), &order).map(Result::unwrap) == wrapped);
+        ["a", "d"].iter().for_each(|stem| cut_off(root.path(), "train", stem));
+        let error = plan.batch(&open(OnDamage::Skip), &order, 5, 0).unwrap_err().to_string();
+        assert!(error.contains("no usable example"), "{error}");
     }
 }

@@ -1,5 +1,8 @@
 //! Sources put together, checked, and loaded one example at a time.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use clothseg::decode::{Limits, Photo};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -23,7 +26,10 @@ pub struct Dataset {
     entries: Vec<Entry>,
     mappings: Vec<Mapping>,
     sources: Vec<Source>,
+    on_damage: OnDamage,
     skipped: usize,
+    /// Examples whose damage showed when they were loaded.
+    unsound: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 impl Dataset {
@@ -45,11 +51,15 @@ impl Dataset {
         }
         let skipped = damage.len();
         report_damage(damage, on_damage)?;
-        if entries.is_empty() {
-            let root = sources.first().map(|source| source.root.clone()).unwrap_or_default();
-            return Err(Error::file(root, "holds no usable example"));
-        }
-        Ok(Self { entries, mappings, sources: sources.to_vec(), skipped })
+        let dataset =
+            Self { entries, mappings, sources: sources.to_vec(), on_damage, skipped, unsound: Arc::default() };
+        if dataset.is_empty() { Err(dataset.nothing_usable()) } else { Ok(dataset) }
+    }
+
+    /// The error where no example can be used.
+    pub(super) fn nothing_usable(&self) -> Error {
+        let root = self.sources.first().map(|source| source.root.clone()).unwrap_or_default();
+        Error::file(root, "holds no usable example")
     }
 
     /// Number of examples.
@@ -62,7 +72,7 @@ impl Dataset {
         self.entries.is_empty()
     }
 
-    /// Number of examples that were skipped because of damage.
+    /// Number of examples that were skipped because of damage when the dataset was opened.
     pub fn skipped(&self) -> usize {
         self.skipped
     }
@@ -84,16 +94,42 @@ impl Dataset {
         Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels) })
     }
 
-    /// Loads every example, does `work` on it, and hands what comes of it to `gather`, in the order of the examples; where
-    /// `parallel`, up to 256 at a time. Stops at an error. Returns how many examples there were.
+    /// As [`Dataset::load`], and [`None`] for an example whose damage shows only now, such as a photo that is cut off
+    /// behind its head, where damage is to be skipped. Each is named once.
+    pub fn load_sound(&self, index: usize) -> Result<Option<Sample>> {
+        let unsound = || self.unsound.lock().unwrap_or_else(PoisonError::into_inner);
+        if unsound().contains(&index) {
+            return Ok(None);
+        }
+        match self.load(index) {
+            Ok(sample) => Ok(Some(sample)),
+            // What a file holds stays as it is. That one cannot be read may be over by the next time, and a run would
+            // not be a function of its data.
+            Err(error @ Error::File { .. }) if self.on_damage == OnDamage::Skip => {
+                if unsound().insert(index) {
+                    tracing::warn!("skipped: {}", error.chain());
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Loads every sound example, does `work` on it, and hands what comes of it to `gather`, in the order of the examples;
+    /// where `parallel`, up to 256 at a time. Stops at an error. Returns how many examples there were.
     pub fn for_each<T: Send>(
         &self,
         parallel: bool,
         work: impl Fn(Sample) -> Result<T> + Sync,
-        gather: impl FnMut(T),
+        mut gather: impl FnMut(T),
     ) -> Result<usize> {
-        in_order(self.len(), parallel, |index| work(self.load(index)?), gather)?;
-        Ok(self.len())
+        let mut count = 0;
+        let one = |index| self.load_sound(index)?.map(&work).transpose();
+        in_order(self.len(), parallel, one, |result| {
+            count += usize::from(result.is_some());
+            result.into_iter().for_each(&mut gather);
+        })?;
+        if count == 0 { Err(self.nothing_usable()) } else { Ok(count) }
     }
 
     /// Reads and maps an example's label alone.
@@ -123,7 +159,11 @@ fn in_order<T: Send>(
 
 /// Decodes a pair. The label is in the source's classes.
 pub(super) fn load(pair: &Pair) -> Result<(RgbImage, LabelImage)> {
-    let photo = Photo::open(&pair.photo, &Limits::default())?.rgb().clone();
+    let photo = Photo::open(&pair.photo, &Limits::default()).map_err(|error| match error {
+        clothseg::Error::Read { .. } => Error::from(error),
+        _ => Error::file(&pair.photo, error.chain()),
+    })?;
+    let photo = photo.rgb().clone();
     let labels = pair.label.load()?;
     match mismatch(pair, photo.dimensions(), (labels.width, labels.height)) {
         Some(cause) => Err(Error::file(pair.label.path(), cause)),
@@ -175,6 +215,7 @@ fn mismatch(pair: &Pair, photo: (u32, u32), label: (u32, u32)) -> Option<String>
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::data::testing::{cut_off, write_noise};
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     #[test]
@@ -194,6 +235,31 @@ mod tests {
             assert_eq!(seen, (0..1000).collect::<Vec<_>>());
             assert_eq!(most, if parallel { AT_ONCE } else { 1 });
         }
+    }
+
+    #[test]
+    fn a_photo_that_is_cut_off_is_named_where_damage_is_refused_and_left_out_where_it_is_skipped() {
+        let root = tempfile::tempdir().unwrap();
+        let source = [write_noise(root.path(), "train", &["a", "b", "c"])];
+        cut_off(root.path(), "train", "b");
+        let target = Target::builtin("garments").unwrap();
+        let open = |on_damage| Dataset::open(&source, &target, on_damage).unwrap();
+        let photos = |dataset: &Dataset| {
+            let mut photos = Vec::new();
+            dataset.for_each(true, |sample| Ok(sample.photo), |photo| photos.push(photo)).map(|count| (count, photos))
+        };
+        let error = photos(&open(OnDamage::Refuse)).unwrap_err().to_string();
+        assert!(error.contains("b.png") && error.contains("not a readable photo"), "{error}");
+        let dataset = open(OnDamage::Skip);
+        let [first, last] = [0, 2].map(|index| dataset.load(index).unwrap().photo);
+        for _ in 0..2 {
+            assert_eq!(photos(&dataset).unwrap(), (2, vec![first.clone(), last.clone()]));
+        }
+        ["a", "c"].iter().for_each(|stem| cut_off(root.path(), "train", stem));
+        assert!(photos(&open(OnDamage::Skip)).unwrap_err().to_string().contains("no usable example"));
+        // A file that has gone is no damage of its contents.
+        std::fs::remove_file(root.path().join("train/images/a.png")).unwrap();
+        assert!(dataset.load_sound(0).is_err());
     }
 
     #[test]

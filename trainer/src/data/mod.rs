@@ -23,6 +23,9 @@ pub mod regions;
 pub mod run_length;
 pub mod runs;
 pub mod source;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

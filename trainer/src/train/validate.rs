@@ -148,3 +148,34 @@ fn read(log_probabilities: Tensor<4>, labels: &[u8], classes: usize) -> (Vec<u8>
         .sum();
     (prediction, sum)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::testing::{cut_off, write_noise};
+    use crate::data::{OnDamage, Target};
+
+    #[test]
+    fn a_photo_that_is_cut_off_is_left_out_of_all_sums() {
+        let root = tempfile::tempdir().unwrap();
+        let text = include_str!("../../configs/garments-tiny.toml");
+        let config: Config = toml::from_str(&text.replace("width = 0.25", "width = 0.0625")).unwrap();
+        let target = Target::builtin("garments").unwrap();
+        let model = config.network(target.classes()).init(&cpu(), 1);
+        let of = |split: &str, stems: &[&str], on_damage| {
+            let source = write_noise(root.path(), split, stems);
+            if stems.contains(&"b") {
+                cut_off(root.path(), split, "b");
+            }
+            let dataset = Dataset::open(&[source], &target, on_damage).unwrap();
+            validate(&model, &dataset, &config, target.classes(), &cpu())
+        };
+        let whole = of("whole", &["a", "c"], OnDamage::Refuse).unwrap();
+        let cut = of("cut", &["a", "b", "c"], OnDamage::Skip).unwrap();
+        assert_eq!((&cut.confusion, &cut.per_image), (&whole.confusion, &whole.per_image));
+        assert!(cut.cross_entropy().is_some() && cut.cross_entropy() == whole.cross_entropy());
+        let error = of("cut", &["a", "b", "c"], OnDamage::Refuse).unwrap_err().to_string();
+        assert!(error.contains("b.png"), "{error}");
+    }
+}
