@@ -23,12 +23,11 @@ pub struct Contestant {
 /// A photo, and its true label where there is one.
 pub type Shown = (RgbImage, Option<LabelImage>);
 
-/// `count` photos of a dataset with their labels, evenly spread over it.
+/// `count` photos of a dataset with their labels, evenly spread over it; fewer where some are damaged and to be skipped.
 pub fn spread(dataset: &Dataset, count: usize) -> Result<Vec<Shown>> {
     let count = count.min(dataset.len());
-    (0..count)
-        .map(|index| dataset.load(index * dataset.len() / count).map(|sample| (sample.photo, Some(sample.labels))))
-        .collect()
+    let sound = (0..count).filter_map(|index| dataset.load_sound(index * dataset.len() / count).transpose());
+    sound.map(|sample| sample.map(|sample| (sample.photo, Some(sample.labels)))).collect()
 }
 
 /// Draws a row a photo (photo, truth where any photo has one, each model's prediction) into a PNG file. All models must

@@ -7,8 +7,9 @@ use image::RgbImage;
 
 use super::validate::{evaluated, whole};
 use crate::config::Config;
-use crate::data::{Dataset, LabelImage};
+use crate::data::{Dataset, LabelImage, Sample};
 use crate::error::Result;
+use crate::evaluate::pictures::spread;
 use crate::log::grid::{Cell, Grid, GridRow, Labels};
 use crate::model::Network;
 
@@ -20,10 +21,10 @@ const CELL_PX: (u32, u32) = (240, 300);
 /// Draws photo, truth and prediction of some photos, evenly spread over the data, as the network sees them.
 pub(super) fn write(path: &Path, model: &Network, dataset: &Dataset, config: &Config, device: &Device) -> Result<()> {
     let target = config.target()?;
-    let count = PHOTOS.min(dataset.len());
-    let shown = (0..count)
-        .map(|index| {
-            let sample = dataset.load(index * dataset.len() / count)?;
+    let shown = spread(dataset, PHOTOS)?
+        .into_iter()
+        .filter_map(|(photo, labels)| Some(Sample { photo, labels: labels? }))
+        .map(|sample| {
             let example = whole(&sample, config)?;
             let (_, predicted, _) = evaluated(model, &example, config, target.classes(), device);
             let (width, height) = (example.labels.width, example.labels.height);

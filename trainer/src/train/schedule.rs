@@ -105,7 +105,8 @@ mod tests {
             };
             let at = |step| learning_rate(&config, Position { step, total, epoch: step / 7 });
             let rate = at(step);
-            prop_assert!((0.0..=config.learning_rate).contains(&rate), "{rate}");
+            // A share of the rate is rounded.
+            prop_assert!((0.0..=config.learning_rate * (1.0 + 1e-12)).contains(&rate), "{rate}");
             prop_assert!(step < warmup || at(step + 1) <= rate + 1e-15);
         }
     }
