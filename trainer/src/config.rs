@@ -1,6 +1,7 @@
 //! One TOML file a run. Every key is checked, and a complaint names it.
 
 mod augment;
+mod loss;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -9,15 +10,23 @@ use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use serde::{Deserialize, Serialize};
 
 pub use augment::AugmentConfig;
+pub use loss::LossConfig;
 pub use train::TrainConfig;
 
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, SourceFiles, Target};
 use crate::error::{Error, Result};
-use crate::loss::{AbsentClasses, FocalConfig, Loss, Over, ParseLossError};
+use crate::loss::{Loss, ParseLossError};
 use crate::model::{Architecture, NetworkConfig, Upsampling, pretrained};
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
+
+/// The first key whose value cannot be used, and why.
+type Checked = std::result::Result<(), (&'static str, String)>;
+
+fn demand(holds: bool, key: &'static str, cause: &str) -> Checked {
+    if holds { Ok(()) } else { Err((key, cause.to_owned())) }
+}
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,26 +99,6 @@ pub struct ModelConfig {
     pub dropout: f64,
 }
 
-/// Table `[loss]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LossConfig {
-    /// Terms and weights, `ce:1,miou:1`; terms: ce, focal, sbf, dice, miou, wmiou, tversky, lovasz.
-    pub terms: String,
-    /// Added to both parts of the region terms' ratios, in pixels.
-    pub smooth: f64,
-    /// `image` or `batch`: what the region terms' sums go over.
-    pub over: Over,
-    /// `skip` or `count` the classes that an image does not show in its region terms.
-    pub absent: AbsentClasses,
-    /// Weight of the background in `wmiou`.
-    pub background_weight: f64,
-    /// Prices of false alarms and of misses in `tversky`.
-    pub tversky: [f64; 2],
-    /// Constants of `focal` and `sbf`.
-    pub focal: FocalConfig,
-}
-
 /// Table `[data]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,20 +149,6 @@ fn one_time() -> f64 {
     1.0
 }
 
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self {
-            terms: "ce:1,miou:1".to_owned(),
-            smooth: 1.0,
-            over: Over::default(),
-            absent: AbsentClasses::default(),
-            background_weight: 0.1,
-            tversky: [0.3, 0.7],
-            focal: FocalConfig::default(),
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks a config. Mapping paths come back relative to the working folder.
     pub fn open(path: &Path) -> Result<Self> {
@@ -194,11 +169,7 @@ impl Config {
     }
 
     /// The first key whose value cannot be used, and why.
-    pub fn check(&self) -> std::result::Result<(), (&'static str, String)> {
-        let demand = |holds: bool, key: &'static str, cause: &str| match holds {
-            true => Ok(()),
-            false => Err((key, cause.to_owned())),
-        };
+    pub fn check(&self) -> Checked {
         let network = self.model.network;
         let step = network.input_multiple().max(self.model.output_stride);
         demand(!self.name.is_empty(), "name", "is empty")?;
@@ -225,8 +196,7 @@ impl Config {
         let cause = "there are weights for the network unet-lite0 at width 1 only";
         demand(has_weights || !self.model.pretrained, "model.pretrained", cause)?;
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
-        self.loss().map_err(|error| ("loss.terms", error.to_string()))?;
-        self.check_loss(demand)?;
+        self.loss.check(self.train.shards)?;
         self.augment.check()?;
         self.train.check(target.classes())?;
         for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
@@ -244,23 +214,6 @@ impl Config {
         Ok(())
     }
 
-    fn check_loss(
-        &self,
-        demand: impl Fn(bool, &'static str, &str) -> std::result::Result<(), (&'static str, String)>,
-    ) -> std::result::Result<(), (&'static str, String)> {
-        let LossConfig { smooth, over, background_weight, tversky, focal, .. } = &self.loss;
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        demand(positive(*smooth), "loss.smooth", "must be above 0")?;
-        // A shard knows its own part of the batch only.
-        let split = *over == Over::Batch && self.train.shards > 1;
-        demand(!split, "loss.over", "cannot be `batch` where train.shards is above 1")?;
-        demand(positive(*background_weight), "loss.background_weight", "must be above 0")?;
-        demand(tversky.iter().all(|price| positive(*price)), "loss.tversky", "must be two prices above 0")?;
-        demand(positive(focal.alpha), "loss.focal.alpha", "must be above 0")?;
-        demand((0.0..=20.0).contains(&focal.gamma), "loss.focal.gamma", "must be 0 to 20")?;
-        demand(positive(focal.balance), "loss.focal.balance", "must be above 0")
-    }
-
     /// The classes that the network learns.
     pub fn target(&self) -> Result<Target> {
         Target::builtin(&self.taxonomy).ok_or_else(|| Error::Config {
@@ -272,16 +225,7 @@ impl Config {
 
     /// The loss.
     pub fn loss(&self) -> std::result::Result<Loss, ParseLossError> {
-        let LossConfig { terms, smooth, over, absent, background_weight, tversky, focal } = &self.loss;
-        Ok(Loss {
-            smooth: *smooth,
-            over: *over,
-            absent: *absent,
-            background_weight: *background_weight,
-            tversky: *tversky,
-            focal: *focal,
-            ..terms.parse::<Loss>()?
-        })
+        self.loss.loss()
     }
 
     /// The network's sizes for `classes` classes.

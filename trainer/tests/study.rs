@@ -80,7 +80,7 @@ fn a_study_is_done_run_by_run_and_never_twice() {
     // One run was cut off after its first step, one before its first checkpoint.
     train(&runs[1].config, Start { last_step: Some(1), ..Start::default() }).unwrap();
     fs::create_dir_all(&runs[2].config.run).unwrap();
-    fs::write(runs[2].config.run.join("config.toml"), "").unwrap();
+    fs::write(runs[2].config.run.join("config.toml"), runs[2].config_text().unwrap()).unwrap();
 
     let engine = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
     let options = StudyOptions { engine, ..StudyOptions::default() };
@@ -133,6 +133,7 @@ fn a_study_is_done_run_by_run_and_never_twice() {
     fs::remove_dir_all(root.join("data/train")).unwrap();
     study(&config, &options).unwrap();
     let other = write_configs(root, 0.02);
+    assert_eq!(list(&other).unwrap().matches(": other settings: ").count(), 2);
     let error = study(&other, &options).unwrap_err().to_string();
     assert!(error.contains("other settings") && error.contains("unet-miou-seed1"), "{error}");
     // Only one is asked for: the others' old results must not stand beside it.

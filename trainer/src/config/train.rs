@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Checked, demand};
 use crate::train::{BestBy, ClassWeights, OptimizerConfig, OptimizerKind, Schedule};
 
 /// AdamW's weight decay where the config names none.
@@ -106,13 +107,6 @@ fn one_shard() -> usize {
 }
 fn ten_minutes() -> f64 {
     10.0
-}
-
-/// The first key whose value cannot be used, and why.
-type Checked = std::result::Result<(), (&'static str, String)>;
-
-fn demand(holds: bool, key: &'static str, cause: &str) -> Checked {
-    if holds { Ok(()) } else { Err((key, cause.to_owned())) }
 }
 
 impl TrainConfig {

@@ -77,7 +77,11 @@ pub fn list(config: &StudyConfig) -> Result<String> {
     let line = |run: &PlannedRun| -> Result<String> {
         let path = config.result_path(&run.name);
         let state = match path.is_file() {
-            true => RunResult::read(&path)?.study.all.map_or("done".to_owned(), |score| format!("done: {score:.4}")),
+            true => {
+                let result = RunResult::read(&path)?;
+                let score = result.study.all.map_or("-".to_owned(), |score| format!("{score:.4}"));
+                if result.is_of(config, run) { format!("done: {score}") } else { format!("other settings: {score}") }
+            }
             false if RunFolder::at(&run.config.run).last().is_file() => "begun".to_owned(),
             false => "to do".to_owned(),
         };
@@ -106,10 +110,6 @@ fn is_done(config: &StudyConfig, run: &PlannedRun) -> Result<bool> {
 fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> Result<()> {
     let folder = RunFolder::at(&run.config.run);
     let resume = folder.last().is_file();
-    if !resume && folder.config().exists() {
-        // Cut off before its first checkpoint.
-        std::fs::remove_dir_all(&run.config.run).map_err(Error::io("remove", &run.config.run))?;
-    }
     let state = train(&run.config, Start { resume, device: options.device, last_step: None })?;
     let model = run.model_path();
     export_run(&run.config.run, Chosen::Last, Some(&model), &options.engine)?;
