@@ -131,7 +131,11 @@ fn a_study_is_done_run_by_run_and_never_twice() {
     fs::write(root.join("base.toml"), format!("{text}[about]\nlicence = \"new\"\n")).unwrap();
     let config = StudyConfig::open(&root.join("study.toml")).unwrap();
     fs::remove_dir_all(root.join("data/train")).unwrap();
+    // A model that is gone does not take its column out of the picture.
+    fs::remove_file(runs[0].model_path()).unwrap();
+    let picture = fs::read(out.join("photos.png")).unwrap();
     study(&config, &options).unwrap();
+    assert!(picture == fs::read(out.join("photos.png")).unwrap());
     let other = write_configs(root, 0.02);
     assert_eq!(list(&other).unwrap().matches(": other settings: ").count(), 2);
     let error = study(&other, &options).unwrap_err().to_string();

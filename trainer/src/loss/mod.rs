@@ -145,7 +145,8 @@ impl Loss {
         let [images, classes, _, _] = logits.dims();
         let has = |wanted: &[Term]| self.terms.iter().any(|(term, _)| wanted.contains(term));
         let gamma = has(&[Term::Focal, Term::SelfBalancedFocal]).then_some(self.focal.gamma as f32);
-        let sums = has(&SUMMED)
+        let needs_sums = self.terms.iter().any(|(term, _)| *term != Term::LovaszSoftmax);
+        let sums = needs_sums
             .then(|| Sums::new(logits.clone(), targets, &self.pixel_weights(targets, images, classes), gamma));
         self.terms.iter().map(|(term, _)| self.value(*term, &logits, sums.as_ref(), targets)).collect()
     }
@@ -205,17 +206,6 @@ impl Loss {
             .reduce(|sum, value| sum.add(value))
     }
 }
-
-/// Terms that are made of [`Sums`].
-const SUMMED: [Term; 7] = [
-    Term::CrossEntropy,
-    Term::Focal,
-    Term::SelfBalancedFocal,
-    Term::Dice,
-    Term::MeanIou,
-    Term::WeightedMeanIou,
-    Term::Tversky,
-];
 
 /// Indices that stand for no class must stay what the data calls ignored.
 const _: () = assert!(IGNORE == u8::MAX);

@@ -10,16 +10,27 @@ use crate::error::Result;
 use crate::evaluate::pictures::{Contestant, Shown, side_by_side, spread};
 
 /// Writes `grid.png` (test photos with truth) to the runs' folder and `photos.png` (photos without) to the output, of the
-/// runs whose models are there, one seed of each.
+/// runs whose models are there, one seed of each. A picture that is there is not drawn again with fewer models.
 pub(super) fn write(config: &StudyConfig, runs: &[PlannedRun], engine: &EngineOptions) -> Result<()> {
     let models = models(config, runs, engine)?;
+    // A study that goes on in another checkout has the results of earlier runs and not their models.
+    let is_missing = |run: &&PlannedRun| config.result_path(&run.name).is_file() && !run.model_path().is_file();
+    let missing = runs.iter().filter(is_missing).count();
     for (path, photos) in [
         (config.runs_folder().join("grid.png"), test_photos(config, runs)?),
         (config.output.join("photos.png"), free_photos(config)?),
     ] {
-        if !models.is_empty() && !photos.is_empty() {
-            side_by_side(&path, &models, &photos)?;
+        if models.is_empty() || photos.is_empty() {
+            continue;
         }
+        if missing > 0 && path.is_file() {
+            tracing::warn!(
+                "kept as it is, for {missing} runs were done where their models are not: {}",
+                path.display()
+            );
+            continue;
+        }
+        side_by_side(&path, &models, &photos)?;
     }
     Ok(())
 }
