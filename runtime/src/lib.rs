@@ -34,7 +34,7 @@ pub use decode::{Limits, Photo};
 pub use engine::{Engine, EngineInfo, EngineOptions, Provider};
 pub use error::{Error, Result};
 pub use polygon::{Polygon, PolygonOptions};
-pub use postprocess::{LabelMap, PixelBox};
+pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
 pub use segmenter::{ClassRegion, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
 pub use taxonomy::{Class, Taxonomy};

@@ -1,6 +1,6 @@
 //! Logits to a label map at the photo's own size.
 
-use ndarray::{ArrayView3, Axis, s};
+use ndarray::{Array3, ArrayView3, Axis, s};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -97,6 +97,44 @@ impl LabelMap {
         let table: [u8; 256] = std::array::from_fn(|class| if classes.contains(&class) { class as u8 } else { 0 });
         let labels = self.labels.iter().map(|label| table[usize::from(*label)]).collect();
         Self { labels, ..*self }
+    }
+}
+
+/// The network's output for one photo, and how it lies on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkOutput {
+    values: Array3<f32>,
+    spec: OutputSpec,
+    geometry: Geometry,
+}
+
+impl NetworkOutput {
+    /// `values` are classes x H/stride x W/stride.
+    pub fn new(values: Array3<f32>, spec: OutputSpec, geometry: Geometry) -> Self {
+        Self { values, spec, geometry }
+    }
+
+    /// The numbers, classes x H/stride x W/stride.
+    pub fn values(&self) -> ArrayView3<'_, f32> {
+        self.values.view()
+    }
+
+    /// What the numbers are.
+    pub fn spec(&self) -> &OutputSpec {
+        &self.spec
+    }
+
+    /// Where the photo lies in the network's input.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The class of every pixel of a photo of `width` x `height`: see [`label_map`].
+    ///
+    /// # Errors
+    /// As [`label_map`].
+    pub fn label_map(&self, width: u32, height: u32) -> Result<LabelMap> {
+        label_map(self.values.view(), &self.spec, &self.geometry, width, height)
     }
 }
 

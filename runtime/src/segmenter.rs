@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use image::GrayImage;
-use ndarray::s;
+use ndarray::Axis;
 
 use crate::decode::Photo;
 use crate::engine::{self, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
 use crate::polygon::{self, Polygon, PolygonOptions};
-use crate::postprocess::{self, LabelMap, PixelBox};
+use crate::postprocess::{self, LabelMap, NetworkOutput, PixelBox};
 use crate::preprocess;
 use crate::spec::{ModelSpec, read_model};
 use crate::taxonomy::Taxonomy;
@@ -99,15 +99,15 @@ impl Segmenter {
         if output.dim().0 != 1 {
             return Err(Error::Output { reason: format!("{} results for one photo", output.dim().0) });
         }
-        let output = output.slice(s![0, .., .., ..]);
-        let label_map = postprocess::label_map(output, &self.spec.output, &geometry, photo.width(), photo.height())?;
-        let confidence = postprocess::mean_confidence(output, &self.spec.output, &geometry);
+        let output = NetworkOutput::new(output.index_axis_move(Axis(0), 0), self.spec.output.clone(), geometry);
+        let label_map = output.label_map(photo.width(), photo.height())?;
+        let confidence = postprocess::mean_confidence(output.values(), output.spec(), output.geometry());
         let timings = Timings {
             preprocess_ms: milliseconds(prepared - started),
             inference_ms: milliseconds(ran - waited),
             postprocess_ms: milliseconds(ran.elapsed()),
         };
-        Segmentation::new(Arc::clone(&self.taxonomy), label_map, &confidence, timings)
+        Segmentation::new(Arc::clone(&self.taxonomy), label_map, output, &confidence, timings)
     }
 }
 
@@ -149,12 +149,19 @@ pub struct ClassRegion {
 pub struct Segmentation {
     taxonomy: Arc<Taxonomy>,
     label_map: LabelMap,
+    output: NetworkOutput,
     regions: Vec<ClassRegion>,
     timings: Timings,
 }
 
 impl Segmentation {
-    fn new(taxonomy: Arc<Taxonomy>, label_map: LabelMap, confidence: &[f32], timings: Timings) -> Result<Self> {
+    fn new(
+        taxonomy: Arc<Taxonomy>,
+        label_map: LabelMap,
+        output: NetworkOutput,
+        confidence: &[f32],
+        timings: Timings,
+    ) -> Result<Self> {
         let total_px = f64::from(label_map.width()) * f64::from(label_map.height());
         let mut regions = Vec::new();
         for extent in label_map.extents() {
@@ -170,12 +177,17 @@ impl Segmentation {
                 confidence: confidence.get(class).copied().unwrap_or_default(),
             });
         }
-        Ok(Self { taxonomy, label_map, regions, timings })
+        Ok(Self { taxonomy, label_map, output, regions, timings })
     }
 
     /// The class of every pixel.
     pub fn label_map(&self) -> &LabelMap {
         &self.label_map
+    }
+
+    /// What the network gave, at its own size: softer and finer things than the label map can be made from it.
+    pub fn network_output(&self) -> &NetworkOutput {
+        &self.output
     }
 
     /// The classes present, background included, in index order.
