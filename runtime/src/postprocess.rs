@@ -16,7 +16,7 @@ pub struct LabelMap {
 }
 
 /// A rectangle of whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PixelBox {
     /// First column.
     pub x: u32,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use image::GrayImage;
 use ndarray::Axis;
 
+use crate::batch::content_hash;
 use crate::decode::Photo;
 use crate::engine::{self, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ pub struct Segmenter {
     spec: ModelSpec,
     taxonomy: Arc<Taxonomy>,
     info: EngineInfo,
+    model_hash: Option<String>,
 }
 
 impl Segmenter {
@@ -39,7 +41,7 @@ impl Segmenter {
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self> {
         let onnx = read_model(path)?;
         let spec = ModelSpec::of_model(path, &onnx)?;
-        Self::with_engine(engine::open(&onnx, &spec, options)?)
+        Ok(Self::with_engine(engine::open(&onnx, &spec, options)?)?.of_model(&onnx))
     }
 
     /// Opens the model that this library carries, trained by this project: whole garments, small and quick.
@@ -48,7 +50,7 @@ impl Segmenter {
     /// As [`Segmenter::open`].
     #[cfg(feature = "default-model")]
     pub fn open_default(options: &EngineOptions) -> Result<Self> {
-        Self::with_engine(engine::open(DEFAULT_MODEL, &Self::default_spec()?, options)?)
+        Ok(Self::with_engine(engine::open(DEFAULT_MODEL, &Self::default_spec()?, options)?)?.of_model(DEFAULT_MODEL))
     }
 
     /// What the model that this library carries expects and returns; opens no engine.
@@ -69,7 +71,18 @@ impl Segmenter {
         let (spec, info) = (engine.spec().clone(), engine.info().clone());
         spec.validate()?;
         let taxonomy = Arc::new(spec.taxonomy.clone());
-        Ok(Self { engine: Mutex::new(engine), spec, taxonomy, info })
+        Ok(Self { engine: Mutex::new(engine), spec, taxonomy, info, model_hash: None })
+    }
+
+    /// Notes which model file this is.
+    fn of_model(mut self, onnx: &[u8]) -> Self {
+        self.model_hash = Some(content_hash(onnx));
+        self
+    }
+
+    /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.
+    pub fn model_hash(&self) -> Option<&str> {
+        self.model_hash.as_deref()
     }
 
     /// What the model expects and returns.

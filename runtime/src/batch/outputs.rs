@@ -1,11 +1,12 @@
-use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::BatchOptions;
-use super::inputs::with_suffix;
+use super::inputs::Identities;
+use super::leftovers::TEMPORARY_PREFIX;
+use super::stems::with_suffix;
 use crate::decode::Photo;
 use crate::error::{Error, Result};
 use crate::export;
@@ -65,7 +66,7 @@ pub(super) struct Context<'a> {
     pub(super) decode_ms: f64,
     pub(super) options: &'a BatchOptions,
     /// Photos of this run: they are never written over.
-    pub(super) protected: &'a HashSet<PathBuf>,
+    pub(super) protected: &'a Identities,
 }
 
 impl Context<'_> {
@@ -148,7 +149,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".clothseg-");
+    builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

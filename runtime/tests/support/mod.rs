@@ -140,9 +140,46 @@ impl TestEnv {
         path
     }
 
+    /// Photos of different sizes below a folder, some of them in folders of their own: `in/00.png`, `in/b/01.png`.
+    pub fn photos(&self, below: &str, count: u32) {
+        for number in 0..count {
+            let folder = if number % 2 == 0 { "" } else { "b/" };
+            let photo = drawn_photo(40 + number, 64 + number % 7).into();
+            self.save(&format!("{below}/{folder}{number:02}.png"), &photo);
+        }
+    }
+
+    /// Writes an image in the format of its name.
+    pub fn save(&self, name: &str, image: &image::DynamicImage) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image.save(&path).unwrap();
+        path
+    }
+
     /// `clothseg-run` with the colour model and the embedded engine, so that a test means the same everywhere.
     pub fn run(&self, arguments: &[&str]) -> Run {
         self.run_plain(&[&["--model", "colours.onnx", "--provider", "embedded"], arguments].concat())
+    }
+
+    /// The same, started and not waited for.
+    pub fn start(&self, arguments: &[&str]) -> std::process::Child {
+        std::process::Command::new(env!("CARGO_BIN_EXE_clothseg-run"))
+            .current_dir(self.folder.path())
+            .args(["--model", "colours.onnx", "--provider", "embedded"])
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The whole lines of a manifest.
+    pub fn manifest(&self, name: &str) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// `clothseg-run` with these arguments only.
@@ -175,8 +212,14 @@ impl TestEnv {
         }
     }
 
-    /// Files below a folder, relative, sorted.
+    /// Files below a folder, relative, sorted; manifests left out.
     pub fn files(&self, below: &str) -> Vec<String> {
+        let is_manifest = |name: &String| name.starts_with("manifest") && name.ends_with(".jsonl");
+        self.all_files(below).into_iter().filter(|name| !is_manifest(name)).collect()
+    }
+
+    /// Files below a folder, relative, sorted.
+    pub fn all_files(&self, below: &str) -> Vec<String> {
         let root = self.path(below);
         let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
         let entries = walkdir::WalkDir::new(&root).into_iter().flatten();

@@ -7,6 +7,8 @@ use clap::Parser;
 use clothseg::batch::Format;
 use clothseg::{EngineOptions, Limits, PolygonOptions, Provider};
 
+use crate::batch_args::BatchArgs;
+
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
 #[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -35,10 +37,6 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
 
-    /// Threads of ONNX Runtime for one photo; one a core without it
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-
     /// Files to write for each photo: masks, labels, overlay, json
     #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_values_t = Format::ALL)]
     pub formats: Vec<Format>,
@@ -54,6 +52,9 @@ pub struct Args {
     /// Largest photo that is read, in megapixels
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
     pub max_megapixels: u64,
+
+    #[command(flatten)]
+    pub many: BatchArgs,
 
     /// Show the model's classes and groups, and stop
     #[arg(long)]
@@ -72,11 +73,14 @@ const EXAMPLES: &str = "\
 Examples:
   clothseg-run photo.jpg --classes shirt,pants
   clothseg-run photos/ -o cutouts --formats masks,json
+  clothseg-run photos/ -o cutouts --formats masks,json --resume
+  find photos -name '*.jpg' -mtime -1 -print0 | clothseg-run --files-from - --null
   clothseg-run --list-classes
 
 Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
-photo.overlay.png, photo.json (polygons, boxes, areas, confidence).
-Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run.";
+photo.overlay.png, photo.json (polygons, boxes, areas, confidence); manifest.jsonl has a line for each photo.
+Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run, 130 stopped by Ctrl-C or
+SIGTERM: the first finishes the photos in work, the second stops at once.";
 
 impl Args {
     /// What the engine needs to know.
@@ -84,7 +88,7 @@ impl Args {
         EngineOptions {
             provider: self.provider,
             library: self.library.clone(),
-            threads: self.threads.map(NonZeroUsize::get),
+            threads: self.many.threads.map(NonZeroUsize::get),
         }
     }
 

@@ -1,13 +1,15 @@
 //! `clothseg-run`: photos in, masks and polygons out.
 
 mod args;
+mod batch_args;
 mod report;
+mod signals;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clothseg::batch::{self, BatchOptions};
+use clothseg::batch::{self, BatchOptions, Cancel, Inputs, Stop};
 use clothseg::{Error, ModelSpec, Segmenter, Taxonomy};
 
 use args::Args;
@@ -16,6 +18,8 @@ use args::Args;
 const SOME_FAILED: u8 = 1;
 /// Wrong usage, or nothing can run.
 const UNUSABLE: u8 = 2;
+/// Stopped by Ctrl-C or by being asked to end; what shells say of Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -46,16 +50,31 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     if args.list_classes {
         return print(&report::class_list(&spec));
     }
-    let options = batch_options(args, &spec.taxonomy)?;
-    if args.inputs.is_empty() && !args.info {
+    let mut options = batch_options(args, &spec.taxonomy)?;
+    if args.inputs.is_empty() && args.many.files_from.is_none() && !args.info {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
     }
-    let segmenter = open(args).map_err(named)?;
     if args.info {
-        return print(&report::info(&segmenter));
+        return print(&report::info(&open(args).map_err(named)?));
     }
-    batch::create_output(&options.output).map_err(|error| error.chain())?;
-    segment(args, &segmenter, &options)
+    let inputs = args.many.find(&args.inputs, &options.output, options.limits.max_bytes)?;
+    if inputs.is_empty() && inputs.unreadable.is_empty() {
+        return nothing_to_do(args);
+    }
+    let segmenter = open(args).map_err(named)?;
+    options.work = args.many.work_options(segmenter.engine_info().provider);
+    segment(args, &segmenter, &inputs, &options)
+}
+
+/// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
+fn nothing_to_do(args: &Args) -> Result<ExitCode, String> {
+    if args.many.shard.is_none() && args.many.files_from.is_none() {
+        return Err("there are no photos in what was named (jpg, png, webp, bmp, gif, tiff)".into());
+    }
+    if !args.quiet {
+        report::say("there are no photos to do");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn spec(args: &Args) -> clothseg::Result<ModelSpec> {
@@ -85,31 +104,38 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
         taxonomy.resolve_all(&args.classes).map_err(|error| error.chain())?
     };
     Ok(BatchOptions {
-        output: args.output.clone(),
-        classes,
         formats: args.formats.clone(),
         polygons: args.polygon_options()?,
         limits: args.limits(),
+        review: args.many.review_options()?,
+        resume: args.many.resume,
+        sync: args.many.sync,
+        fail_fast: args.many.fail_fast,
+        shard: args.many.shard,
+        ..BatchOptions::new(&args.output, classes)
     })
 }
 
-fn segment(args: &Args, segmenter: &Segmenter, options: &BatchOptions) -> Result<ExitCode, String> {
-    let stdin = &mut std::io::stdin().lock();
-    let inputs = batch::find_inputs(&args.inputs, &options.output, options.limits.max_bytes, stdin)
-        .map_err(|error: Error| error.chain())?;
-    if inputs.photos.is_empty() && inputs.unreadable.is_empty() {
-        return Err("there are no photos in what was named (jpg, png, webp, bmp, gif, tiff)".into());
-    }
+fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<ExitCode, String> {
+    batch::create_output(&options.output).map_err(|error| error.chain())?;
+    let cancel = Cancel::new();
+    signals::cancel_on_first(&cancel)?;
     if !args.quiet {
         report::engine(segmenter.engine_info());
     }
-    let mut progress = report::Progress::new(inputs.photos.len(), args.quiet);
+    let mut progress = report::Progress::new(inputs.len(), args.quiet, cancel.clone());
     for (name, error) in &inputs.unreadable {
         progress.unreadable(name, error);
     }
-    batch::run(segmenter, &inputs.photos, options, &mut |outcome| progress.photo(&outcome));
-    let failed = progress.finish(&options.output, inputs.skipped);
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    let summary = batch::run(segmenter, inputs, options, &cancel, &mut |outcome| progress.photo(&outcome));
+    let summary = summary.map_err(|error| error.chain())?;
+    progress.finish(&summary, inputs, options, segmenter.engine_info());
+    let some_failed = summary.failed + inputs.unreadable.len() > 0;
+    Ok(match summary.stopped {
+        Some(Stop::Cancelled) => ExitCode::from(INTERRUPTED),
+        _ if some_failed => ExitCode::from(SOME_FAILED),
+        _ => ExitCode::SUCCESS,
+    })
 }
 
 /// Writes to standard output; a reader that has gone, such as `head`, is no error.

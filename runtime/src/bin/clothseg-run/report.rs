@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use clothseg::batch::Outcome;
+use clothseg::batch::{BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
 use clothseg::{ClassRegion, EngineInfo, ModelSpec, Segmenter};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,66 +12,73 @@ pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Shows photos as they end and counts failures.
+/// Shows photos as they end.
 pub struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
-    done: usize,
-    failed: usize,
+    cancel: Cancel,
+    said_that_it_stops: bool,
 }
 
 impl Progress {
     /// A bar for more than one photo; it shows itself on a terminal only.
-    pub fn new(photos: usize, quiet: bool) -> Self {
+    pub fn new(photos: usize, quiet: bool, cancel: Cancel) -> Self {
         let bar = (photos > 1 && !quiet).then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} photos, {per_sec}, {eta} left {wide_msg}");
             let bar = ProgressBar::new(photos as u64);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { bar, quiet, done: 0, failed: 0 }
+        Self { bar, quiet, cancel, said_that_it_stops: false }
     }
 
     /// One photo ended.
     pub fn photo(&mut self, outcome: &Outcome) {
         match &outcome.result {
-            Ok(done) => {
-                self.done += 1;
-                // A line a photo helps with a few; with many the bar says enough.
-                if self.bar.is_none() && !self.quiet {
-                    self.line(&format!("{}: {}", outcome.name, found(&done.regions)));
-                }
+            // A line a photo helps with a few; with many the bar says enough.
+            Ok(Ended::Done(done)) if self.bar.is_none() && !self.quiet => {
+                self.line(&format!("{}: {}", outcome.name, found(&done.regions)));
             }
-            Err(error) => {
-                self.failed += 1;
-                self.line(&format!("error: {}: {}", outcome.name, error.chain()));
-            }
+            Ok(_) => {}
+            Err(error) => self.line(&format!("error: {}: {}", outcome.name, error.chain())),
         }
         if let Some(bar) = &self.bar {
             bar.inc(1);
+        }
+        if self.cancel.is_cancelled() && !self.said_that_it_stops && !self.quiet {
+            self.said_that_it_stops = true;
+            self.line("stopping after the photos in work; once more stops at once");
         }
     }
 
     /// Something else went wrong with an input.
     pub fn unreadable(&mut self, name: &str, error: &clothseg::Error) {
-        self.failed += 1;
         self.line(&format!("error: {name}: {}", error.chain()));
     }
 
-    /// The last line; returns the number of failures.
-    pub fn finish(self, output: &std::path::Path, skipped: usize) -> usize {
+    /// The last lines: what was done, how fast, and how to go on.
+    pub fn finish(self, summary: &Summary, inputs: &Inputs, options: &BatchOptions, engine: &EngineInfo) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if !self.quiet {
-            let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
-            let photos = if self.done == 1 { "photo" } else { "photos" };
-            if skipped > 0 {
-                say(&format!("{skipped} other files in the folders are no photos by their names and were left alone"));
-            }
-            say(&format!("{} {photos} done{failed}; results in {}", self.done, output.display()));
+        if self.quiet {
+            return;
         }
-        self.failed
+        if inputs.skipped > 0 {
+            let skipped = inputs.skipped;
+            say(&format!("{skipped} other files in the folders are no photos by their names and were left alone"));
+        }
+        if summary.done > 1 {
+            say(&pace(summary, engine));
+        }
+        let counts = counts(summary, inputs.unreadable.len());
+        say(&format!("{counts}; results in {}", options.output.display()));
+        if let (true, Some(folder)) = (summary.to_review > 0, &options.review.folder) {
+            say(&format!("photos to look at are in {}", folder.display()));
+        }
+        if summary.not_begun > 0 {
+            say(&format!("{} photos were not begun; the same command with --resume goes on", summary.not_begun));
+        }
     }
 
     fn line(&self, text: &str) {
@@ -80,6 +87,27 @@ impl Progress {
             None => say(text),
         }
     }
+}
+
+fn counts(summary: &Summary, unreadable: usize) -> String {
+    let photos = if summary.done == 1 { "photo" } else { "photos" };
+    let mut text = format!("{} {photos} done", summary.done);
+    let others =
+        [(summary.failed + unreadable, "failed"), (summary.skipped, "done before"), (summary.to_review, "to look at")];
+    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(text, ", {count} {what}");
+    }
+    text
+}
+
+/// How fast it went, and in which stages the threads were.
+fn pace(summary: &Summary, engine: &EngineInfo) -> String {
+    let stages = summary.timings.work();
+    let work_ms: f64 = stages.iter().map(|(_, ms)| ms).sum();
+    let share = |(name, ms): &(&str, f64)| format!("{name} {:.0} %", ms / work_ms.max(f64::MIN_POSITIVE) * 100.0);
+    let shares: Vec<String> = stages.iter().map(share).collect();
+    let per_second = summary.done as f64 / summary.wall_s.max(1e-9);
+    format!("{per_second:.1} photos a second on {}; of the work: {}", engine.provider, shares.join(", "))
 }
 
 fn found(regions: &[ClassRegion]) -> String {

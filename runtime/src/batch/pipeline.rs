@@ -1,0 +1,366 @@
+//! Who does what next: any number of workers, each at the stage that is most urgent.
+//!
+//! A photo goes through reading, decoding, the network and writing. Workers are not bound to a stage: whoever is free takes
+//! a run of the network if one is due, else results to write, else a file to decode, else a new photo to read. So the
+//! network never waits while there is something for it, results leave as soon as they are there, and what is held is
+//! bounded twice: in photos, and in bytes of pixels.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The stages of one photo. Where a stage ends a photo, by failing or because there is nothing to do, it says so itself and
+/// returns nothing.
+pub(super) trait Stages: Sync {
+    type Loaded: Send;
+    type Decoded: Send;
+    type Segmented: Send;
+
+    /// Reads the photo at this place in the order of inputs.
+    fn read(&self, index: usize) -> Option<Self::Loaded>;
+    /// Bytes that this photo holds at most from decoding until it is written.
+    fn cost_bytes(&self, loaded: &Self::Loaded) -> u64;
+    fn decode(&self, loaded: Self::Loaded) -> Option<Self::Decoded>;
+    /// Runs the network; as many answers as photos.
+    fn segment(&self, decoded: Vec<Self::Decoded>) -> Vec<Option<Self::Segmented>>;
+    fn write(&self, segmented: Self::Segmented);
+    /// Whether no more photos are to be begun.
+    fn stops(&self) -> bool;
+}
+
+/// How much may be in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Photos of the run.
+    pub(super) photos: usize,
+    /// Photos in work.
+    pub(super) in_flight: usize,
+    /// Photos in one run of the network.
+    pub(super) batch: usize,
+    /// Runs of the network at a time.
+    pub(super) network_runs: usize,
+    /// What photos may hold together, as [`Stages::cost_bytes`] counts it. One photo alone may be larger.
+    pub(super) bytes: u64,
+}
+
+pub(super) struct Pipeline<'a, S: Stages> {
+    stages: &'a S,
+    bounds: Bounds,
+    state: Mutex<State<S>>,
+    changed: Condvar,
+}
+
+struct Held<T> {
+    item: T,
+    bytes: u64,
+}
+
+struct State<S: Stages> {
+    /// The next photo to read.
+    next: usize,
+    in_flight: usize,
+    /// Held by photos that are decoded, or being decoded.
+    bytes: u64,
+    network_runs: usize,
+    loaded: VecDeque<Held<S::Loaded>>,
+    decoded: VecDeque<Held<S::Decoded>>,
+    segmented: VecDeque<Held<S::Segmented>>,
+    /// A worker broke down: nothing will come of the photos that it had.
+    broken: bool,
+}
+
+enum Task<S: Stages> {
+    Segment(Vec<Held<S::Decoded>>),
+    Write(Held<S::Segmented>),
+    Decode(Held<S::Loaded>),
+    Read(usize),
+    Wait,
+    End,
+}
+
+impl<S: Stages> State<S> {
+    /// The most urgent thing to do, taken out of the state.
+    fn take_task(&mut self, bounds: &Bounds, stops: bool) -> Task<S> {
+        if self.broken {
+            return Task::End;
+        }
+        if !self.decoded.is_empty() && self.network_runs < bounds.network_runs {
+            self.network_runs += 1;
+            // Whatever is there, up to a batch: waiting for a full one would only help where the network is not the
+            // bottleneck anyway.
+            let count = self.decoded.len().min(bounds.batch);
+            return Task::Segment(self.decoded.drain(..count).collect());
+        }
+        if let Some(item) = self.segmented.pop_front() {
+            return Task::Write(item);
+        }
+        // Only what is not decoded yet waits for room, and what holds the room goes on without: this cannot lock up.
+        let fits = |bytes: u64| self.bytes == 0 || self.bytes.saturating_add(bytes) <= bounds.bytes;
+        if let Some(item) = self.loaded.pop_front_if(|item| fits(item.bytes)) {
+            self.bytes += item.bytes;
+            return Task::Decode(item);
+        }
+        let more = self.next < bounds.photos && !stops;
+        // A file that waits for room is no reason to read another.
+        if more && self.loaded.is_empty() && self.in_flight < bounds.in_flight {
+            self.in_flight += 1;
+            self.next += 1;
+            return Task::Read(self.next - 1);
+        }
+        if !more && self.in_flight == 0 { Task::End } else { Task::Wait }
+    }
+
+    fn end_photo(&mut self, bytes: u64) {
+        self.in_flight -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+impl<'a, S: Stages> Pipeline<'a, S> {
+    pub(super) fn new(stages: &'a S, bounds: Bounds) -> Self {
+        let state = State {
+            next: 0,
+            in_flight: 0,
+            bytes: 0,
+            network_runs: 0,
+            loaded: VecDeque::new(),
+            decoded: VecDeque::new(),
+            segmented: VecDeque::new(),
+            broken: false,
+        };
+        Self { stages, bounds, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Works until there is nothing left; for as many threads as should work.
+    pub(super) fn work(&self) {
+        let _leaving = Leaving(self);
+        loop {
+            match self.next_task() {
+                Task::End => return,
+                Task::Wait => {}
+                Task::Read(index) => self.read(index),
+                Task::Decode(item) => self.decode(item),
+                Task::Segment(items) => self.segment(items),
+                Task::Write(item) => {
+                    self.stages.write(item.item);
+                    self.update(|state| state.end_photo(item.bytes));
+                }
+            }
+        }
+    }
+
+    fn next_task(&self) -> Task<S> {
+        let mut state = self.lock();
+        loop {
+            match state.take_task(&self.bounds, self.stages.stops()) {
+                Task::Wait => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                task => return task,
+            }
+        }
+    }
+
+    fn read(&self, index: usize) {
+        let loaded = self.stages.read(index).map(|item| Held { bytes: self.stages.cost_bytes(&item), item });
+        self.update(|state| match loaded {
+            Some(held) => state.loaded.push_back(held),
+            None => state.end_photo(0),
+        });
+    }
+
+    fn decode(&self, Held { item, bytes }: Held<S::Loaded>) {
+        let decoded = self.stages.decode(item);
+        self.update(|state| match decoded {
+            Some(item) => state.decoded.push_back(Held { item, bytes }),
+            None => state.end_photo(bytes),
+        });
+    }
+
+    fn segment(&self, held: Vec<Held<S::Decoded>>) {
+        let (items, bytes): (Vec<_>, Vec<_>) = held.into_iter().map(|held| (held.item, held.bytes)).unzip();
+        let mut segmented = self.stages.segment(items).into_iter();
+        self.update(|state| {
+            state.network_runs -= 1;
+            for bytes in bytes {
+                match segmented.next().flatten() {
+                    Some(item) => state.segmented.push_back(Held { item, bytes }),
+                    None => state.end_photo(bytes),
+                }
+            }
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State<S>)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets the other workers go when one breaks down; they would wait for its photo for ever.
+struct Leaving<'p, 'a, S: Stages>(&'p Pipeline<'a, S>);
+
+impl<S: Stages> Drop for Leaving<'_, '_, S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.update(|state| state.broken = true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+    /// Counts what is held, and what it was at most. Photo `i` costs `costs[i]` bytes; 0 ends at reading.
+    #[derive(Default)]
+    struct Counting {
+        costs: Vec<u64>,
+        held_bytes: AtomicU64,
+        most_bytes: AtomicU64,
+        in_flight: AtomicUsize,
+        most_in_flight: AtomicUsize,
+        runs: AtomicUsize,
+        most_runs: AtomicUsize,
+        largest_batch: AtomicUsize,
+        written: Mutex<Vec<usize>>,
+        stop_after: Option<usize>,
+        stop: AtomicBool,
+    }
+
+    impl Counting {
+        fn enter(&self, bytes: u64) {
+            let held = self.held_bytes.fetch_add(bytes, SeqCst) + bytes;
+            self.most_bytes.fetch_max(held, SeqCst);
+        }
+
+        fn leave(&self, index: usize) {
+            self.held_bytes.fetch_sub(self.costs[index], SeqCst);
+            self.in_flight.fetch_sub(1, SeqCst);
+        }
+    }
+
+    impl Stages for Counting {
+        type Loaded = usize;
+        type Decoded = usize;
+        type Segmented = usize;
+
+        fn read(&self, index: usize) -> Option<usize> {
+            let flying = self.in_flight.fetch_add(1, SeqCst) + 1;
+            self.most_in_flight.fetch_max(flying, SeqCst);
+            std::thread::yield_now();
+            if self.costs[index] == 0 {
+                self.in_flight.fetch_sub(1, SeqCst);
+                return None;
+            }
+            Some(index)
+        }
+
+        fn cost_bytes(&self, index: &usize) -> u64 {
+            self.costs[*index]
+        }
+
+        fn decode(&self, index: usize) -> Option<usize> {
+            self.enter(self.costs[index]);
+            std::thread::yield_now();
+            if self.costs[index] % 7 == 0 {
+                self.leave(index);
+                return None;
+            }
+            Some(index)
+        }
+
+        fn segment(&self, decoded: Vec<usize>) -> Vec<Option<usize>> {
+            let runs = self.runs.fetch_add(1, SeqCst) + 1;
+            self.most_runs.fetch_max(runs, SeqCst);
+            self.largest_batch.fetch_max(decoded.len(), SeqCst);
+            std::thread::yield_now();
+            self.runs.fetch_sub(1, SeqCst);
+            let failing = |index: &usize| self.costs[*index] % 11 == 0;
+            decoded.iter().filter(|index| failing(index)).for_each(|index| self.leave(*index));
+            decoded.into_iter().map(|index| (!failing(&index)).then_some(index)).collect()
+        }
+
+        fn write(&self, index: usize) {
+            let mut written = self.written.lock().unwrap();
+            written.push(index);
+            self.leave(index);
+            if self.stop_after.is_some_and(|count| written.len() >= count) {
+                self.stop.store(true, SeqCst);
+            }
+        }
+
+        fn stops(&self) -> bool {
+            self.stop.load(SeqCst)
+        }
+    }
+
+    fn run(stages: &Counting, workers: usize, bounds: Bounds) {
+        let pipeline = Pipeline::new(stages, bounds);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| pipeline.work());
+            }
+        });
+    }
+
+    fn bounds(photos: usize) -> Bounds {
+        Bounds { photos, in_flight: 4, batch: 1, network_runs: 2, bytes: 100 }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_photo_is_done_once_and_nothing_goes_over_its_bound(
+            costs in prop::collection::vec(0_u64..150, 0..60),
+            workers in 1_usize..5,
+            in_flight in 1_usize..6,
+            batch in 1_usize..4,
+            network_runs in 1_usize..3,
+        ) {
+            let stages = Counting { costs: costs.clone(), ..Counting::default() };
+            let bounds = Bounds { photos: costs.len(), in_flight, batch, network_runs, bytes: 100 };
+            run(&stages, workers, bounds);
+            let mut written = stages.written.into_inner().unwrap();
+            written.sort_unstable();
+            let expected: Vec<usize> =
+                (0..costs.len()).filter(|&i| costs[i] % 7 != 0 && costs[i] % 11 != 0).collect();
+            prop_assert_eq!(written, expected);
+            prop_assert!(stages.most_in_flight.into_inner() <= in_flight);
+            prop_assert!(stages.most_runs.into_inner() <= network_runs);
+            prop_assert!(stages.largest_batch.into_inner() <= batch);
+            let largest = costs.iter().copied().max().unwrap_or_default();
+            prop_assert!(stages.most_bytes.into_inner() <= largest.max(100));
+            prop_assert_eq!(stages.held_bytes.into_inner(), 0);
+        }
+    }
+
+    #[test]
+    fn photos_larger_than_the_budget_go_one_at_a_time() {
+        let stages = Counting { costs: vec![1000; 12], ..Counting::default() };
+        run(&stages, 4, bounds(12));
+        assert_eq!((stages.written.into_inner().unwrap().len(), stages.most_bytes.into_inner()), (12, 1000));
+    }
+
+    #[test]
+    fn what_waits_goes_through_the_network_together() {
+        let mut state = Pipeline::new(&Counting::default(), bounds(9)).state.into_inner().unwrap();
+        state.decoded.extend((0..5).map(|item| Held { item, bytes: 1 }));
+        let bounds = Bounds { batch: 3, network_runs: 1, ..bounds(9) };
+        let Task::Segment(first) = state.take_task(&bounds, false) else { panic!("no run of the network") };
+        assert_eq!(first.iter().map(|held| held.item).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(!matches!(state.take_task(&bounds, false), Task::Segment(_)), "one run at a time");
+    }
+
+    #[test]
+    fn a_stop_finishes_what_is_in_flight() {
+        let stages = Counting { costs: vec![1; 500], stop_after: Some(10), ..Counting::default() };
+        run(&stages, 3, bounds(500));
+        let written = stages.written.into_inner().unwrap().len();
+        assert!((10..=14).contains(&written), "{written}");
+        assert_eq!(stages.in_flight.into_inner(), 0);
+    }
+}
