@@ -26,7 +26,7 @@
 //! Against a loss of power a rename alone does not help; [`BatchOptions::sync`] waits for the disk before each line.
 //!
 //! # Memory
-//! Beside the model, a run holds the list of photos (about 70 bytes each), the index of an earlier manifest (another 70)
+//! Beside the model, a run holds the list of photos (about 100 bytes each), the index of an earlier manifest (another 100)
 //! and the photos in work. Those are bounded in number, by [`WorkOptions::jobs`] and [`WorkOptions::batch`], and in bytes,
 //! by [`WorkOptions::memory_bytes`]: what a photo will take is told from its header before a pixel of it is decoded, and it
 //! waits until there is room. A photo that takes more than all the room goes alone.
@@ -62,6 +62,7 @@ pub use manifest::{
     ClassRecord, EngineRecord, FileRecord, InputRecord, ModelRecord, Record, Status, manifest_path, read_manifest,
 };
 pub use outputs::{Format, write_atomically};
+pub use resume::last_records;
 pub use review::{Reason, ReviewOptions};
 pub use shard::Shard;
 pub use summary::{Stop, Summary};

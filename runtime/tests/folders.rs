@@ -266,8 +266,9 @@ fn photos_to_look_at_are_gathered_and_leave_when_they_are_well() {
     env.save("in/deep/empty.jpg", &plain);
     env.save("in/cut.png", &image::RgbImage::from_pixel(64, 64, support::RED).into());
     let run = |more: &[&str]| env.run(&[&["in", "-o", "out", "--review-dir", "look"], more].concat());
+    env.run(&["in", "-o", "o"]).expect(0, &["3 photos done, 2 to look at", "--review-dir gathers them"]);
     run(&[]).expect(0, &["3 photos done, 2 to look at", "photos to look at are in look"]);
-    let gathered = ["cut.overlay.png", "cut.photo.png", "deep/empty.overlay.png", "deep/empty.photo.jpg"];
+    let gathered = ["cut.photo.png", "cut.review.png", "deep/empty.photo.jpg", "deep/empty.review.png"];
     assert_eq!(env.files("look"), gathered);
     let read = |name: &str| std::fs::read(env.path(name)).unwrap();
     assert_eq!(read("look/deep/empty.photo.jpg"), read("in/deep/empty.jpg"));
@@ -309,5 +310,7 @@ fn a_folder_has_one_run_at_a_time() {
         env.run(&["a.png", "-o", "out", "--shard", "1/1"]).expect(0, &["1 photo done"]);
     }
     drop(manifest);
+    std::fs::create_dir_all(env.path("blocked/manifest.jsonl")).unwrap();
+    env.run(&["a.png", "-o", "blocked"]).expect(2, &["cannot write blocked/manifest.jsonl"]);
     env.run(&["a.png", "-o", "out", "--sync"]).expect(0, &[]);
 }

@@ -266,7 +266,7 @@ mod tests {
         fn decode(&self, index: usize) -> Option<usize> {
             self.enter(self.costs[index]);
             std::thread::yield_now();
-            if self.costs[index] % 7 == 0 {
+            if self.costs[index].is_multiple_of(7) {
                 self.leave(index);
                 return None;
             }
@@ -279,7 +279,7 @@ mod tests {
             self.largest_batch.fetch_max(decoded.len(), SeqCst);
             std::thread::yield_now();
             self.runs.fetch_sub(1, SeqCst);
-            let failing = |index: &usize| self.costs[*index] % 11 == 0;
+            let failing = |index: &usize| self.costs[*index].is_multiple_of(11);
             decoded.iter().filter(|index| failing(index)).for_each(|index| self.leave(*index));
             decoded.into_iter().map(|index| (!failing(&index)).then_some(index)).collect()
         }
@@ -327,7 +327,7 @@ mod tests {
             let mut written = stages.written.into_inner().unwrap();
             written.sort_unstable();
             let expected: Vec<usize> =
-                (0..costs.len()).filter(|&i| costs[i] % 7 != 0 && costs[i] % 11 != 0).collect();
+                (0..costs.len()).filter(|&i| !costs[i].is_multiple_of(7) && !costs[i].is_multiple_of(11)).collect();
             prop_assert_eq!(written, expected);
             prop_assert!(stages.most_in_flight.into_inner() <= in_flight);
             prop_assert!(stages.most_runs.into_inner() <= network_runs);

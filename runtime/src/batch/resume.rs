@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::digest::{self, Key};
-use super::inputs::Input;
+use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
-use super::manifest::{InputRecord, Record, Status};
+use super::manifest::{InputRecord, Record, Status, manifests_in};
 use super::review::{ReviewFiles, ReviewOptions};
 use super::stems::{spelling, stem_key, with_suffix};
 use crate::error::{Error, Result};
 
-/// The photos of earlier runs. About 70 bytes each: lines stay in their file until they are needed.
+/// The photos of earlier runs. About 100 bytes each: lines stay in their file until they are needed.
 #[derive(Default)]
 pub(super) struct Known {
     manifests: Vec<Lines>,
@@ -118,6 +118,18 @@ impl KnownFacts {
 
 fn results_key(options: &str, input_blake3: &str) -> Key {
     digest::key(format!("{options} {input_blake3}").as_bytes())
+}
+
+/// The last line of each photo in an output folder's manifests, in the order of `inputs`; photos without a line are left out.
+///
+/// One line is held at a time. After a run, resumed or not, these are the lines of all its photos, whatever order they ended
+/// in.
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn last_records<'a>(output: &Path, inputs: &'a Inputs) -> Result<impl Iterator<Item = Record> + use<'a>> {
+    let known = Known::read(&manifests_in(output))?;
+    Ok(inputs.iter().filter_map(move |input| known.record(&input.stem)))
 }
 
 /// Whether the record's results are all there and what this run would make, as far as can be told without the photo's

@@ -44,8 +44,8 @@ impl fmt::Display for Reason {
 /// What makes a result worth a look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReviewOptions {
-    /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.overlay.png`. Nothing is
-    /// gathered without it; the manifest has the reasons in any case.
+    /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.review.png`, its overlay.
+    /// Nothing is gathered without it; the manifest has the reasons in any case.
     pub folder: Option<PathBuf>,
     /// Smallest confidence, 0..1, of a class found that needs no look.
     pub min_confidence: f64,
@@ -75,7 +75,8 @@ impl ReviewOptions {
     }
 }
 
-/// The two files of a photo in the folder of photos to look at.
+/// The two files of a photo in the folder of photos to look at. No format has these endings, so that the folder may be
+/// anywhere, among the results too.
 pub(super) struct ReviewFiles {
     photo: PathBuf,
     overlay: PathBuf,
@@ -95,7 +96,7 @@ impl ReviewFiles {
             Some(ending) => with_suffix(&stem, &format!(".photo.{ending}")),
             None => with_suffix(&stem, ".photo"),
         };
-        Self { photo, overlay: with_suffix(&stem, ".overlay.png") }
+        Self { photo, overlay: with_suffix(&stem, ".review.png") }
     }
 
     /// Both paths, the photo's first.

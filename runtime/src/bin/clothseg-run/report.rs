@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use clothseg::batch::{BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
+use clothseg::batch::{self, BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
 use clothseg::{ClassRegion, EngineInfo, ModelSpec, Segmenter};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -73,8 +73,12 @@ impl Progress {
         }
         let counts = counts(summary, inputs.unreadable.len());
         say(&format!("{counts}; results in {}", options.output.display()));
-        if let (true, Some(folder)) = (summary.to_review > 0, &options.review.folder) {
-            say(&format!("photos to look at are in {}", folder.display()));
+        if summary.to_review > 0 {
+            let manifest = batch::manifest_path(&options.output, options.shard);
+            match &options.review.folder {
+                Some(folder) => say(&format!("photos to look at are in {}", folder.display())),
+                None => say(&format!("why to look at them is in {}; --review-dir gathers them", manifest.display())),
+            }
         }
         if summary.not_begun > 0 {
             say(&format!("{} photos were not begun; the same command with --resume goes on", summary.not_begun));
