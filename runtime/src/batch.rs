@@ -145,7 +145,7 @@ impl Default for WorkOptions {
 
 impl WorkOptions {
     /// This many photos at a time, each by itself, with 256 MiB of memory for each and 1 GiB at least: enough for every job
-    /// to have a photo of 20 megapixels.
+    /// to have a photo of 16 megapixels.
     pub fn of_jobs(jobs: usize) -> Self {
         let memory_bytes = (jobs as u64).saturating_mul(256 << 20).max(1 << 30);
         Self { jobs, batch: 1, network_runs: jobs, memory_bytes }

@@ -216,6 +216,21 @@ fn shards_are_disjoint_and_complete_and_resume_across() {
 }
 
 #[test]
+fn shards_run_beside_each_other_in_one_folder() {
+    let env = TestEnv::new();
+    env.photos("in", 16);
+    let start = |shard| env.start(&["in", "-o", "out", "--resume", "--shard", shard]);
+    for run in ["1/2", "2/2", "1/2", "2/2"].chunks(2).map(|shards| [start(shards[0]), start(shards[1])]) {
+        for shard in run {
+            let output = shard.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    let lines = [env.manifest("out/manifest-1-of-2.jsonl"), env.manifest("out/manifest-2-of-2.jsonl")].concat();
+    assert_eq!((lines.len(), stems(&lines).len()), (16, 16), "each photo is done once");
+}
+
+#[test]
 fn lists_name_photos_by_line_or_by_nul() {
     let env = TestEnv::new();
     for name in ["in/a b.png", "in/c.png", "in/folder/d.png"] {

@@ -1,6 +1,6 @@
 //! Runs that are killed, and what is left of them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(unix, feature = "cli", feature = "embedded"))]
 
 mod support;

@@ -14,9 +14,10 @@ use super::manifest::InputRecord;
 use crate::decode::Limits;
 use crate::error::{Error, Result};
 
-/// Bytes that a pixel takes at most from decoding until its photo is written: what the decoder makes and its upright copy, the
-/// label map, an overlay or masks on their way into a file.
-const BYTES_PER_PIXEL: u64 = 12;
+/// Bytes that a pixel takes from decoding until its photo is written, with something to spare: 8 while an 8-bit photo with
+/// transparency is decoded or turned upright, 16 for one of 16 bits; later RGB, the label map, and an overlay or masks on
+/// their way into a file, 11 together.
+const BYTES_PER_PIXEL: u64 = 16;
 
 /// A file's bytes.
 pub(super) enum Content {
@@ -78,7 +79,7 @@ pub(super) fn read(file: Option<File>, source: &Source, facts: &mut InputRecord,
     Ok(content)
 }
 
-/// Bytes that a photo takes at most until it is written, told by its header. One that the decoder will refuse takes none.
+/// Bytes that a photo takes until it is written, told by its header. One that the decoder will refuse takes none.
 pub(super) fn cost_bytes(content: &[u8], limits: &Limits) -> u64 {
     let reader = image::ImageReader::new(Cursor::new(content)).with_guessed_format().ok();
     let size = reader.and_then(|reader| reader.into_dimensions().ok());

@@ -17,7 +17,7 @@ pub(super) trait Stages: Sync {
 
     /// Reads the photo at this place in the order of inputs.
     fn read(&self, index: usize) -> Option<Self::Loaded>;
-    /// Bytes that this photo holds at most from decoding until it is written.
+    /// Bytes that this photo holds from decoding until it is written.
     fn cost_bytes(&self, loaded: &Self::Loaded) -> u64;
     fn decode(&self, loaded: Self::Loaded) -> Option<Self::Decoded>;
     /// Runs the network; as many answers as photos.

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub enum Reason {
     /// None of the classes wanted is in the photo.
     NothingFound,
-    /// The network is less sure of a class than is asked for.
+    /// The network is less sure of the garments than is asked for.
     LowConfidence,
     /// A garment reaches the edge of the photo: part of it may be missing.
     CutByFrame,
@@ -47,7 +47,8 @@ pub struct ReviewOptions {
     /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.review.png`, its overlay.
     /// Nothing is gathered without it; the manifest has the reasons in any case.
     pub folder: Option<PathBuf>,
-    /// Smallest confidence, 0..1, of a class found that needs no look.
+    /// Smallest confidence, 0..1, that needs no look: that of the classes found, weighted by their areas. So a speck of a
+    /// class does not count like a coat. How high a model's confidence is when it is right is a matter of the model.
     pub min_confidence: f64,
 }
 
@@ -66,9 +67,12 @@ impl ReviewOptions {
             let bounds = class.bounds;
             bounds.x == 0 || bounds.y == 0 || bounds.x + bounds.width >= width || bounds.y + bounds.height >= height
         };
+        let area_px: f64 = garments().map(|class| class.area_px as f64).sum();
+        let sureness: f64 = garments().map(|class| class.area_px as f64 * class.confidence).sum();
         let found = [
             (Reason::NothingFound, garments().next().is_none()),
-            (Reason::LowConfidence, garments().any(|class| class.confidence < self.min_confidence)),
+            // As many decimals as a confidence has: the mean of equal ones is no smaller than they are.
+            (Reason::LowConfidence, sureness / area_px + 5e-5 < self.min_confidence),
             (Reason::CutByFrame, garments().any(at_edge)),
         ];
         found.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect()
@@ -144,7 +148,7 @@ mod tests {
     fn class(index: usize, confidence: f64, bounds: [u32; 4]) -> ClassRecord {
         let [x, y, width, height] = bounds;
         let bounds = PixelBox { x, y, width, height };
-        ClassRecord { index, name: "any".into(), area_px: 1, area_share: 0.1, confidence, bounds }
+        ClassRecord { index, name: "any".into(), area_px: 300, area_share: 0.1, confidence, bounds }
     }
 
     #[test]
@@ -155,7 +159,10 @@ mod tests {
         assert_eq!(reasons(&[]), [Reason::NothingFound]);
         assert_eq!(reasons(&[class(0, 0.1, [0, 0, 100, 50])]), [Reason::NothingFound], "background is no garment");
         assert_eq!(reasons(&[class(1, 0.6, inside)]), []);
-        assert_eq!(reasons(&[class(2, 0.9, inside), class(1, 0.5999, inside)]), [Reason::LowConfidence]);
+        assert_eq!(reasons(&[class(2, 0.5999, inside)]), [Reason::LowConfidence]);
+        assert_eq!(reasons(&[class(2, 0.6, inside), class(1, 0.5998, inside)]), [Reason::LowConfidence], "the mean");
+        let speck = ClassRecord { area_px: 3, ..class(3, 0.01, inside) };
+        assert_eq!(reasons(&[class(2, 0.9, inside), speck]), [], "a speck weighs as much as it is large");
         for at_edge in [[0, 1, 98, 48], [1, 0, 98, 48], [1, 1, 99, 48], [1, 1, 98, 49]] {
             assert_eq!(reasons(&[class(1, 0.9, at_edge)]), [Reason::CutByFrame], "{at_edge:?}");
         }

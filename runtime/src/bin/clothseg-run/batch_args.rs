@@ -54,7 +54,7 @@ pub struct BatchArgs {
     #[arg(long, value_name = "DIR")]
     pub review_dir: Option<PathBuf>,
 
-    /// Smallest confidence, 0 to 1, of a class that needs no look
+    /// Smallest confidence, 0 to 1, that needs no look: the mean over the area of the classes found
     #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = ReviewOptions::default().min_confidence)]
     pub min_confidence: f64,
 }
