@@ -23,6 +23,7 @@ pub mod decode;
 pub mod engine;
 mod error;
 pub mod export;
+mod onnx;
 pub mod polygon;
 pub mod postprocess;
 pub mod preprocess;
