@@ -1,6 +1,8 @@
 //! `clothseg-run`: photos in, masks and polygons out.
 
 mod args;
+mod engine_args;
+mod info;
 mod report;
 
 use std::io::Write;
@@ -8,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clothseg::batch::{self, BatchOptions};
-use clothseg::{Error, ModelSpec, Segmenter, Taxonomy};
+use clothseg::{Error, Segmenter, Taxonomy, engine};
 
 use args::Args;
 
@@ -42,40 +44,26 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         None => error.chain(),
     };
     // What can be wrong with the command is found before an engine is opened.
-    let spec = spec(args).map_err(named)?;
+    let engine_options = args.engine.options()?;
+    let model = args.engine.model(args.model.as_deref()).map_err(named)?;
     if args.list_classes {
-        return print(&report::class_list(&spec));
+        return print(&report::class_list(model.spec()));
     }
-    let options = batch_options(args, &spec.taxonomy)?;
-    if args.inputs.is_empty() && !args.info {
+    let options = batch_options(args, &model.spec().taxonomy)?;
+    if args.inputs.is_empty() && args.info.is_none() {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
     }
-    let segmenter = open(args).map_err(named)?;
-    if args.info {
-        return print(&report::info(&segmenter));
+    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), &engine_options).map_err(named)? {
+        report::say(&line);
+    }
+    let segmenter = Segmenter::open_model(&model, &engine_options).map_err(named)?;
+    // The weights are the engine's now; a large model need not be held twice.
+    drop(model);
+    if let Some(format) = args.info {
+        return print(&info::info(&segmenter, format));
     }
     batch::create_output(&options.output).map_err(|error| error.chain())?;
     segment(args, &segmenter, &options)
-}
-
-fn spec(args: &Args) -> clothseg::Result<ModelSpec> {
-    match &args.model {
-        Some(path) => ModelSpec::open(path),
-        #[cfg(feature = "default-model")]
-        None => Segmenter::default_spec(),
-        #[cfg(not(feature = "default-model"))]
-        None => Err(Error::Invalid("this build carries no model: name one with --model FILE".into())),
-    }
-}
-
-fn open(args: &Args) -> clothseg::Result<Segmenter> {
-    match &args.model {
-        Some(path) => Segmenter::open(path, &args.engine_options()),
-        #[cfg(feature = "default-model")]
-        None => Segmenter::open_default(&args.engine_options()),
-        #[cfg(not(feature = "default-model"))]
-        None => Err(Error::Invalid("this build carries no model: name one with --model FILE".into())),
-    }
 }
 
 fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
@@ -100,9 +88,7 @@ fn segment(args: &Args, segmenter: &Segmenter, options: &BatchOptions) -> Result
     if inputs.photos.is_empty() && inputs.unreadable.is_empty() {
         return Err("there are no photos in what was named (jpg, png, webp, bmp, gif, tiff)".into());
     }
-    if !args.quiet {
-        report::engine(segmenter.engine_info());
-    }
+    report::engine(segmenter.engine_info(), args.quiet);
     let mut progress = report::Progress::new(inputs.photos.len(), args.quiet);
     for (name, error) in &inputs.unreadable {
         progress.unreadable(name, error);
