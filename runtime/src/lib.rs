@@ -1,17 +1,21 @@
 //! Cut garments out of photos: one exact mask or polygon per garment class, at the photo's own size.
 //!
-//! ```no_run
+//! ```
 //! use clothseg::{EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("models/garments-tiny.onnx".as_ref(), &EngineOptions::default())?;
-//! let photo = Photo::open("photo.jpg".as_ref(), &Limits::default())?;
+//! let segmenter = Segmenter::open("../models/garments-tiny.onnx".as_ref(), &EngineOptions::default())?;
+//! let photo = Photo::open("../samples/hopper.jpg".as_ref(), &Limits::default())?;
 //! let segmentation = segmenter.segment(&photo)?;
-//! let mask = segmentation.mask("pants")?; // 255 where there are pants
-//! let outlines = segmentation.polygons("pants", &PolygonOptions::default())?;
+//! let mask = segmentation.mask("dress")?; // 255 where there is a dress
+//! let outlines = segmentation.polygons("dress", &PolygonOptions::default())?;
+//! # assert!(mask.pixels().any(|pixel| pixel[0] == 255) && !outlines.is_empty());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Many photos: [`EngineOptions::sessions`] lets threads that share a [`Segmenter`] run the network beside each other,
+//! [`Segmenter::segment_batch`] puts several photos into one run, and [`batch`] is all of it for folders.
 //!
 //! The stages, each usable by itself: [`decode`] -> [`preprocess`] -> [`engine`] -> [`postprocess`] -> [`polygon`] and
 //! [`export`]; [`Segmenter`] is all of them in order, [`batch`] is a [`Segmenter`] over folders.
@@ -23,6 +27,8 @@ pub mod decode;
 pub mod engine;
 mod error;
 pub mod export;
+mod model;
+mod onnx;
 pub mod polygon;
 pub mod postprocess;
 pub mod preprocess;
@@ -31,8 +37,9 @@ pub mod spec;
 pub mod taxonomy;
 
 pub use decode::{Limits, Photo};
-pub use engine::{Engine, EngineInfo, EngineOptions, Provider};
+pub use engine::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, TensorrtOptions};
 pub use error::{Error, Result};
+pub use model::Model;
 pub use polygon::{Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
 pub use segmenter::{ClassRegion, Segmentation, Segmenter, Timings};

@@ -7,7 +7,7 @@ use ndarray::Array4;
 
 use crate::decode::Photo;
 use crate::error::{Error, Result};
-use crate::spec::{Fit, InputSpec};
+use crate::spec::{ColorOrder, Fit, InputSpec};
 
 /// Where a photo lies in the input tensor, in tensor pixels: the content is in the top left corner, padding fills the
 /// right and the bottom.
@@ -81,11 +81,17 @@ pub fn resize_region(rgb: &RgbImage, region: Option<Region>, width: u32, height:
 ///
 /// `planes` holds exactly 3 x height x width numbers; what it has beyond the photo's pixels is left as it is.
 pub fn write_normalized(rgb: &RgbImage, mean: &[f32; 3], std: &[f32; 3], planes: &mut [f32]) {
+    write_planes(rgb, ColorOrder::Rgb, mean, std, planes);
+}
+
+/// As [`write_normalized`], with the planes, `mean` and `std` in the order of `color`.
+fn write_planes(rgb: &RgbImage, color: ColorOrder, mean: &[f32; 3], std: &[f32; 3], planes: &mut [f32]) {
     let area_px = (rgb.width() * rgb.height()) as usize;
-    for (channel, plane) in planes.chunks_exact_mut(area_px.max(1)).take(3).enumerate() {
-        let table = normalization_table(mean[channel], std[channel]);
+    let channels = color.channels();
+    for (index, plane) in planes.chunks_exact_mut(area_px.max(1)).take(3).enumerate() {
+        let table = normalization_table(mean[index], std[index]);
         for (value, pixel) in plane.iter_mut().zip(rgb.as_raw().chunks_exact(3)) {
-            *value = table[usize::from(pixel[channel])];
+            *value = table[usize::from(pixel[channels[index]])];
         }
     }
 }
@@ -105,7 +111,7 @@ pub fn prepare(photo: &Photo, input: &InputSpec) -> Result<(Array4<f32>, Geometr
         padded
     };
     let mut planes = vec![0.0; 3 * padded.width() as usize * padded.height() as usize];
-    write_normalized(&padded, &input.mean, &input.std, &mut planes);
+    write_planes(&padded, input.color, &input.mean, &input.std, &mut planes);
     let shape = (1, 3, at.tensor_height as usize, at.tensor_width as usize);
     let tensor = Array4::from_shape_vec(shape, planes).map_err(|error| Error::Invalid(error.to_string()))?;
     Ok((tensor, at))
@@ -143,6 +149,22 @@ mod tests {
         write_normalized(&rgb, &[0.5, 0.0, 0.4], &[0.5, 1.0, 0.2], &mut planes);
         for (value, expected) in planes.iter().zip([-1.0, 1.0, 0.2, 0.2, 0.0, 0.0]) {
             assert!((value - expected).abs() < 1e-6, "{planes:?}");
+        }
+    }
+
+    #[test]
+    fn a_bgr_network_gets_blue_first_with_its_own_mean_and_deviation() {
+        let photo = Photo::from_rgb(RgbImage::from_pixel(1, 1, image::Rgb([51, 102, 255]))).unwrap();
+        let fit = Fit::Stretch { width: 1, height: 1 };
+        let input = InputSpec {
+            color: ColorOrder::Bgr,
+            mean: [0.5, 0.2, 0.1],
+            std: [0.5, 1.0, 2.0],
+            ..InputSpec::imagenet(fit)
+        };
+        let (tensor, _) = prepare(&photo, &input).unwrap();
+        for (value, expected) in tensor.iter().zip([1.0, 0.2, 0.05]) {
+            assert!((value - expected).abs() < 1e-6, "{tensor}");
         }
     }
 

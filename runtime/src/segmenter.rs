@@ -1,31 +1,31 @@
 //! Photo to segmentation: the stages in order.
 
+mod pool;
+mod run;
+
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use image::GrayImage;
-use ndarray::Axis;
 
 use crate::batch::content_hash;
-use crate::decode::Photo;
-use crate::engine::{self, Engine, EngineInfo, EngineOptions};
+use crate::engine::{self, BatchSize, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::polygon::{self, Polygon, PolygonOptions};
-use crate::postprocess::{self, LabelMap, NetworkOutput, PixelBox};
-use crate::preprocess;
-use crate::spec::{ModelSpec, read_model};
+use crate::postprocess::{LabelMap, NetworkOutput, PixelBox};
+use crate::spec::ModelSpec;
 use crate::taxonomy::Taxonomy;
 
-/// The default model, carried by builds with the feature `default-model`.
-#[cfg(feature = "default-model")]
-const DEFAULT_MODEL: &[u8] = include_bytes!("../../models/garments-tiny.onnx");
+use pool::Pool;
 
 /// An open model that segments photos.
 ///
-/// One is enough for any number of photos and threads: only the run of the network itself is one at a time.
+/// One is enough for any number of photos and threads: threads may call it together, and as many runs of the network are
+/// under way at once as it has sessions ([`EngineOptions::sessions`]). The other stages always run beside each other.
 pub struct Segmenter {
-    engine: Mutex<Box<dyn Engine>>,
+    pool: Pool,
+    batch: BatchSize,
     spec: ModelSpec,
     taxonomy: Arc<Taxonomy>,
     info: EngineInfo,
@@ -33,15 +33,13 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// Opens an ONNX file that describes itself (see [`ModelSpec`]).
+    /// Opens an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]).
     ///
     /// # Errors
     /// [`Error::Read`]; [`Error::NotOnnx`], [`Error::MissingSpec`] and [`Error::BadSpec`] for the file;
     /// [`Error::ProviderUnavailable`] and [`Error::Engine`] for what should run it.
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self> {
-        let onnx = read_model(path)?;
-        let spec = ModelSpec::of_model(path, &onnx)?;
-        Ok(Self::with_engine(engine::open(&onnx, &spec, options)?)?.of_model(&onnx))
+        Self::open_model(&Model::open(path)?, options)
     }
 
     /// Opens the model that this library carries, trained by this project: whole garments, small and quick.
@@ -50,7 +48,17 @@ impl Segmenter {
     /// As [`Segmenter::open`].
     #[cfg(feature = "default-model")]
     pub fn open_default(options: &EngineOptions) -> Result<Self> {
-        Ok(Self::with_engine(engine::open(DEFAULT_MODEL, &Self::default_spec()?, options)?)?.of_model(DEFAULT_MODEL))
+        Self::open_model(&Model::built_in()?, options)
+    }
+
+    /// Opens a model that has been read already.
+    ///
+    /// # Errors
+    /// [`Error::BadSpec`] when the description does not fit the model; [`Error::ProviderUnavailable`] and
+    /// [`Error::Engine`] for what should run it.
+    pub fn open_model(model: &Model, options: &EngineOptions) -> Result<Self> {
+        let segmenter = Self::with_engines(engine::open_sessions(model.onnx(), model.spec(), options)?)?;
+        Ok(Self { model_hash: Some(content_hash(model.onnx())), ..segmenter })
     }
 
     /// What the model that this library carries expects and returns; opens no engine.
@@ -59,8 +67,7 @@ impl Segmenter {
     /// [`Error::BadSpec`].
     #[cfg(feature = "default-model")]
     pub fn default_spec() -> Result<ModelSpec> {
-        ModelSpec::from_onnx(DEFAULT_MODEL)?
-            .ok_or_else(|| Error::BadSpec { reason: "the built-in model has none".into() })
+        Model::built_in().map(|model| model.spec().clone())
     }
 
     /// Puts the stages around an engine of one's own.
@@ -68,16 +75,25 @@ impl Segmenter {
     /// # Errors
     /// [`Error::BadSpec`] when the engine's description makes no sense.
     pub fn with_engine(engine: Box<dyn Engine>) -> Result<Self> {
-        let (spec, info) = (engine.spec().clone(), engine.info().clone());
-        spec.validate()?;
-        let taxonomy = Arc::new(spec.taxonomy.clone());
-        Ok(Self { engine: Mutex::new(engine), spec, taxonomy, info, model_hash: None })
+        Self::with_engines(vec![engine])
     }
 
-    /// Notes which model file this is.
-    fn of_model(mut self, onnx: &[u8]) -> Self {
-        self.model_hash = Some(content_hash(onnx));
-        self
+    /// Puts the stages around several engines of one model, each of which runs one photo or batch at a time.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is none, or when they are not of one model; [`Error::BadSpec`] when its description
+    /// makes no sense.
+    pub fn with_engines(engines: Vec<Box<dyn Engine>>) -> Result<Self> {
+        let Some(first) = engines.first() else {
+            return Err(Error::Invalid("a segmenter needs an engine".into()));
+        };
+        let (spec, info, batch) = (first.spec().clone(), first.info().clone(), first.batch());
+        if engines.iter().any(|engine| *engine.spec() != spec || engine.batch() != batch) {
+            return Err(Error::Invalid("the engines of a segmenter must be of one model".into()));
+        }
+        spec.validate()?;
+        let taxonomy = Arc::new(spec.taxonomy.clone());
+        Ok(Self { pool: Pool::new(engines), batch, spec, taxonomy, info, model_hash: None })
     }
 
     /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.
@@ -95,37 +111,15 @@ impl Segmenter {
         &self.info
     }
 
-    /// Segments one photo at its own size.
-    ///
-    /// # Errors
-    /// [`Error::Engine`] and [`Error::Output`] when the model fails.
-    pub fn segment(&self, photo: &Photo) -> Result<Segmentation> {
-        let started = Instant::now();
-        let (input, geometry) = preprocess::prepare(photo, &self.spec.input)?;
-        let prepared = Instant::now();
-        let (waited, output) = {
-            let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-            // Waiting for other threads' photos is no part of this one's inference.
-            (Instant::now(), engine.run(input.view())?)
-        };
-        let ran = Instant::now();
-        if output.dim().0 != 1 {
-            return Err(Error::Output { reason: format!("{} results for one photo", output.dim().0) });
-        }
-        let output = NetworkOutput::new(output.index_axis_move(Axis(0), 0), self.spec.output.clone(), geometry);
-        let label_map = output.label_map(photo.width(), photo.height())?;
-        let confidence = postprocess::mean_confidence(output.values(), output.spec(), output.geometry());
-        let timings = Timings {
-            preprocess_ms: milliseconds(prepared - started),
-            inference_ms: milliseconds(ran - waited),
-            postprocess_ms: milliseconds(ran.elapsed()),
-        };
-        Segmentation::new(Arc::clone(&self.taxonomy), label_map, output, &confidence, timings)
+    /// Runs of the network that can be under way at once: more threads than this wait for each other there.
+    pub fn sessions(&self) -> usize {
+        self.pool.size()
     }
-}
 
-fn milliseconds(duration: std::time::Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    /// How many photos one run of the network takes in [`Segmenter::segment_batch`].
+    pub fn batch(&self) -> BatchSize {
+        self.batch
+    }
 }
 
 /// Where the time of one photo went, in milliseconds.
@@ -133,7 +127,7 @@ fn milliseconds(duration: std::time::Duration) -> f64 {
 pub struct Timings {
     /// Resizing and normalising.
     pub preprocess_ms: f64,
-    /// The network.
+    /// The network; of a batch the photo's share.
     pub inference_ms: f64,
     /// Interpolation, argmax, confidence.
     pub postprocess_ms: f64,

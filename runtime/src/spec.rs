@@ -1,13 +1,14 @@
 //! What a model expects and returns.
 
+mod builtin;
+
 use std::path::{Path, PathBuf};
 
-use prost::Message;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::onnx;
 use crate::taxonomy::Taxonomy;
 
 /// Version of the description that this crate writes and reads.
@@ -22,8 +23,9 @@ const MAX_MODEL_BYTES: u64 = 2 << 30;
 /// Largest input side that a description may ask for.
 const MAX_SIDE_PX: u32 = 8192;
 
-/// What a model expects and returns, beside its weights (which must be in the same file): JSON in the metadata of the ONNX file (key [`METADATA_KEY`]), or a file
-/// `NAME.json` beside `NAME.onnx` for a model made elsewhere.
+/// What a model expects and returns, beside its weights (which must be in the same file): JSON in the metadata of the
+/// ONNX file (key [`METADATA_KEY`]), or, for a model made elsewhere, a file `NAME.json` beside `NAME.onnx`, a file named
+/// by its user, or a description that this crate carries ([`ModelSpec::builtin`]).
 ///
 /// Fields that this version does not know are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,13 +52,15 @@ pub struct ModelSpec {
 /// The input tensor: float32, N x 3 x H x W, value = (pixel / 255 - mean) / std.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputSpec {
-    /// Name of the input in the graph.
+    /// Name of the input in the graph; empty, or left out, for whatever name the graph's one input has.
+    #[serde(default)]
     pub name: String,
     /// Channel order.
     pub color: ColorOrder,
-    /// Mean a channel, in 0..1 units.
+    /// Mean a channel, in 0..1 units, in the order of `color`.
     pub mean: [f32; 3],
-    /// Standard deviation a channel, in 0..1 units.
+    /// Standard deviation a channel, in 0..1 units, in the order of `color`. A network that takes pixels of 0..255 has
+    /// 1/255 here.
     pub std: [f32; 3],
     /// How a photo is brought to the network's size.
     pub fit: Fit,
@@ -74,6 +78,18 @@ pub struct InputSpec {
 pub enum ColorOrder {
     /// Red, green, blue.
     Rgb,
+    /// Blue, green, red, as OpenCV reads photos.
+    Bgr,
+}
+
+impl ColorOrder {
+    /// For each channel of the input the channel of the photo, where red is 0.
+    pub(crate) fn channels(self) -> [usize; 3] {
+        match self {
+            Self::Rgb => [0, 1, 2],
+            Self::Bgr => [2, 1, 0],
+        }
+    }
 }
 
 /// How a photo is brought to the network's size. Sampling has half-pixel centres (align_corners = false).
@@ -100,7 +116,8 @@ pub enum Fit {
 /// The output tensor: float32, N x classes x H/stride x W/stride.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSpec {
-    /// Name of the output in the graph.
+    /// Name of the output in the graph; empty, or left out, for the graph's first one. Other outputs are not asked for.
+    #[serde(default)]
     pub name: String,
     /// What the numbers are.
     pub kind: OutputKind,
@@ -115,7 +132,9 @@ pub struct OutputSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputKind {
-    /// Unbounded scores; softmax over the classes gives probabilities.
+    /// Unbounded scores; softmax over the classes gives probabilities. Log-probabilities are such scores too, and may be
+    /// written as `log-probabilities`: softmax gives back the probabilities that they are of.
+    #[serde(alias = "log-probabilities")]
     Logits,
     /// Probabilities already.
     Probabilities,
@@ -190,13 +209,7 @@ impl ModelSpec {
     /// # Errors
     /// [`Error::NotOnnx`] for other bytes, [`Error::BadSpec`] for a description that cannot be used.
     pub fn from_onnx(onnx: &[u8]) -> Result<Option<Self>> {
-        let mut found = None;
-        for field in top_level_fields(onnx)? {
-            if let Some(entry) = field.metadata()?.filter(|entry| entry.key == METADATA_KEY) {
-                found = Some(entry.value);
-            }
-        }
-        found.map(|json| Self::from_json(&json)).transpose()
+        onnx::metadata(onnx, METADATA_KEY)?.map(|json| Self::from_json(&json)).transpose()
     }
 
     /// The same ONNX file with this description in its metadata, in place of any that it had.
@@ -204,16 +217,7 @@ impl ModelSpec {
     /// # Errors
     /// [`Error::NotOnnx`] for other bytes.
     pub fn embed_in_onnx(&self, onnx: &[u8]) -> Result<Vec<u8>> {
-        let entry = MetadataEntry { key: METADATA_KEY.into(), value: self.to_json()? };
-        let mut out = Vec::with_capacity(onnx.len() + entry.value.len() + 64);
-        for field in top_level_fields(onnx)? {
-            if field.metadata()?.is_none_or(|old| old.key != METADATA_KEY) {
-                out.extend_from_slice(field.bytes);
-            }
-        }
-        // Protobuf fields may stand in any order, so the new entry goes to the end and the graph is not touched.
-        prost::encoding::message::encode(METADATA_FIELD, &entry, &mut out);
-        Ok(out)
+        onnx::with_metadata(onnx, METADATA_KEY, self.to_json()?)
     }
 
     /// The description of a model file: in its metadata, else in the sidecar `NAME.json`.
@@ -282,143 +286,5 @@ fn sidecar_path(model: &Path) -> PathBuf {
     model.with_extension("json")
 }
 
-/// ONNX ModelProto: the graph and the metadata entries, by field number.
-const GRAPH_FIELD: u32 = 7;
-const METADATA_FIELD: u32 = 14;
-
-/// ONNX StringStringEntryProto.
-#[derive(Clone, PartialEq, Message)]
-struct MetadataEntry {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-/// One field of the outermost protobuf message.
-struct Field<'a> {
-    number: u32,
-    /// Key, length and content.
-    bytes: &'a [u8],
-    /// Content without key and length, where the field has a length.
-    content: &'a [u8],
-}
-
-impl Field<'_> {
-    fn metadata(&self) -> Result<Option<MetadataEntry>> {
-        if self.number != METADATA_FIELD {
-            return Ok(None);
-        }
-        MetadataEntry::decode(self.content)
-            .map(Some)
-            .map_err(|error| Error::NotOnnx { reason: format!("its metadata is damaged: {error}") })
-    }
-}
-
-/// The fields of the outermost message, in order. Only keys and lengths are read: the weights are stepped over.
-fn top_level_fields(onnx: &[u8]) -> Result<Vec<Field<'_>>> {
-    let damaged = |error: prost::DecodeError| Error::NotOnnx { reason: error.to_string() };
-    let mut rest = onnx;
-    let mut fields = Vec::new();
-    while !rest.is_empty() {
-        let start = rest;
-        let (number, wire_type) = decode_key(&mut rest).map_err(damaged)?;
-        let mut content = rest;
-        skip_field(wire_type, number, &mut rest, DecodeContext::default()).map_err(damaged)?;
-        if wire_type == WireType::LengthDelimited {
-            decode_varint(&mut content).map_err(damaged)?;
-        }
-        let content = &content[..content.len() - rest.len()];
-        fields.push(Field { number, bytes: &start[..start.len() - rest.len()], content });
-    }
-    if fields.iter().any(|field| field.number == GRAPH_FIELD) {
-        Ok(fields)
-    } else {
-        Err(Error::NotOnnx { reason: "it holds no graph".into() })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec() -> ModelSpec {
-        let fit = Fit::LongestSide { size: 192, multiple: 32 };
-        let taxonomy = Taxonomy::builtin("garments").unwrap();
-        ModelSpec::new("test", taxonomy, InputSpec::imagenet(fit), OutputSpec::logits(2))
-    }
-
-    /// A ModelProto with ir_version 8, an empty graph and one foreign metadata entry.
-    fn onnx() -> Vec<u8> {
-        let mut bytes = vec![0x08, 8, 0x3a, 0];
-        let entry = MetadataEntry { key: "author".into(), value: "somebody".into() };
-        prost::encoding::message::encode(METADATA_FIELD, &entry, &mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn json_has_the_documented_form() {
-        let json: Value = serde_json::from_str(&spec().to_json().unwrap()).unwrap();
-        assert_eq!(json["version"], 1);
-        assert_eq!(json["classes"][0]["name"], "background");
-        assert_eq!(json["input"]["fit"]["longest-side"]["size"], 192);
-        assert_eq!(json["output"]["kind"], "logits");
-        assert!(json["groups"]["lower"].is_array());
-    }
-
-    #[test]
-    fn unknown_fields_survive_and_an_unknown_version_is_refused() {
-        let mut json: Value = serde_json::from_str(&spec().to_json().unwrap()).unwrap();
-        json["shop"] = "x".into();
-        json["input"]["gamma"] = 2.into();
-        json["classes"][1]["sku"] = 7.into();
-        let read = ModelSpec::from_json(&json.to_string()).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&read.to_json().unwrap()).unwrap(), json);
-        json["version"] = 2.into();
-        assert!(ModelSpec::from_json(&json.to_string()).unwrap_err().to_string().contains("version 2"));
-    }
-
-    #[test]
-    fn values_that_make_no_sense_are_refused() {
-        for (pointer, value) in [
-            ("/input/std/1", Value::from(0.0)),
-            ("/input/fit/longest-side/multiple", 0.into()),
-            ("/input/fit/longest-side/size", 1_000_000.into()),
-            ("/output/stride", 0.into()),
-            ("/classes", Value::Array(vec![])),
-        ] {
-            let mut json: Value = serde_json::from_str(&spec().to_json().unwrap()).unwrap();
-            *json.pointer_mut(pointer).unwrap() = value;
-            assert!(matches!(ModelSpec::from_json(&json.to_string()), Err(Error::BadSpec { .. })), "{pointer}");
-        }
-    }
-
-    #[test]
-    fn a_spec_goes_into_onnx_metadata_and_comes_out_again() {
-        let mut spec = spec();
-        assert_eq!(ModelSpec::from_onnx(&onnx()).unwrap(), None);
-        let once = spec.embed_in_onnx(&onnx()).unwrap();
-        assert_eq!(ModelSpec::from_onnx(&once).unwrap().unwrap(), spec);
-        spec.name = "second".into();
-        let twice = spec.embed_in_onnx(&once).unwrap();
-        assert_eq!(ModelSpec::from_onnx(&twice).unwrap().unwrap().name, "second");
-        assert_eq!(twice.len(), once.len() + 2, "the first description is replaced, not kept");
-        assert!(twice.starts_with(&onnx()), "everything else stays as it was");
-    }
-
-    #[test]
-    fn other_bytes_are_no_onnx() {
-        for bytes in [&b"hello, this is text"[..], &[], &[0x3a, 0xff, 0xff], &[0x08, 8]] {
-            assert!(matches!(ModelSpec::from_onnx(bytes), Err(Error::NotOnnx { .. })), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn the_sidecar_is_read_when_the_file_has_no_spec() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("net.onnx");
-        assert!(matches!(ModelSpec::of_model(&model, &onnx()), Err(Error::MissingSpec { .. })));
-        std::fs::write(folder.path().join("net.json"), spec().to_json().unwrap()).unwrap();
-        assert_eq!(ModelSpec::of_model(&model, &onnx()).unwrap(), spec());
-    }
-}
+mod tests;

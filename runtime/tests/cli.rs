@@ -210,6 +210,9 @@ fn a_provider_that_is_absent_fails_with_the_reason() {
         env.run_plain(&[&model[..], &[provider]].concat())
             .expect(2, &[&format!("provider '{provider}' cannot run here")]);
     }
+    let tensorrt = env.run_plain(&[&model[..], &["tensorrt", "--trt-cache", "engines"]].concat());
+    tensorrt.expect(2, &["TensorRT has no engine for this model yet", "engines/colours-fp32-", "cannot run here"]);
+    assert!(!env.path("engines").exists(), "nothing is made for a provider that does not run");
     env.run_plain(&[&model[..], &["auto", "--library", "absent.so"]].concat()).expect(2, &["absent.so"]);
 }
 
@@ -237,4 +240,32 @@ fn listings_go_to_standard_output() {
     for text in ["colours (3 classes)", "embedded", "tract"] {
         assert!(info.stdout.contains(text), "{info:?}");
     }
+}
+
+#[test]
+fn info_is_there_for_programs_too() {
+    let env = TestEnv::new();
+    let run = env.run(&["--info=json"]);
+    run.expect(0, &[]);
+    let info: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (&info["model"], &info["provider"], &info["library"]),
+        (&"colours".into(), &"embedded".into(), &"tract".into())
+    );
+    assert_eq!(info["classes"], serde_json::json!(["background", "shirt", "pants"]));
+    assert_eq!(info["input"]["fit"]["longest-side"]["size"], 128);
+    assert_eq!((&info["sessions"], &info["threads"], &info["nodes"]), (&1.into(), &1.into(), &Value::Array(vec![])));
+    let several = env.run(&["--info=json", "--sessions", "3"]);
+    assert_eq!(serde_json::from_str::<Value>(&several.stdout).unwrap()["sessions"], 3);
+    env.run(&["--info=yaml"]).expect(2, &["yaml", "json"]);
+}
+
+#[test]
+fn flags_for_another_engine_are_refused_by_name() {
+    let env = TestEnv::new();
+    env.photo("a.png");
+    env.run(&["a.png", "--fp16"]).expect(2, &["--fp16 is for TensorRT"]);
+    env.run(&["a.png", "--trt-cache", "engines"]).expect(2, &["--trt-cache", "--provider tensorrt"]);
+    env.run(&["a.png", "--sessions", "0"]).expect(2, &["--sessions"]);
+    assert!(!env.path("engines").exists());
 }

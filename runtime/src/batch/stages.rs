@@ -89,9 +89,13 @@ fn guard<T>(stage: &'static str, part: impl FnOnce() -> Result<T>) -> Result<T> 
     })
 }
 
-/// Runs the network over photos that wait for it together.
+/// Runs the network over photos that wait for it together; where that breaks down, over each by itself.
 fn segment_together(segmenter: &Segmenter, photos: &[Photo]) -> Vec<Result<Segmentation>> {
-    photos.iter().map(|photo| guard("the network", || segmenter.segment(photo))).collect()
+    let together = (photos.len() > 1).then(|| guard("the network", || Ok(segmenter.segment_batch(photos))));
+    match together {
+        Some(Ok(segmentations)) => segmentations,
+        _ => photos.iter().map(|photo| guard("the network", || segmenter.segment(photo))).collect(),
+    }
 }
 
 impl Stages for Work<'_> {

@@ -4,12 +4,13 @@
 //! compare the two engines or open one model with each.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{Array4, ArrayView4};
 use tract_onnx::prelude::*;
 
-use super::{Engine, EngineInfo, Provider, output_array};
+use super::binding::Binding;
+use super::{BatchSize, Engine, EngineInfo, Provider, output_array};
 use crate::error::{Error, Result};
 use crate::spec::ModelSpec;
 
@@ -18,42 +19,48 @@ const PLANS_KEPT: usize = 8;
 
 type Plan = Arc<TypedRunnableModel>;
 
-/// A parsed model and the plans optimised for the input shapes met so far.
+/// A parsed model and the plans optimised for the input shapes met so far. Clones run beside each other and share all of
+/// it: a plan keeps what it calculates in the run's own memory.
+#[derive(Clone)]
 pub(super) struct Tract {
-    model: InferenceModel,
-    plans: VecDeque<([usize; 4], Plan)>,
+    model: Arc<InferenceModel>,
+    plans: Arc<Mutex<VecDeque<([usize; 4], Plan)>>>,
     spec: ModelSpec,
-    info: EngineInfo,
+    batch: BatchSize,
+    pub(super) info: EngineInfo,
 }
 
 impl Tract {
-    pub(super) fn open(onnx: &[u8], spec: &ModelSpec, note: Option<String>) -> Result<Self> {
-        let load =
-            || -> TractResult<InferenceModel> { tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx)) };
+    pub(super) fn open(onnx: &[u8], binding: &Binding) -> Result<Self> {
+        let output = binding.spec.output.name.as_str();
+        let load = || -> TractResult<InferenceModel> {
+            let model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx))?;
+            model.with_outputs_by_name([output])
+        };
         let model = guard("load the model", load)?;
-        let name = |outlet: &OutletId| model.node(outlet.node).name.clone();
-        let label = |outlet: &OutletId| model.outlet_label(*outlet).map_or_else(|| name(outlet), str::to_owned);
-        let inputs: Vec<String> = model.inputs.iter().map(name).collect();
-        let outputs: Vec<String> = model.outputs.iter().map(label).collect();
-        super::check_names(spec, &inputs, &outputs)?;
-        let model = guard("load the model", || model.with_outputs_by_name([spec.output.name.as_str()]))?;
-        let info = EngineInfo { note, ..EngineInfo::new(Provider::Embedded, "tract", TRACT_VERSION) };
-        Ok(Self { model, plans: VecDeque::new(), spec: spec.clone(), info })
+        let info = EngineInfo { threads: Some(1), ..EngineInfo::new(Provider::Embedded, "tract", TRACT_VERSION) };
+        Ok(Self {
+            model: Arc::new(model),
+            plans: Arc::default(),
+            spec: binding.spec.clone(),
+            batch: binding.batch,
+            info,
+        })
     }
 
     /// The plan for one input shape. tract optimises for concrete sizes only.
-    fn plan(&mut self, shape: [usize; 4]) -> TractResult<Plan> {
-        if let Some(at) = self.plans.iter().position(|(known, _)| *known == shape) {
-            if let Some(entry) = self.plans.remove(at) {
-                self.plans.push_front(entry);
-            }
+    fn plan(&self, shape: [usize; 4]) -> TractResult<Plan> {
+        // Held while a plan is made: the others would most likely make the same one.
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = plans.iter().position(|(known, _)| *known == shape).and_then(|at| plans.remove(at)) {
+            plans.push_front(entry);
         } else {
-            let model = self.model.clone().with_input_fact(0, f32::fact(shape).into())?;
+            let model = InferenceModel::clone(&self.model).with_input_fact(0, f32::fact(shape).into())?;
             let plan = model.into_optimized()?.into_runnable()?;
-            self.plans.push_front((shape, plan));
-            self.plans.truncate(PLANS_KEPT);
+            plans.push_front((shape, plan));
+            plans.truncate(PLANS_KEPT);
         }
-        Ok(Arc::clone(&self.plans[0].1))
+        Ok(Arc::clone(&plans[0].1))
     }
 }
 
@@ -78,6 +85,10 @@ impl Engine for Tract {
         &self.info
     }
 
+    fn batch(&self) -> BatchSize {
+        self.batch
+    }
+
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = input.dim();
         let shape = [batch, channels, height, width];
@@ -90,7 +101,7 @@ impl Engine for Tract {
             Ok((view.shape().to_vec(), view.iter().copied().collect()))
         };
         let (shape, values) = guard("run the model", run)?;
-        output_array(&shape, &values, &self.spec)
+        output_array(&shape, values, &self.spec)
     }
 }
 

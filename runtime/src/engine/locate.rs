@@ -1,5 +1,6 @@
 //! Where ONNX Runtime's library may lie.
 
+use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,49 @@ pub(super) fn candidates(provider: Provider) -> Box<dyn Iterator<Item = PathBuf>
         return Box::new(all);
     }
     // One without CUDA must not hide one that has it.
-    let (with_cuda, without): (Vec<_>, Vec<_>) = all.partition(|library| has_cuda(library));
-    Box::new(with_cuda.into_iter().chain(without))
+    Box::new(preferred_first(all, |library| has_cuda(library)))
+}
+
+/// The preferred items as they come, then the others. Items are asked for one by one, as some cost a process.
+fn preferred_first<T>(
+    mut items: impl Iterator<Item = T>,
+    is_preferred: impl Fn(&T) -> bool,
+) -> impl Iterator<Item = T> {
+    let mut others = VecDeque::new();
+    std::iter::from_fn(move || {
+        for item in items.by_ref() {
+            if is_preferred(&item) {
+                return Some(item);
+            }
+            others.push_back(item);
+        }
+        others.pop_front()
+    })
+}
+
+/// Whether this process could use an NVIDIA GPU: its driver is here, and the user has not hidden it.
+pub(super) fn gpu_is_visible() -> bool {
+    let driver = if cfg!(windows) {
+        env::var_os("SystemRoot").is_some_and(|root| Path::new(&root).join("System32/nvcuda.dll").is_file())
+    } else {
+        // The second is Windows' own Linux.
+        Path::new("/dev/nvidiactl").exists() || Path::new("/usr/lib/wsl/lib/libcuda.so.1").exists()
+    };
+    driver && !hides_gpus(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())
+}
+
+/// Whether this value of `CUDA_VISIBLE_DEVICES` leaves no GPU: it is empty, or its first entry is no GPU.
+fn hides_gpus(devices: Option<&str>) -> bool {
+    devices.is_some_and(|list| {
+        let first = list.split(',').next().unwrap_or_default().trim();
+        first.is_empty() || first.starts_with('-')
+    })
 }
 
 fn wants_gpu(provider: Provider) -> bool {
     match provider {
         Provider::Cuda | Provider::Tensorrt => true,
-        Provider::Auto => Path::new("/dev/nvidiactl").exists(),
+        Provider::Auto => gpu_is_visible(),
         Provider::Cpu | Provider::Embedded => false,
     }
 }
@@ -133,6 +169,21 @@ fn is_library(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_preferred_comes_first_and_nothing_is_asked_for_too_early() {
+        let asked = std::cell::Cell::new(0);
+        let items = (1..=5).inspect(|_| asked.set(asked.get() + 1));
+        let mut sorted = preferred_first(items, |item| item % 2 == 0);
+        assert_eq!((sorted.next(), asked.get()), (Some(2), 2));
+        assert_eq!(sorted.collect::<Vec<_>>(), [4, 1, 3, 5]);
+    }
+
+    #[test]
+    fn a_user_can_hide_the_gpus() {
+        assert!([Some(""), Some("-1"), Some(" -1,0")].into_iter().all(hides_gpus));
+        assert!(![None, Some("0"), Some("1,-1"), Some("GPU-8932f937")].into_iter().any(hides_gpus));
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

@@ -1,213 +1,177 @@
-//! ONNX Runtime, opened at run time. The only file that names `ort`.
+//! ONNX Runtime, opened at run time. Only this file and its folder name `ort`.
+//!
+//! Runs beside each other need a session each: `ort` lends a session to one run at a time, because ONNX Runtime's own
+//! promise that one session serves many threads does not hold for every provider. Sessions cannot share weights either:
+//! its container for prepacked weights takes only weights handed in by name, and those of convolutions, which make up
+//! these networks, are rewritten for the processor in each session.
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+mod direct;
+mod library;
+mod placements;
+mod providers;
 
 use ndarray::{Array4, ArrayView4};
-use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
-use ort::session::Session;
-use ort::value::TensorRef;
+use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use ort::value::{TensorRef, TensorRefMut};
 
-use super::{Engine, EngineInfo, EngineOptions, Provider, locate, output_array};
+use super::binding::Binding;
+use super::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, locate, output_array, placement, unused_gpu};
 use crate::error::{Error, Result};
 use crate::spec::ModelSpec;
 
+use direct::Direct;
+pub(super) use library::{Runtime, load};
+
 const NAME: &str = "ONNX Runtime";
 
-/// The library of this process and its environment. `ort` keeps one for the whole process.
-#[derive(Clone)]
-pub(super) struct Runtime {
-    environment: ort::environment::Environment,
-    path: PathBuf,
-}
-
-static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
-
-/// Loads the library that the options name, else the first that the usual places hold.
-pub(super) fn load(options: &EngineOptions) -> Result<Runtime> {
-    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let unavailable = |reason: String| Error::ProviderUnavailable { provider: options.provider.name(), reason };
-    if let Some(runtime) = loaded.as_ref() {
-        return match &options.library {
-            Some(path) if !same_file(path, &runtime.path) => Err(unavailable(format!(
-                "this process has loaded {} already and cannot load {} as well",
-                runtime.path.display(),
-                path.display()
-            ))),
-            _ => Ok(runtime.clone()),
-        };
-    }
-    let runtime = match &options.library {
-        // A bare name would be looked for in the system's folders, not here.
-        Some(path) => load_file(&std::path::absolute(path).unwrap_or_else(|_| path.clone())).map_err(unavailable)?,
-        None => load_first(options.provider).map_err(unavailable)?,
-    };
-    Ok(loaded.insert(runtime).clone())
-}
-
-fn load_first(provider: Provider) -> Result<Runtime, String> {
-    let mut refused = Vec::new();
-    for path in locate::candidates(provider) {
-        match load_file(&path) {
-            Ok(runtime) => return Ok(runtime),
-            // The system's loader is asked by bare name; that it has none is no news.
-            Err(reason) if path.components().count() > 1 => refused.push(reason),
-            Err(_) => {}
-        }
-    }
-    let tried = if refused.is_empty() { String::new() } else { format!(" ({})", refused.join("; ")) };
-    Err(format!("no usable ONNX Runtime was found{tried}; {}", locate::how_to_install(provider)))
-}
-
-fn load_file(path: &Path) -> Result<Runtime, String> {
-    probe(path)?;
-    let environment = ort::init_from(path)
-        .map_err(|error| error.to_string())?
-        .with_name("clothseg")
-        .with_telemetry(false)
-        .build()
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    // A bare name was found by the system's loader, wherever that was.
-    let resolved = if path.is_absolute() { std::fs::canonicalize(path).ok() } else { None };
-    Ok(Runtime { environment, path: resolved.unwrap_or_else(|| path.to_owned()) })
-}
-
-/// Whether `ort` will take this library, and why not. It must not be asked first: once it has failed to load one file, it
-/// takes every later one for loaded and calls into nothing (2.0.0-rc.14, its `OnceLock` counts an error as done).
-fn probe(path: &Path) -> Result<(), String> {
-    let fail = |cause: &dyn std::fmt::Display| format!("{}: {cause}", path.display());
-    // SAFETY: a library that the user named, or one in a place for ONNX Runtime; its initialisers run here instead of in
-    // `ort`, a moment later.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|error| fail(&error))?;
-    type GetApiBase = unsafe extern "system" fn() -> *const ort::sys::OrtApiBase;
-    // SAFETY: ONNX Runtime's C interface gives this function this type in every version.
-    let version = unsafe {
-        let get_api_base = library
-            .get::<GetApiBase>(c"OrtGetApiBase")
-            .map_err(|_| fail(&"it is no ONNX Runtime (no OrtGetApiBase)"))?;
-        let base = get_api_base();
-        if base.is_null() {
-            return Err(fail(&"OrtGetApiBase returns nothing"));
-        }
-        std::ffi::CStr::from_ptr(((*base).GetVersionString)()).to_string_lossy().into_owned()
-    };
-    let minor: u32 = version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0);
-    if minor < ort::MINOR_VERSION {
-        return Err(fail(&format!("it is version {version}, and 1.{} or later is needed", ort::MINOR_VERSION)));
-    }
-    // `ort` opens the same file; unloading it in between would run its initialisers twice.
-    std::mem::forget(library);
-    Ok(())
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    std::fs::canonicalize(a).is_ok_and(|a| a == b) || a == b
-}
-
-/// CUDA where this library has it and a session starts on it, else the CPU.
+/// CUDA where this library has it and the model runs on it, else the CPU, with a warning where that leaves a GPU unused.
 pub(super) fn open_best(
-    runtime: Runtime,
+    runtime: &Runtime,
     onnx: &[u8],
-    spec: &ModelSpec,
+    binding: &Binding,
     options: &EngineOptions,
-) -> Result<Box<dyn Engine>> {
-    let mut note = None;
-    if ep::CUDA::is_available().unwrap_or(false) {
-        match start(runtime.clone(), onnx, spec, Provider::Cuda, options.threads) {
-            Ok(engine) => return Ok(Box::new(engine)),
-            Err(error) => note = Some(format!("CUDA is there but does not run, so the CPU is used: {error}")),
+) -> Result<Vec<Box<dyn Engine>>> {
+    let gpu = locate::gpu_is_visible();
+    let mut reason = format!(
+        "{} has no CUDA; a build that has it: {}",
+        runtime.path.display(),
+        locate::how_to_install(Provider::Cuda)
+    );
+    if providers::are_in_library(Provider::Cuda) {
+        let alone = EngineOptions { sessions: 1, ..options.clone() };
+        match start(runtime, onnx, binding, Provider::Cuda, &alone) {
+            Ok(sessions) => return Ok(boxed(sessions)),
+            Err(error) => reason = error.to_string(),
         }
     }
-    let mut engine = start(runtime, onnx, spec, Provider::Cpu, options.threads)?;
-    engine.info.note = note;
-    Ok(Box::new(engine))
+    let mut sessions = start(runtime, onnx, binding, Provider::Cpu, options)?;
+    for session in &mut sessions {
+        session.info.warning = unused_gpu(gpu, &reason);
+    }
+    Ok(boxed(sessions))
 }
 
 /// Opens the model on one provider, or says why not.
 pub(super) fn open(
-    runtime: Runtime,
+    runtime: &Runtime,
     onnx: &[u8],
-    spec: &ModelSpec,
+    binding: &Binding,
     provider: Provider,
-    threads: Option<usize>,
-) -> Result<Box<dyn Engine>> {
-    Ok(Box::new(start(runtime, onnx, spec, provider, threads)?))
+    options: &EngineOptions,
+) -> Result<Vec<Box<dyn Engine>>> {
+    start(runtime, onnx, binding, provider, options).map(boxed)
+}
+
+fn boxed(sessions: Vec<OnnxRuntime>) -> Vec<Box<dyn Engine>> {
+    sessions.into_iter().map(|session| Box::new(session) as Box<dyn Engine>).collect()
 }
 
 fn start(
-    runtime: Runtime,
+    runtime: &Runtime,
     onnx: &[u8],
-    spec: &ModelSpec,
+    binding: &Binding,
     provider: Provider,
-    threads: Option<usize>,
-) -> Result<OnnxRuntime> {
-    let failed = |error: &dyn std::fmt::Display| Error::Engine {
-        engine: NAME,
-        action: "load the model",
-        reason: error.to_string(),
+    options: &EngineOptions,
+) -> Result<Vec<OnnxRuntime>> {
+    let failed = |error: &dyn std::fmt::Display| match provider {
+        Provider::Cpu => load_failed(error),
+        _ => unavailable(provider, error),
     };
-    let mut builder = Session::builder(&runtime.environment).map_err(|error| failed(&error))?;
-    if let Some(threads) = threads {
-        builder = builder.with_intra_threads(threads.max(1)).map_err(|error| failed(&error))?;
+    if !providers::are_in_library(provider) {
+        return Err(unavailable(provider, &format!("{} has no such provider", runtime.path.display())));
     }
-    let requested = execution_providers(provider);
-    if !requested.is_empty() {
-        builder = builder.with_execution_providers(requested).map_err(|error| unavailable(provider, &error))?;
+    let threads = threads_of_a_session(options);
+    let mut builder = configure(runtime, threads, options).map_err(|error| load_failed(&error))?;
+    builder = match providers::requested(onnx, binding, provider, options)? {
+        requested if requested.is_empty() => builder.with_auto_device(AutoDevicePolicy::PreferCPU),
+        requested => builder.with_execution_providers(requested),
     }
-    let session = builder.commit_from_memory(onnx).map_err(|error| match provider {
-        Provider::Cpu => failed(&error),
-        _ => unavailable(provider, &error),
-    })?;
-    check_names(&session, spec)?;
-    let info =
-        EngineInfo { path: Some(runtime.path.clone()), ..EngineInfo::new(provider, NAME, version(&runtime.path)) };
-    Ok(OnnxRuntime { session, spec: spec.clone(), info, _runtime: runtime })
+    .map_err(|error| failed(&error))?;
+    let mut info = EngineInfo {
+        path: Some(runtime.path.clone()),
+        threads,
+        ..EngineInfo::new(provider, NAME, runtime.version.clone())
+    };
+    let mut sessions = Vec::with_capacity(options.sessions.max(1));
+    for _ in 0..options.sessions.max(1) {
+        let session = builder.commit_from_memory(onnx).map_err(|error| failed(&error))?;
+        // They are all alike: the first one is proof for the others.
+        if sessions.is_empty() {
+            let placements = placements::of(&session).map_err(|error| load_failed(&error))?;
+            info.note = placement::judge(provider, &placements).map_err(|reason| failed(&reason))?;
+            info.nodes = placement::count(&placements);
+        }
+        sessions.push(OnnxRuntime::new(session, runtime, binding, &info).map_err(|error| load_failed(&error))?);
+    }
+    Ok(sessions)
 }
 
-/// `ort` registers in silence unless told to fail.
-fn execution_providers(provider: Provider) -> Vec<ExecutionProviderDispatch> {
-    let cuda = || ep::CUDA::default().build().error_on_failure();
-    match provider {
-        Provider::Cuda => vec![cuda()],
-        Provider::Tensorrt => vec![ep::TensorRT::default().build().error_on_failure(), cuda()],
-        Provider::Auto | Provider::Cpu | Provider::Embedded => Vec::new(),
+/// What every session is told, whoever runs it.
+fn configure(runtime: &Runtime, threads: Option<usize>, options: &EngineOptions) -> ort::Result<SessionBuilder> {
+    let mut builder = Session::builder(&runtime.environment)?.with_config_entry(placements::RECORD, "1")?;
+    if let Some(threads) = threads {
+        builder = builder.with_intra_threads(threads)?;
     }
+    if options.sessions > 1 {
+        // Threads that spin for their next work take the cores from the sessions that have some.
+        builder = builder.with_intra_op_spinning(false)?;
+    }
+    Ok(builder)
+}
+
+/// Threads of one run: as asked for, else the cores shared out over the sessions, else ONNX Runtime's own choice.
+fn threads_of_a_session(options: &EngineOptions) -> Option<usize> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    match (options.threads, options.sessions) {
+        (Some(threads), _) => Some(threads.max(1)),
+        (None, 0 | 1) => None,
+        (None, sessions) => Some((cores() / sessions).max(1)),
+    }
+}
+
+fn load_failed(error: &dyn std::fmt::Display) -> Error {
+    Error::Engine { engine: NAME, action: "load the model", reason: error.to_string() }
 }
 
 fn unavailable(provider: Provider, error: &dyn std::fmt::Display) -> Error {
     let reason = format!(
         "{error}; if the model runs on 'cpu', look to the GPU: it takes an NVIDIA GPU with its driver, NVIDIA's CUDA and \
-         cuDNN libraries, and a GPU build of ONNX Runtime ({})",
+         cuDNN libraries{}, and a GPU build of ONNX Runtime ({})",
+        if provider == Provider::Tensorrt { ", TensorRT" } else { "" },
         locate::how_to_install(provider)
     );
     Error::ProviderUnavailable { provider: provider.name(), reason }
 }
 
-/// A wrong name in a description is found when the model opens, not at the first photo.
-fn check_names(session: &Session, spec: &ModelSpec) -> Result<()> {
-    let names = |outlets: &[ort::value::Outlet]| -> Vec<String> {
-        outlets.iter().map(|outlet| outlet.name().to_owned()).collect()
-    };
-    super::check_names(spec, &names(session.inputs()), &names(session.outputs()))
-}
-
-/// The library's version: in its file name, else as its build says.
-fn version(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let numbers = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.contains('.');
-    if let Some((_, version)) = name.split_once(".so.").filter(|(_, version)| numbers(version)) {
-        return version.to_owned();
-    }
-    let branch = ort::info().split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());
-    branch.map_or("unknown version".into(), |branch| branch.trim_start_matches("rel-").to_owned())
-}
-
 struct OnnxRuntime {
     session: Session,
+    /// Asks for the described output only: others, of which U2-Net has six, are not even copied.
+    run: RunOptions<HasSelectedOutputs>,
+    direct: Option<Direct>,
+    /// Shapes of the last input and of the output that came of it: one input shape has one output shape.
+    last: Option<([usize; 4], Vec<usize>)>,
     spec: ModelSpec,
+    batch: BatchSize,
     info: EngineInfo,
     /// Sessions end before their environment.
     _runtime: Runtime,
+}
+
+impl OnnxRuntime {
+    fn new(session: Session, runtime: &Runtime, binding: &Binding, info: &EngineInfo) -> ort::Result<Self> {
+        let wanted = OutputSelector::no_default().with(&binding.spec.output.name);
+        Ok(Self {
+            session,
+            run: RunOptions::new()?.with_outputs(wanted),
+            direct: Direct::new(&binding.spec.input.name, &binding.spec.output.name),
+            last: None,
+            spec: binding.spec.clone(),
+            batch: binding.batch,
+            info: info.clone(),
+            _runtime: runtime.clone(),
+        })
+    }
 }
 
 impl Engine for OnnxRuntime {
@@ -219,18 +183,63 @@ impl Engine for OnnxRuntime {
         &self.info
     }
 
+    fn batch(&self) -> BatchSize {
+        self.batch
+    }
+
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
-        let failed =
-            |error: ort::Error| Error::Engine { engine: NAME, action: "run the model", reason: error.to_string() };
+        let (photos, channels, height, width) = input.dim();
+        let input_shape = [photos, channels, height, width];
         let input = input.as_standard_layout();
         let values = input.as_slice().unwrap_or_default();
-        let tensor = TensorRef::from_array_view((input.shape().to_vec(), values)).map_err(failed)?;
-        let outputs = self.session.run(ort::inputs![self.spec.input.name.as_str() => tensor]).map_err(failed)?;
+        let tensor = TensorRef::from_array_view((input_shape.to_vec(), values)).map_err(|error| run_failed(&error))?;
+        if let Some((shape, values)) = self.run_as_before(&input_shape, &tensor) {
+            return output_array(&shape, values, &self.spec);
+        }
+        let inputs = ort::inputs![self.spec.input.name.as_str() => tensor];
+        let outputs = self.session.run_with_options(inputs, &self.run).map_err(|error| run_failed(&error))?;
         let output = outputs
             .get(&self.spec.output.name)
             .ok_or_else(|| Error::Output { reason: format!("there is no '{}'", self.spec.output.name) })?;
-        let (shape, values) = output.try_extract_tensor::<f32>().map_err(failed)?;
+        let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| run_failed(&error))?;
         let shape: Vec<usize> = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
-        output_array(&shape, values, &self.spec)
+        self.last = Some((input_shape, shape.clone()));
+        output_array(&shape, values.to_vec(), &self.spec)
+    }
+}
+
+impl OnnxRuntime {
+    /// A run whose output goes straight to where it is wanted, if the last input had this shape. Nothing where it had
+    /// another one, or the run fails: the usual way then tells why.
+    fn run_as_before(
+        &mut self,
+        input_shape: &[usize; 4],
+        input: &TensorRef<'_, f32>,
+    ) -> Option<(Vec<usize>, Vec<f32>)> {
+        let (_, shape) = self.last.as_ref().filter(|(known, _)| known == input_shape)?;
+        let mut values = vec![0.0; shape.iter().product()];
+        let mut output = TensorRefMut::from_array_view_mut((shape.clone(), values.as_mut_slice())).ok()?;
+        self.direct.as_ref()?.run(&mut self.session, input, &mut output).ok()?;
+        drop(output);
+        Some((shape.clone(), values))
+    }
+}
+
+fn run_failed(error: &dyn std::fmt::Display) -> Error {
+    Error::Engine { engine: NAME, action: "run the model", reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_share_the_cores_unless_told_otherwise() {
+        let threads =
+            |threads, sessions| threads_of_a_session(&EngineOptions { threads, sessions, ..EngineOptions::default() });
+        assert_eq!(threads(None, 1), None);
+        assert_eq!(threads(Some(3), 2), Some(3));
+        assert_eq!(threads(Some(0), 1), Some(1));
+        assert_eq!(threads(None, 1000), Some(1));
     }
 }

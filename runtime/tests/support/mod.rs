@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod foreign;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -48,26 +50,35 @@ fn color_graph() -> pb::ModelProto {
     // Rows: background, shirt, pants; columns: red, green, blue. The kernel averages four pixels.
     let weights = [[0.0, 0.0, 0.0], [8.0, -4.0, -4.0], [-4.0, -4.0, 8.0]];
     let kernel = weights.iter().flatten().flat_map(|weight| [weight / 4.0; 4]).collect();
-    let conv = pb::NodeProto {
-        name: "conv".into(),
-        op_type: "Conv".into(),
-        input: vec!["input".into(), "weight".into(), "bias".into()],
-        output: vec!["logits".into()],
-        attribute: vec![ints("kernel_shape", &[2, 2]), ints("strides", &[STRIDE, STRIDE])],
-        ..Default::default()
-    };
+    let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[STRIDE, STRIDE])];
     let graph = pb::GraphProto {
         name: "colours".into(),
-        node: vec![conv],
+        node: vec![node("Conv", &["input", "weight", "bias"], "logits", attributes)],
         initializer: vec![floats("weight", &[3, 3, 2, 2], kernel), floats("bias", &[3], vec![2.0, 0.0, 0.0])],
         input: vec![tensor("input", ["batch", "3", "height", "width"])],
         output: vec![tensor("logits", ["batch", "3", "rows", "columns"])],
         ..Default::default()
     };
+    model(graph)
+}
+
+fn model(graph: pb::GraphProto) -> pb::ModelProto {
     pb::ModelProto {
         ir_version: 8,
         opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
         graph: Some(graph),
+        ..Default::default()
+    }
+}
+
+/// A node with one output, which names it too.
+fn node(operator: &str, inputs: &[&str], output: &str, attribute: Vec<pb::AttributeProto>) -> pb::NodeProto {
+    pb::NodeProto {
+        name: output.into(),
+        op_type: operator.into(),
+        input: inputs.iter().map(|input| (*input).into()).collect(),
+        output: vec![output.into()],
+        attribute,
         ..Default::default()
     }
 }

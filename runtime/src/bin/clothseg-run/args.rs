@@ -1,11 +1,13 @@
 //! Flags to options.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Parser;
 use clothseg::batch::Format;
-use clothseg::{EngineOptions, Limits, PolygonOptions, Provider};
+use clothseg::{Limits, PolygonOptions};
+
+use crate::engine_args::EngineArgs;
+use crate::info::InfoFormat;
 
 use crate::batch_args::BatchArgs;
 
@@ -25,17 +27,9 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR", default_value = "clothseg-out")]
     pub output: PathBuf,
 
-    /// ONNX model that describes itself; the built-in one without it
+    /// ONNX model; the built-in one without it
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
-
-    /// Who does the arithmetic: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
-    #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
-    pub provider: Provider,
-
-    /// ONNX Runtime's library, where it is not in one of the usual places
-    #[arg(long, value_name = "FILE")]
-    pub library: Option<PathBuf>,
 
     /// Files to write for each photo: masks, labels, overlay, json
     #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_values_t = Format::ALL)]
@@ -60,13 +54,16 @@ pub struct Args {
     #[arg(long)]
     pub list_classes: bool,
 
-    /// Show the model and what runs it, and stop
-    #[arg(long)]
-    pub info: bool,
+    /// Show the model and what runs it, and stop; --info=json for programs
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
+    pub info: Option<InfoFormat>,
 
     /// Say nothing but errors
     #[arg(short, long)]
     pub quiet: bool,
+
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -83,15 +80,6 @@ Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run,
 SIGTERM: the first finishes the photos in work, the second stops at once.";
 
 impl Args {
-    /// What the engine needs to know.
-    pub fn engine_options(&self) -> EngineOptions {
-        EngineOptions {
-            provider: self.provider,
-            library: self.library.clone(),
-            threads: self.many.threads.map(NonZeroUsize::get),
-        }
-    }
-
     /// How closely polygons follow the masks. Numbers that make no sense are refused by name.
     pub fn polygon_options(&self) -> Result<PolygonOptions, String> {
         for (flag, value) in [("--tolerance", self.tolerance), ("--min-area", self.min_area)] {

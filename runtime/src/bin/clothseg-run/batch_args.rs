@@ -4,7 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clothseg::batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
-use clothseg::{Error, Provider};
+use clothseg::{EngineOptions, Error, Model, Provider, Segmenter};
+
+/// Weights that sessions may hold together, unless the user says how many there are to be: those of a large model, once a
+/// core, would fill a machine of many.
+const SESSIONS_BYTES: u64 = 2 << 30;
 
 /// How folders are worked through.
 #[derive(Debug, clap::Args)]
@@ -33,10 +37,6 @@ pub struct BatchArgs {
     /// Photos in one run of the network, at most; more than 1 pays on a GPU only
     #[arg(long, value_name = "N", default_value = "1")]
     pub batch: NonZeroUsize,
-
-    /// Threads of ONNX Runtime for one run of the network; one a core without it
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
 
     /// Memory for photos in work, in MiB; 256 a job without it, and 1024 at least
     #[arg(long, value_name = "MIB")]
@@ -91,19 +91,41 @@ impl BatchArgs {
         Ok(finder.finish(self.shard))
     }
 
+    /// What the engine needs to know to run `photos` photos, where the user names no number of sessions. On a CPU whole photos
+    /// side by side are the fastest: each has a session, and the cores are shared out over the sessions.
+    pub fn engine_options(
+        &self,
+        options: EngineOptions,
+        sessions: Option<NonZeroUsize>,
+        model: &Model,
+        photos: usize,
+    ) -> EngineOptions {
+        let on_named_gpu = is_gpu(options.provider);
+        let fit = (SESSIONS_BYTES / (model.onnx().len() as u64).max(1)).max(1);
+        let one_a_job = self.jobs(on_named_gpu).min(photos.max(1)).min(usize::try_from(fit).unwrap_or(usize::MAX));
+        let by_itself = if on_named_gpu { 1 } else { one_a_job };
+        EngineOptions {
+            sessions: sessions.map_or(by_itself, NonZeroUsize::get),
+            max_batch: self.batch.get(),
+            ..options
+        }
+    }
+
     /// How much is done at a time, by who does the arithmetic.
-    pub fn work_options(&self, provider: Provider) -> WorkOptions {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let on_gpu = matches!(provider, Provider::Cuda | Provider::Tensorrt);
-        // On a GPU one job does nothing but wait for it; the others keep the cores busy.
-        let jobs = self.jobs.map_or(cores + usize::from(on_gpu), NonZeroUsize::get);
-        let options = WorkOptions::of_jobs(jobs);
+    pub fn work_options(&self, segmenter: &Segmenter) -> WorkOptions {
+        let options = WorkOptions::of_jobs(self.jobs(is_gpu(segmenter.engine_info().provider)));
         WorkOptions {
             batch: self.batch.get(),
-            network_runs: if on_gpu { 1 } else { jobs },
+            network_runs: segmenter.sessions(),
             memory_bytes: self.memory.map_or(options.memory_bytes, |mebibytes| mebibytes.saturating_mul(1 << 20)),
             ..options
         }
+    }
+
+    /// Photos in work at a time. On a GPU one job does nothing but wait for it; the others keep the cores busy.
+    fn jobs(&self, on_gpu: bool) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(|| cores() + usize::from(on_gpu), NonZeroUsize::get)
     }
 
     /// What results somebody should look at. Numbers that make no sense are refused by name.
@@ -113,4 +135,8 @@ impl BatchArgs {
         }
         Ok(ReviewOptions { folder: self.review_dir.clone(), min_confidence: self.min_confidence })
     }
+}
+
+fn is_gpu(provider: Provider) -> bool {
+    matches!(provider, Provider::Cuda | Provider::Tensorrt)
 }

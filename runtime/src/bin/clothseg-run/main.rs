@@ -2,6 +2,8 @@
 
 mod args;
 mod batch_args;
+mod engine_args;
+mod info;
 mod report;
 mod signals;
 
@@ -10,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clothseg::batch::{self, BatchOptions, Cancel, Inputs, Stop};
-use clothseg::{Error, ModelSpec, Segmenter, Taxonomy};
+use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
 
 use args::Args;
 
@@ -46,24 +48,35 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         None => error.chain(),
     };
     // What can be wrong with the command is found before an engine is opened.
-    let spec = spec(args).map_err(named)?;
+    let engine_options = args.engine.options()?;
+    let model = args.engine.model(args.model.as_deref()).map_err(named)?;
     if args.list_classes {
-        return print(&report::class_list(&spec));
+        return print(&report::class_list(model.spec()));
     }
-    let mut options = batch_options(args, &spec.taxonomy)?;
-    if args.inputs.is_empty() && args.many.files_from.is_none() && !args.info {
+    let mut options = batch_options(args, &model.spec().taxonomy)?;
+    if let Some(format) = args.info {
+        return print(&info::info(&open(&model, &engine_options).map_err(named)?, format));
+    }
+    if args.inputs.is_empty() && args.many.files_from.is_none() {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
-    }
-    if args.info {
-        return print(&report::info(&open(args).map_err(named)?));
     }
     let inputs = args.many.find(&args.inputs, &options.output, options.limits.max_bytes)?;
     if inputs.is_empty() && inputs.unreadable.is_empty() {
         return nothing_to_do(args);
     }
-    let segmenter = open(args).map_err(named)?;
-    options.work = args.many.work_options(segmenter.engine_info().provider);
+    let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, inputs.len());
+    let segmenter = open(&model, &engine_options).map_err(named)?;
+    // The weights are the engine's now; a large model need not be held twice.
+    drop(model);
+    options.work = args.many.work_options(&segmenter);
     segment(args, &segmenter, &inputs, &options)
+}
+
+fn open(model: &Model, options: &EngineOptions) -> clothseg::Result<Segmenter> {
+    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), options)? {
+        report::say(&line);
+    }
+    Segmenter::open_model(model, options)
 }
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
@@ -75,26 +88,6 @@ fn nothing_to_do(args: &Args) -> Result<ExitCode, String> {
         report::say("there are no photos to do");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn spec(args: &Args) -> clothseg::Result<ModelSpec> {
-    match &args.model {
-        Some(path) => ModelSpec::open(path),
-        #[cfg(feature = "default-model")]
-        None => Segmenter::default_spec(),
-        #[cfg(not(feature = "default-model"))]
-        None => Err(Error::Invalid("this build carries no model: name one with --model FILE".into())),
-    }
-}
-
-fn open(args: &Args) -> clothseg::Result<Segmenter> {
-    match &args.model {
-        Some(path) => Segmenter::open(path, &args.engine_options()),
-        #[cfg(feature = "default-model")]
-        None => Segmenter::open_default(&args.engine_options()),
-        #[cfg(not(feature = "default-model"))]
-        None => Err(Error::Invalid("this build carries no model: name one with --model FILE".into())),
-    }
 }
 
 fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
@@ -120,9 +113,7 @@ fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchO
     batch::create_output(&options.output).map_err(|error| error.chain())?;
     let cancel = Cancel::new();
     signals::cancel_on_first(&cancel)?;
-    if !args.quiet {
-        report::engine(segmenter.engine_info());
-    }
+    report::engine(segmenter.engine_info(), args.quiet);
     let mut progress = report::Progress::new(inputs.len(), args.quiet, cancel.clone());
     for (name, error) in &inputs.unreadable {
         progress.unreadable(name, error);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use clothseg::batch::{self, BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
-use clothseg::{ClassRegion, EngineInfo, ModelSpec, Segmenter};
+use clothseg::{ClassRegion, EngineInfo, ModelSpec};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A line on standard error. That nobody reads it any more is no reason to stop.
@@ -122,10 +122,15 @@ fn found(regions: &[ClassRegion]) -> String {
     if names.is_empty() { "none of the classes asked for".into() } else { names.join(", ") }
 }
 
-/// What runs, and what the user should know about it.
-pub fn engine(info: &EngineInfo) {
-    say(&format!("engine: {info}"));
-    if let Some(note) = &info.note {
+/// What runs, and what the user should know about it; quietly, only what is not as it should be.
+pub fn engine(info: &EngineInfo, quiet: bool) {
+    if !quiet {
+        say(&format!("engine: {info}"));
+    }
+    if let Some(warning) = &info.warning {
+        say(&format!("warning: {warning}"));
+    }
+    if let Some(note) = info.note.as_ref().filter(|_| !quiet) {
         say(&format!("note: {note}"));
     }
 }
@@ -140,28 +145,6 @@ pub fn class_list(spec: &ModelSpec) -> String {
     }
     for (group, members) in &spec.taxonomy.groups {
         let _ = writeln!(text, "group {group}: {}", members.join(", "));
-    }
-    text
-}
-
-/// The model and what runs it.
-pub fn info(segmenter: &Segmenter) -> String {
-    let (spec, engine) = (segmenter.spec(), segmenter.engine_info());
-    let mut text = String::new();
-    let _ = writeln!(text, "model:    {} ({} classes)", spec.name, spec.taxonomy.len());
-    let _ = writeln!(text, "input:    {:?}", spec.input.fit);
-    let _ = writeln!(text, "output:   {:?} at stride {}", spec.output.kind, spec.output.stride);
-    for (key, value) in &spec.training {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = writeln!(text, "{:9} {value}", format!("{key}:"));
-    }
-    let _ = writeln!(text, "provider: {}", engine.provider);
-    let _ = writeln!(text, "library:  {} {}", engine.library, engine.version);
-    if let Some(path) = &engine.path {
-        let _ = writeln!(text, "path:     {}", path.display());
-    }
-    if let Some(note) = &engine.note {
-        let _ = writeln!(text, "note:     {note}");
     }
     text
 }

@@ -1,0 +1,85 @@
+//! Flags on what runs the model, to options.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clothseg::{EngineOptions, Model, ModelSpec, Provider, TensorrtOptions};
+
+/// Which description, engine and hardware.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// What the model expects and returns, where its file does not say: a JSON file, u2net-cloth or segformer-b2-clothes
+    #[arg(long, value_name = "FILE|NAME", requires = "model")]
+    pub spec: Option<String>,
+
+    /// Who does the arithmetic: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
+    #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
+    pub provider: Provider,
+
+    /// ONNX Runtime's library, where it is not in one of the usual places
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+
+    /// Threads of ONNX Runtime for one run of the network; the cores, shared out over the sessions, without it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Runs of the network at once; with ONNX Runtime each holds the weights for itself. Without it one a job on a CPU, as far
+    /// as 2 GiB of weights go, and one on a GPU
+    #[arg(long, value_name = "N")]
+    pub sessions: Option<NonZeroUsize>,
+
+    /// Which GPU, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: u32,
+
+    /// TensorRT calculates in 16 bits: faster, a little off at outlines
+    #[arg(long)]
+    pub fp16: bool,
+
+    /// Folder where TensorRT keeps the engines that it has built; the user's cache folder without it
+    #[arg(long, value_name = "DIR")]
+    pub trt_cache: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// What the engine needs to know. Flags that would have no effect are refused by name.
+    pub fn options(&self) -> Result<EngineOptions, String> {
+        if self.provider != Provider::Tensorrt {
+            for (flag, given) in [("--fp16", self.fp16), ("--trt-cache", self.trt_cache.is_some())] {
+                if given {
+                    return Err(format!("{flag} is for TensorRT: add --provider tensorrt"));
+                }
+            }
+        }
+        Ok(EngineOptions {
+            provider: self.provider,
+            library: self.library.clone(),
+            threads: self.threads.map(NonZeroUsize::get),
+            sessions: self.sessions.map_or(1, NonZeroUsize::get),
+            device: self.device,
+            tensorrt: TensorrtOptions { fp16: self.fp16, cache: self.trt_cache.clone() },
+            ..EngineOptions::default()
+        })
+    }
+
+    /// Reads the model in this file, else the built-in one.
+    pub fn model(&self, path: Option<&Path>) -> clothseg::Result<Model> {
+        match (path, &self.spec) {
+            (Some(path), Some(spec)) => Model::open_as(path, ModelSpec::named(spec)?),
+            (Some(path), None) => Model::open(path),
+            (None, _) => built_in(),
+        }
+    }
+}
+
+#[cfg(feature = "default-model")]
+fn built_in() -> clothseg::Result<Model> {
+    Model::built_in()
+}
+
+#[cfg(not(feature = "default-model"))]
+fn built_in() -> clothseg::Result<Model> {
+    Err(clothseg::Error::Invalid("this build carries no model: name one with --model FILE".into()))
+}

@@ -1,0 +1,176 @@
+//! What TensorRT is told: the shapes to build engines for, and where to keep them.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::binding::{Binding, ShapeRange};
+use super::{EngineOptions, Provider};
+use crate::error::{Error, Result};
+use crate::onnx::Interface;
+use crate::spec::{Fit, ModelSpec};
+
+/// Shapes of the input that an engine is built for: the smallest, the one it is tuned to and the largest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Profile {
+    pub(super) min: String,
+    pub(super) opt: String,
+    pub(super) max: String,
+}
+
+impl Profile {
+    /// Covers every photo that the description's fit can give, so that no photo costs a new build. It is tuned to full
+    /// batches of upright 3:4 photos, the commonest of people in clothes.
+    pub(super) fn new(binding: &Binding) -> Self {
+        let ShapeRange { smallest, largest } = binding.shapes;
+        let mut best = largest;
+        if let Fit::LongestSide { size, multiple } = binding.spec.input.fit {
+            let narrow = (size * 3 / 4).max(1).next_multiple_of(multiple.max(1));
+            best[3] = u64::from(narrow).clamp(smallest[3], largest[3]);
+        }
+        let name = &binding.spec.input.name;
+        let text = |shape: [u64; 4]| format!("{name}:{}", shape.map(|side| side.to_string()).join("x"));
+        Self { min: text(smallest), opt: text(best), max: text(largest) }
+    }
+}
+
+/// What to tell a user before [`open`](super::open), which then takes minutes: that TensorRT is asked for and has no
+/// engine of this model yet. Nothing when opening is quick.
+///
+/// # Errors
+/// [`Error::BadSpec`] and [`Error::NotOnnx`] for what `open` would refuse as well, [`Error::Invalid`] where there is no
+/// folder for the engines.
+pub fn slow_start(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Result<Option<String>> {
+    if options.provider != Provider::Tensorrt {
+        return Ok(None);
+    }
+    let binding = Binding::new(spec, &Interface::of(onnx)?, options.max_batch)?;
+    let folder = engine_folder(onnx, &binding, options)?;
+    if holds_engine(&folder) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "TensorRT has no engine for this model yet: building one takes minutes; it is kept in {}",
+        folder.display()
+    )))
+}
+
+/// Where the engines of this model are kept. ONNX Runtime names an engine by the graph alone: another training of the
+/// same network would be answered with the old weights. So each file has a folder, and so have the shapes and the
+/// precision. (Version and GPU are in ONNX Runtime's own names.)
+pub(super) fn engine_folder(onnx: &[u8], binding: &Binding, options: &EngineOptions) -> Result<PathBuf> {
+    let root = match &options.tensorrt.cache {
+        Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()),
+        None => user_cache().map(|folder| folder.join("clothseg/tensorrt")).ok_or_else(|| {
+            Error::Invalid("there is no cache folder for TensorRT's engines; name one (--trt-cache DIR)".into())
+        })?,
+    };
+    let Profile { min, max, .. } = Profile::new(binding);
+    let precision = if options.tensorrt.fp16 { "fp16" } else { "fp32" };
+    let name: String = binding
+        .spec
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' })
+        .collect();
+    let key = fnv1a(onnx) ^ fnv1a(format!("{min} {max} {precision}").as_bytes()).rotate_left(1);
+    Ok(root.join(format!("{name}-{precision}-{key:016x}")))
+}
+
+/// FNV-1a, 64 bits: tells files apart that nobody made to be mistaken for each other.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    bytes.iter().fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+fn holds_engine(folder: &Path) -> bool {
+    let is_engine = |path: &Path| path.extension().is_some_and(|extension| extension == "engine");
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_engine(&entry.path())))
+}
+
+/// The user's folder for what can be made anew.
+fn user_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        absolute("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{BatchSize, TensorrtOptions};
+    use crate::onnx::FLOAT32;
+    use crate::spec::{InputSpec, OutputSpec};
+    use crate::taxonomy::Taxonomy;
+
+    fn binding(fit: Fit, sides: [Option<u64>; 4], max_batch: usize) -> Binding {
+        let spec = ModelSpec::new(
+            "a net",
+            Taxonomy::builtin("garments").unwrap(),
+            InputSpec::imagenet(fit),
+            OutputSpec::logits(2),
+        );
+        let port = |name: &str, sides: [Option<u64>; 4]| crate::onnx::Port {
+            name: name.into(),
+            element_type: FLOAT32,
+            sides: Some(sides.into()),
+        };
+        let interface = Interface { inputs: vec![port("input", sides)], outputs: vec![port("logits", [None; 4])] };
+        Binding::new(&spec, &interface, max_batch).unwrap()
+    }
+
+    #[test]
+    fn a_profile_covers_every_photo_of_the_fit() {
+        let longest = binding(Fit::LongestSide { size: 192, multiple: 32 }, [None; 4], 4);
+        let profile = Profile::new(&longest);
+        assert_eq!(profile.min, "input:1x3x32x32");
+        assert_eq!(profile.opt, "input:4x3x192x160");
+        assert_eq!(profile.max, "input:4x3x192x192");
+        let (spec_fit, all) = (longest.spec.input.fit, longest.shapes);
+        for (width, height) in [(1, 1), (1, 9000), (9000, 1), (550, 831), (333, 127)] {
+            let at = crate::preprocess::geometry(&spec_fit, width, height);
+            let sides = [u64::from(at.tensor_height), u64::from(at.tensor_width)];
+            assert!(
+                (0..2).all(|axis| (all.smallest[axis + 2]..=all.largest[axis + 2]).contains(&sides[axis])),
+                "{at:?}"
+            );
+        }
+        let fixed = binding(Fit::Stretch { width: 768, height: 512 }, [Some(1), Some(3), Some(512), Some(768)], 4);
+        assert_eq!(Profile::new(&fixed).min, "input:1x3x512x768");
+        assert_eq!(Profile::new(&fixed).max, Profile::new(&fixed).opt);
+    }
+
+    #[test]
+    fn each_file_precision_and_shape_has_a_folder_of_its_own() {
+        let fit = Fit::Stretch { width: 64, height: 64 };
+        let options = |fp16| EngineOptions {
+            tensorrt: TensorrtOptions { fp16, cache: Some("/cache".into()) },
+            ..EngineOptions::default()
+        };
+        let folder = |onnx: &[u8], max_batch, fp16| {
+            engine_folder(onnx, &binding(fit, [None; 4], max_batch), &options(fp16)).unwrap()
+        };
+        let first = folder(b"one", 1, false);
+        assert_eq!(first, folder(b"one", 1, false));
+        assert_eq!(binding(fit, [None; 4], 3).batch, BatchSize::UpTo(3));
+        for other in [folder(b"two", 1, false), folder(b"one", 2, false), folder(b"one", 1, true)] {
+            assert_ne!(first, other);
+        }
+        assert!(first.to_string_lossy().contains("a-net-fp32-"), "{first:?}");
+    }
+
+    #[test]
+    fn a_build_is_announced_until_an_engine_is_there() {
+        let cache = tempfile::tempdir().unwrap();
+        assert!(!holds_engine(&cache.path().join("absent")));
+        std::fs::write(cache.path().join("notes.txt"), b"").unwrap();
+        assert!(!holds_engine(cache.path()));
+        std::fs::write(cache.path().join("x_sm80.engine"), b"").unwrap();
+        assert!(holds_engine(cache.path()));
+    }
+}

@@ -1,0 +1,73 @@
+//! A model file and its description, read once.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::spec::{ModelSpec, read_model};
+
+/// The default model, carried by builds with the feature `default-model`.
+#[cfg(feature = "default-model")]
+const BUILT_IN: &[u8] = include_bytes!("../../models/garments-tiny.onnx");
+
+/// An ONNX file and what it expects and returns. No engine is open yet: see
+/// [`Segmenter::open_model`](crate::Segmenter::open_model).
+#[derive(Debug, Clone)]
+pub struct Model {
+    onnx: Cow<'static, [u8]>,
+    spec: ModelSpec,
+}
+
+impl Model {
+    /// Reads an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]).
+    ///
+    /// # Errors
+    /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx),
+    /// [`Error::MissingSpec`](crate::Error::MissingSpec), [`Error::BadSpec`](crate::Error::BadSpec).
+    pub fn open(path: &Path) -> Result<Self> {
+        let onnx = read_model(path)?;
+        let spec = ModelSpec::of_model(path, &onnx)?;
+        Ok(Self { onnx: onnx.into(), spec })
+    }
+
+    /// Reads an ONNX file and describes it by `spec`, whatever it says of itself.
+    ///
+    /// # Errors
+    /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx) and
+    /// [`Error::BadSpec`](crate::Error::BadSpec).
+    pub fn open_as(path: &Path, spec: ModelSpec) -> Result<Self> {
+        Self::from_bytes(read_model(path)?, spec)
+    }
+
+    /// Takes the content of an ONNX file and its description.
+    ///
+    /// # Errors
+    /// [`Error::NotOnnx`](crate::Error::NotOnnx) and [`Error::BadSpec`](crate::Error::BadSpec).
+    pub fn from_bytes(onnx: impl Into<Cow<'static, [u8]>>, spec: ModelSpec) -> Result<Self> {
+        let onnx = onnx.into();
+        spec.validate()?;
+        crate::onnx::Interface::of(&onnx)?;
+        Ok(Self { onnx, spec })
+    }
+
+    /// The model that this library carries, trained by this project: whole garments, small and quick.
+    ///
+    /// # Errors
+    /// [`Error::BadSpec`](crate::Error::BadSpec), which this crate's tests rule out.
+    #[cfg(feature = "default-model")]
+    pub fn built_in() -> Result<Self> {
+        let spec = ModelSpec::from_onnx(BUILT_IN)?
+            .ok_or_else(|| crate::Error::BadSpec { reason: "the built-in model has none".into() })?;
+        Ok(Self { onnx: BUILT_IN.into(), spec })
+    }
+
+    /// The content of the ONNX file.
+    pub fn onnx(&self) -> &[u8] {
+        &self.onnx
+    }
+
+    /// What the model expects and returns.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+}

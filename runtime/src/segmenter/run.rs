@@ -1,0 +1,153 @@
+//! Photos through the network, one by one or in batches.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ndarray::{Array3, Array4, Axis, s};
+use rayon::prelude::*;
+
+use super::{Segmentation, Segmenter, Timings};
+use crate::decode::Photo;
+use crate::engine::BatchSize;
+use crate::error::{Error, Result};
+use crate::postprocess::{self, NetworkOutput};
+use crate::preprocess::{self, Geometry};
+
+/// A photo that is ready for the network.
+struct Prepared {
+    /// 1 x 3 x H x W.
+    input: Array4<f32>,
+    geometry: Geometry,
+    preprocess_ms: f64,
+}
+
+/// What the network gave for a photo, classes x rows x columns.
+struct Raw {
+    output: Array3<f32>,
+    inference_ms: f64,
+}
+
+impl Segmenter {
+    /// Segments one photo at its own size.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] and [`Error::Output`] when the model fails.
+    pub fn segment(&self, photo: &Photo) -> Result<Segmentation> {
+        let prepared = self.prepare(photo)?;
+        let mut raw = self.infer(&[&prepared])?;
+        let raw = raw.pop().ok_or_else(|| Error::Output { reason: "no result for the photo".into() })?;
+        self.finish(photo, &prepared, raw)
+    }
+
+    /// Segments photos, as [`Segmenter::segment`] does each of them, with as many in one run of the network as it takes
+    /// ([`Segmenter::batch`]) and as have one input size. What the photos' numbers are does not depend on the company that
+    /// they are in, beyond the rounding of the engine's other order of additions.
+    ///
+    /// All inputs and outputs of the network are held at once: give as many photos as one or a few runs take.
+    ///
+    /// # Errors
+    /// Each photo's own, as [`Segmenter::segment`]. A batch that fails is tried again photo by photo.
+    pub fn segment_batch(&self, photos: &[Photo]) -> Vec<Result<Segmentation>> {
+        let mut results: Vec<Option<Result<Raw>>> = photos.iter().map(|_| None).collect();
+        let prepared: Vec<Result<Prepared>> = photos.par_iter().map(|photo| self.prepare(photo)).collect();
+        for run in self.runs(&prepared) {
+            let inputs: Vec<&Prepared> = run.iter().filter_map(|&index| prepared[index].as_ref().ok()).collect();
+            match self.infer(&inputs) {
+                Ok(outputs) => run.iter().zip(outputs).for_each(|(&index, raw)| results[index] = Some(Ok(raw))),
+                Err(error) if run.len() == 1 => results[run[0]] = Some(Err(error)),
+                Err(_) => {
+                    for (&index, input) in run.iter().zip(inputs) {
+                        let raw = self.infer(&[input]);
+                        results[index] = raw.map(|mut raw| raw.pop()).transpose();
+                    }
+                }
+            }
+        }
+        let finish = |((photo, prepared), result): ((&Photo, Result<Prepared>), Option<Result<Raw>>)| {
+            let prepared = prepared?;
+            let lost = || Err(Error::Output { reason: "no result for the photo".into() });
+            self.finish(photo, &prepared, result.unwrap_or_else(lost)?)
+        };
+        photos.par_iter().zip(prepared).zip(results).map(finish).collect()
+    }
+
+    fn prepare(&self, photo: &Photo) -> Result<Prepared> {
+        let started = Instant::now();
+        let (input, geometry) = preprocess::prepare(photo, &self.spec.input)?;
+        Ok(Prepared { input, geometry, preprocess_ms: milliseconds_since(started) })
+    }
+
+    /// Which photos go through the network together: of one input size, at most a batch, in order.
+    fn runs(&self, prepared: &[Result<Prepared>]) -> Vec<Vec<usize>> {
+        let mut runs: Vec<([usize; 2], Vec<usize>)> = Vec::new();
+        for (index, prepared) in prepared.iter().enumerate() {
+            let Ok(prepared) = prepared else { continue };
+            let (_, _, height, width) = prepared.input.dim();
+            let size = [height, width];
+            // The last run of a size is the one that may have room.
+            match runs.iter_mut().rev().find(|(known, _)| *known == size) {
+                Some((_, run)) if run.len() < self.batch.largest() => run.push(index),
+                _ => runs.push((size, vec![index])),
+            }
+        }
+        runs.into_iter().map(|(_, run)| run).collect()
+    }
+
+    /// One run of the network for inputs of one size, at most a batch of them.
+    fn infer(&self, inputs: &[&Prepared]) -> Result<Vec<Raw>> {
+        let stacked = self.stack(inputs)?;
+        let input =
+            stacked.as_ref().map_or_else(|| inputs.first().map(|input| input.input.view()), |all| Some(all.view()));
+        let Some(input) = input else { return Ok(Vec::new()) };
+        let expected = input.dim().0;
+        let (ran_ms, output) = self.pool.with(|engine| {
+            // Waiting for other threads' photos is no part of this one's inference.
+            let started = Instant::now();
+            let output = engine.run(input);
+            (milliseconds_since(started), output)
+        });
+        let output = output?;
+        let found = output.dim().0;
+        if found != expected {
+            return Err(Error::Output { reason: format!("{found} results for {expected} photos") });
+        }
+        let inference_ms = ran_ms / inputs.len() as f64;
+        if expected == 1 {
+            return Ok(vec![Raw { output: output.index_axis_move(Axis(0), 0), inference_ms }]);
+        }
+        let each = output.outer_iter().take(inputs.len());
+        Ok(each.map(|output| Raw { output: output.to_owned(), inference_ms }).collect())
+    }
+
+    /// Inputs side by side, filled up with zeros to a fixed batch; nothing where the one input will do as it is.
+    fn stack(&self, inputs: &[&Prepared]) -> Result<Option<Array4<f32>>> {
+        let photos = match self.batch {
+            BatchSize::Exactly(photos) => photos.max(inputs.len()),
+            BatchSize::UpTo(_) => inputs.len(),
+        };
+        let Some(first) = inputs.first().filter(|_| photos > 1) else { return Ok(None) };
+        let (_, channels, height, width) = first.input.dim();
+        let mut stacked = Array4::zeros((photos, channels, height, width));
+        for (index, input) in inputs.iter().enumerate() {
+            stacked.slice_mut(s![index..=index, .., .., ..]).assign(&input.input);
+        }
+        Ok(Some(stacked))
+    }
+
+    fn finish(&self, photo: &Photo, prepared: &Prepared, raw: Raw) -> Result<Segmentation> {
+        let started = Instant::now();
+        let output = NetworkOutput::new(raw.output, self.spec.output.clone(), prepared.geometry);
+        let label_map = output.label_map(photo.width(), photo.height())?;
+        let confidence = postprocess::mean_confidence(output.values(), output.spec(), output.geometry());
+        let timings = Timings {
+            preprocess_ms: prepared.preprocess_ms,
+            inference_ms: raw.inference_ms,
+            postprocess_ms: milliseconds_since(started),
+        };
+        Segmentation::new(Arc::clone(&self.taxonomy), label_map, output, &confidence, timings)
+    }
+}
+
+fn milliseconds_since(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,113 @@
+//! Models made elsewhere, with the descriptions that the library carries and with those of their users.
+
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "embedded")]
+
+mod support;
+
+use std::path::Path;
+
+use clothseg::{EngineOptions, Error, Model, ModelSpec, Photo, Provider, Segmenter};
+use support::foreign;
+
+/// The engines to test with: the embedded one, and ONNX Runtime where it is (in ci/test it must be).
+fn providers() -> Vec<Provider> {
+    let cpu = EngineOptions { provider: Provider::Cpu, ..EngineOptions::default() };
+    match clothseg::engine::open(&support::color_model(), &support::color_spec(), &cpu) {
+        Ok(_) => vec![Provider::Embedded, Provider::Cpu],
+        Err(error) if std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none() => {
+            eprintln!("skipped with ONNX Runtime: {error}");
+            vec![Provider::Embedded]
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Classes in a drawn photo (red square above, blue one below): in the red one, in the blue one, beside them.
+fn classes(onnx: Vec<u8>, spec: ModelSpec, provider: Provider) -> [String; 3] {
+    let model = Model::from_bytes(onnx, spec).unwrap();
+    let options = EngineOptions { provider, ..EngineOptions::default() };
+    let segmenter = Segmenter::open_model(&model, &options).unwrap();
+    let photo = Photo::from_rgb(support::drawn_photo(301, 200)).unwrap();
+    let segmentation = segmenter.segment(&photo).unwrap();
+    for region in segmentation.regions() {
+        assert!((0.3..=1.0).contains(&region.confidence), "{region:?}");
+    }
+    assert_eq!(segmentation.mask("shirt").unwrap().get_pixel(150, 50)[0], 255);
+    let labels = segmentation.label_map().labels();
+    let name = |x: usize, y: usize| segmenter.spec().taxonomy.classes[usize::from(labels[y * 301 + x])].name.clone();
+    [name(150, 50), name(150, 150), name(5, 5)]
+}
+
+#[test]
+fn u2net_for_clothes_runs_with_the_description_carried_along() {
+    for provider in providers() {
+        let spec = ModelSpec::builtin("u2net-cloth").unwrap().unwrap();
+        let found = classes(foreign::u2net_cloth(), spec, provider);
+        assert_eq!(found, ["upper body", "lower body", "background"], "{provider}");
+    }
+}
+
+#[test]
+fn segformer_for_clothes_runs_with_the_description_carried_along() {
+    for provider in providers() {
+        let spec = ModelSpec::builtin("segformer-b2-clothes").unwrap().unwrap();
+        let found = classes(foreign::segformer_clothes(), spec, provider);
+        assert_eq!(found, ["Upper-clothes", "Pants", "Background"], "{provider}");
+    }
+}
+
+#[test]
+fn the_named_output_of_several_is_the_one_that_counts() {
+    for provider in providers() {
+        let mut spec = ModelSpec::builtin("u2net-cloth").unwrap().unwrap();
+        spec.output.name = "d3".into();
+        let onnx = foreign::u2net_cloth();
+        let options = EngineOptions { provider, ..EngineOptions::default() };
+        let segmenter = Segmenter::open_model(&Model::from_bytes(onnx, spec).unwrap(), &options).unwrap();
+        assert_eq!((segmenter.spec().input.name.as_str(), segmenter.spec().output.name.as_str()), ("image", "d3"));
+        let photo = Photo::from_rgb(support::drawn_photo(64, 64)).unwrap();
+        let labels = segmenter.segment(&photo).unwrap();
+        assert_ne!(labels.label_map().labels()[16 * 64 + 32], 1, "the opposite of a red square is no upper body");
+    }
+}
+
+#[test]
+fn a_description_that_does_not_fit_the_model_is_refused_on_opening() {
+    let refused = |onnx: Vec<u8>, name: &str| {
+        let model = Model::from_bytes(onnx, ModelSpec::builtin(name).unwrap().unwrap()).unwrap();
+        let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+        match Segmenter::open_model(&model, &options) {
+            Err(error @ Error::BadSpec { .. }) => error.to_string(),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("it was opened"),
+        }
+    };
+    assert!(refused(foreign::u2net_cloth(), "segformer-b2-clothes").contains("'pixel_values'"));
+    let text = refused(foreign::segformer_clothes(), "u2net-cloth");
+    assert!(text.contains("4 classes") && text.contains("18 channels"), "{text}");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_cli_takes_a_description_by_name_or_file() {
+    let env = support::TestEnv::new();
+    env.photo("a.png");
+    env.write("net.onnx", &foreign::segformer_clothes());
+    let base = ["a.png", "--model", "net.onnx", "--provider", "embedded", "--classes", "shirt,pants", "-o", "out"];
+    let run = |spec: &[&str]| env.run_plain(&[&base[..], spec].concat());
+    run(&[]).expect(2, &["net.onnx", "net.json"]);
+    run(&["--spec", "segformer-b2-clothes"]).expect(0, &["1 photo done"]);
+    let files = env.files("out");
+    assert!(
+        files.contains(&"a.upper-clothes.png".to_owned()) && files.contains(&"a.pants.png".to_owned()),
+        "{files:?}"
+    );
+    run(&["--spec", "segformer"]).expect(2, &["no model description 'segformer'", "segformer-b2-clothes"]);
+    run(&["--spec", "u2net-cloth"]).expect(2, &["bad model description"]);
+    let sidecars = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sidecars/segformer-b2-clothes.json");
+    std::fs::copy(sidecars, env.path("net.json")).unwrap();
+    run(&[]).expect(0, &["1 photo done"]);
+    run(&["--spec", "net.json"]).expect(0, &["1 photo done"]);
+    env.run_plain(&["a.png", "--spec", "net.json"]).expect(2, &["--model"]);
+}

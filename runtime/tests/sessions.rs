@@ -1,0 +1,234 @@
+//! Photos beside each other: sessions, batches, and what threads may do with them.
+
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "embedded")]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+
+use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
+use clothseg::{
+    BatchSize, Engine, EngineInfo, EngineOptions, Error, Model, Photo, Provider, Result, Segmentation, Segmenter,
+    Taxonomy,
+};
+use image::RgbImage;
+use ndarray::{Array4, ArrayView4};
+
+/// Answers with the class that the photo's mean brightness asks for, and remembers how it was asked.
+struct Brightness {
+    spec: ModelSpec,
+    info: EngineInfo,
+    batch: BatchSize,
+    runs: Arc<AtomicUsize>,
+    /// Where given, runs wait here for each other.
+    meeting: Option<Arc<Barrier>>,
+}
+
+impl Brightness {
+    fn new(batch: BatchSize) -> Self {
+        let fit = Fit::LongestSide { size: 64, multiple: 16 };
+        let input = InputSpec { mean: [0.0; 3], std: [1.0; 3], pad: [0; 3], ..InputSpec::imagenet(fit) };
+        let spec = ModelSpec::new("fake", Taxonomy::builtin("garments").unwrap(), input, OutputSpec::logits(4));
+        let info = EngineInfo::new(Provider::Cpu, "fake", "1");
+        Self { spec, info, batch, runs: Arc::default(), meeting: None }
+    }
+}
+
+impl Engine for Brightness {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn batch(&self) -> BatchSize {
+        self.batch
+    }
+
+    fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        if let Some(meeting) = &self.meeting {
+            meeting.wait();
+        }
+        let (photos, _, height, width) = input.dim();
+        match self.batch {
+            BatchSize::Exactly(expected) => assert_eq!(photos, expected),
+            _ => assert!(photos <= self.batch.largest()),
+        }
+        // The top left pixel is never padding. White is refused, in any company.
+        let levels: Vec<f32> = (0..photos).map(|photo| input[[photo, 0, 0, 0]] * 255.0).collect();
+        if levels.contains(&255.0) {
+            return Err(Error::Engine { engine: "fake", action: "run the model", reason: "too bright".into() });
+        }
+        let shape = (photos, self.spec.taxonomy.len(), height / 4, width / 4);
+        Ok(Array4::from_shape_fn(
+            shape,
+            |(photo, class, ..)| if class as f32 == levels[photo].round() { 9.0 } else { 0.0 },
+        ))
+    }
+}
+
+fn photo(level: u8, width: u32, height: u32) -> Photo {
+    Photo::from_rgb(RgbImage::from_pixel(width, height, image::Rgb([level; 3]))).unwrap()
+}
+
+fn only_class(segmentation: &Segmentation) -> usize {
+    assert_eq!(segmentation.regions().len(), 1);
+    segmentation.regions()[0].class
+}
+
+#[test]
+fn what_threads_share_is_send_and_sync() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Segmenter>();
+    shared::<Segmentation>();
+    shared::<Photo>();
+    shared::<Model>();
+    shared::<EngineOptions>();
+    shared::<Error>();
+}
+
+#[test]
+fn as_many_runs_are_under_way_as_there_are_engines() {
+    // Each run ends only when another is under way too: with one session this would wait for ever.
+    let meeting = Arc::new(Barrier::new(2));
+    let engine = || -> Box<dyn Engine> {
+        Box::new(Brightness { meeting: Some(Arc::clone(&meeting)), ..Brightness::new(BatchSize::UpTo(1)) })
+    };
+    let segmenter = Segmenter::with_engines(vec![engine(), engine()]).unwrap();
+    assert_eq!(segmenter.sessions(), 2);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let segmenter = &segmenter;
+            scope.spawn(move || {
+                assert_eq!(only_class(&segmenter.segment(&photo(thread, 40, 30)).unwrap()), usize::from(thread))
+            });
+        }
+    });
+}
+
+#[test]
+fn an_engine_that_panics_comes_back_to_the_others() {
+    struct Broken(Brightness);
+    impl Engine for Broken {
+        fn spec(&self) -> &ModelSpec {
+            self.0.spec()
+        }
+        fn info(&self) -> &EngineInfo {
+            self.0.info()
+        }
+        fn run(&mut self, _: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
+            panic!("broken")
+        }
+    }
+    let segmenter = Segmenter::with_engine(Box::new(Broken(Brightness::new(BatchSize::UpTo(1))))).unwrap();
+    for _ in 0..2 {
+        let run = std::panic::AssertUnwindSafe(|| segmenter.segment(&photo(1, 8, 8)).is_ok());
+        assert!(std::panic::catch_unwind(run).is_err());
+    }
+}
+
+#[test]
+fn a_batch_runs_photos_of_one_size_together_and_keeps_their_order() {
+    let engine = Brightness::new(BatchSize::UpTo(3));
+    let runs = Arc::clone(&engine.runs);
+    let segmenter = Segmenter::with_engine(Box::new(engine)).unwrap();
+    let photos: Vec<Photo> =
+        (0..7).map(|level| if level % 2 == 0 { photo(level, 640, 480) } else { photo(level, 48, 64) }).collect();
+    let results = segmenter.segment_batch(&photos);
+    // Four wide photos in runs of 3 and 1, three tall ones in one.
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+    for (level, (result, photo)) in results.iter().zip(&photos).enumerate() {
+        let segmentation = result.as_ref().unwrap();
+        assert_eq!(only_class(segmentation), level);
+        assert_eq!(
+            (segmentation.label_map().width(), segmentation.label_map().height()),
+            (photo.width(), photo.height())
+        );
+    }
+    assert!(segmenter.segment_batch(&[]).is_empty());
+}
+
+#[test]
+fn a_photo_that_fails_costs_the_others_of_its_batch_nothing() {
+    let segmenter = Segmenter::with_engine(Box::new(Brightness::new(BatchSize::UpTo(8)))).unwrap();
+    let results = segmenter.segment_batch(&[photo(4, 9, 9), photo(255, 9, 9), photo(6, 9, 9)]);
+    assert_eq!(only_class(results[0].as_ref().unwrap()), 4);
+    assert!(results[1].as_ref().unwrap_err().to_string().contains("too bright"));
+    assert_eq!(only_class(results[2].as_ref().unwrap()), 6);
+}
+
+#[test]
+fn a_fixed_batch_is_filled_up() {
+    let segmenter = Segmenter::with_engine(Box::new(Brightness::new(BatchSize::Exactly(2)))).unwrap();
+    assert_eq!(only_class(&segmenter.segment(&photo(7, 20, 20)).unwrap()), 7);
+    let photos = [1, 2, 3].map(|level| photo(level, 20, 20));
+    let classes: Vec<usize> =
+        segmenter.segment_batch(&photos).iter().map(|r| only_class(r.as_ref().unwrap())).collect();
+    assert_eq!(classes, [1, 2, 3]);
+}
+
+#[test]
+fn engines_of_two_models_make_no_segmenter() {
+    let other = Brightness::new(BatchSize::UpTo(2));
+    let engines: Vec<Box<dyn Engine>> = vec![Box::new(Brightness::new(BatchSize::UpTo(1))), Box::new(other)];
+    assert!(matches!(Segmenter::with_engines(engines), Err(Error::Invalid(_))));
+    assert!(matches!(Segmenter::with_engines(Vec::new()), Err(Error::Invalid(_))));
+}
+
+/// The engines that are here, on two sessions with batches of up to 3.
+fn real_segmenters() -> Vec<Segmenter> {
+    let model = Model::from_bytes(support::color_model(), support::color_spec()).unwrap();
+    let open = |provider| {
+        Segmenter::open_model(
+            &model,
+            &EngineOptions { provider, sessions: 2, max_batch: 3, ..EngineOptions::default() },
+        )
+    };
+    let mut segmenters = vec![open(Provider::Embedded).unwrap()];
+    match open(Provider::Cpu) {
+        Ok(segmenter) => segmenters.push(segmenter),
+        Err(error) if std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none() => eprintln!("skipped: {error}"),
+        Err(error) => panic!("{error}"),
+    }
+    segmenters
+}
+
+#[test]
+fn batches_and_sessions_of_a_real_engine_give_what_one_by_one_gives() {
+    let photos: Vec<Photo> = [(301, 200), (96, 128), (300, 200), (640, 427), (128, 96), (500, 333)]
+        .map(|(width, height)| Photo::from_rgb(support::drawn_photo(width, height)).unwrap())
+        .into();
+    for segmenter in real_segmenters() {
+        assert_eq!((segmenter.sessions(), segmenter.batch()), (2, BatchSize::UpTo(3)));
+        let single: Vec<Segmentation> = photos.iter().map(|photo| segmenter.segment(photo).unwrap()).collect();
+        let batched = segmenter.segment_batch(&photos);
+        let threaded = std::thread::scope(|scope| {
+            let runs: Vec<_> = photos.iter().map(|photo| scope.spawn(|| segmenter.segment(photo).unwrap())).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
+        });
+        for ((single, batched), threaded) in single.iter().zip(&batched).zip(&threaded) {
+            let logits = single.network_output().values();
+            for other in [batched.as_ref().unwrap(), threaded] {
+                let difference = (&other.network_output().values() - &logits).mapv(f32::abs);
+                assert!(difference.iter().all(|difference| *difference <= 1e-4), "{}", segmenter.engine_info());
+                assert_eq!(other.label_map(), single.label_map());
+            }
+        }
+    }
+}
+
+#[test]
+fn onnx_runtime_says_where_its_nodes_run() {
+    let segmenters = real_segmenters();
+    assert_eq!(segmenters[0].engine_info().nodes, []);
+    let Some(segmenter) = segmenters.get(1) else { return };
+    let info = segmenter.engine_info();
+    assert_eq!(info.nodes.len(), 1, "{info:?}");
+    assert_eq!((info.nodes[0].provider.as_str(), info.nodes[0].nodes), ("CPUExecutionProvider", 1));
+    assert!(info.threads.is_some_and(|threads| threads >= 1));
+}
