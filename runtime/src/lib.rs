@@ -33,7 +33,7 @@ pub mod taxonomy;
 pub use decode::{Limits, Photo};
 pub use engine::{Engine, EngineInfo, EngineOptions, Provider};
 pub use error::{Error, Result};
-pub use polygon::{Polygon, PolygonOptions};
+pub use polygon::{Outline, Partition, Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
 pub use segmenter::{ClassRegion, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;

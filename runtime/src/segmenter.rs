@@ -10,7 +10,7 @@ use ndarray::Axis;
 use crate::decode::Photo;
 use crate::engine::{self, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
-use crate::polygon::{self, Polygon, PolygonOptions};
+use crate::polygon::{self, Partition, Polygon, PolygonOptions};
 use crate::postprocess::{self, LabelMap, NetworkOutput, PixelBox};
 use crate::preprocess;
 use crate::spec::{ModelSpec, read_model};
@@ -152,6 +152,34 @@ pub struct Segmentation {
     output: NetworkOutput,
     regions: Vec<ClassRegion>,
     timings: Timings,
+    partition: LastPartition,
+}
+
+/// The partition that was last asked for, so that outlining class after class cuts the photo once. It follows from the
+/// rest of a segmentation, and so does not count where two are compared.
+#[derive(Debug, Default)]
+struct LastPartition(Mutex<Option<(PolygonOptions, Arc<Partition>)>>);
+
+impl LastPartition {
+    fn get(&self) -> Option<(PolygonOptions, Arc<Partition>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, options: PolygonOptions, partition: &Arc<Partition>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((options, Arc::clone(partition)));
+    }
+}
+
+impl Clone for LastPartition {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.get()))
+    }
+}
+
+impl PartialEq for LastPartition {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Segmentation {
@@ -177,7 +205,7 @@ impl Segmentation {
                 confidence: confidence.get(class).copied().unwrap_or_default(),
             });
         }
-        Ok(Self { taxonomy, label_map, output, regions, timings })
+        Ok(Self { taxonomy, label_map, output, regions, timings, partition: LastPartition::default() })
     }
 
     /// The class of every pixel.
@@ -216,7 +244,19 @@ impl Segmentation {
         GrayImage::from_raw(self.label_map.width(), self.label_map.height(), values).unwrap_or_default()
     }
 
-    /// The outlines of a class, an alias or a group, in photo pixels; each class of a group for itself.
+    /// The photo cut into polygons of all classes, background included, that share their borders. The last one is kept:
+    /// asking again with the same options costs nothing.
+    pub fn partition(&self, options: &PolygonOptions) -> Arc<Partition> {
+        if let Some((_, partition)) = self.partition.get().filter(|(last, _)| last == options) {
+            return partition;
+        }
+        let partition = Arc::new(polygon::partition_of(&self.label_map, &self.output, options));
+        self.partition.set(*options, &partition);
+        partition
+    }
+
+    /// The outlines of a class, an alias or a group, in photo pixels; each class of a group for itself. They are a part
+    /// of [`Segmentation::partition`]: neighbouring classes share their borders.
     ///
     /// # Errors
     /// [`Error::UnknownClass`].
@@ -226,9 +266,8 @@ impl Segmentation {
         Ok(present.flat_map(|region| self.polygons_of(region, options)).collect())
     }
 
-    /// The outlines of one class that is present.
+    /// The outlines of one class that is present, as [`Segmentation::polygons`].
     pub fn polygons_of(&self, region: &ClassRegion, options: &PolygonOptions) -> Vec<Polygon> {
-        let map = &self.label_map;
-        polygon::polygons(map.labels(), map.width(), map.height(), region.class as u8, region.bounds, options)
+        self.partition(options).polygons(region.class)
     }
 }
