@@ -40,7 +40,7 @@ pub use decode::{Limits, Photo};
 pub use engine::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, TensorrtOptions};
 pub use error::{Error, Result};
 pub use model::Model;
-pub use polygon::{Polygon, PolygonOptions};
+pub use polygon::{Outline, Partition, Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
 pub use segmenter::{ClassRegion, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;

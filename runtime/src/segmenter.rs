@@ -2,22 +2,20 @@
 
 mod pool;
 mod run;
+mod segmentation;
 
 use std::path::Path;
 use std::sync::Arc;
-
-use image::GrayImage;
 
 use crate::batch::content_hash;
 use crate::engine::{self, BatchSize, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::polygon::{self, Polygon, PolygonOptions};
-use crate::postprocess::{LabelMap, NetworkOutput, PixelBox};
 use crate::spec::ModelSpec;
 use crate::taxonomy::Taxonomy;
 
 use pool::Pool;
+pub use segmentation::{ClassRegion, Segmentation, Timings};
 
 /// An open model that segments photos.
 ///
@@ -119,123 +117,5 @@ impl Segmenter {
     /// How many photos one run of the network takes in [`Segmenter::segment_batch`].
     pub fn batch(&self) -> BatchSize {
         self.batch
-    }
-}
-
-/// Where the time of one photo went, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Timings {
-    /// Resizing and normalising.
-    pub preprocess_ms: f64,
-    /// The network; of a batch the photo's share.
-    pub inference_ms: f64,
-    /// Interpolation, argmax, confidence.
-    pub postprocess_ms: f64,
-}
-
-/// One class in a photo.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ClassRegion {
-    /// Class index.
-    pub class: usize,
-    /// Class name.
-    pub name: String,
-    /// Number of pixels.
-    pub area_px: u64,
-    /// Share of the photo, 0..1.
-    pub area_share: f64,
-    /// The smallest rectangle that holds them all.
-    pub bounds: PixelBox,
-    /// Mean probability of the class where it wins, 0..1.
-    pub confidence: f32,
-}
-
-/// What is where in a photo.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Segmentation {
-    taxonomy: Arc<Taxonomy>,
-    label_map: LabelMap,
-    output: NetworkOutput,
-    regions: Vec<ClassRegion>,
-    timings: Timings,
-}
-
-impl Segmentation {
-    fn new(
-        taxonomy: Arc<Taxonomy>,
-        label_map: LabelMap,
-        output: NetworkOutput,
-        confidence: &[f32],
-        timings: Timings,
-    ) -> Result<Self> {
-        let total_px = f64::from(label_map.width()) * f64::from(label_map.height());
-        let mut regions = Vec::new();
-        for extent in label_map.extents() {
-            let class = usize::from(extent.class);
-            let known = taxonomy.classes.get(class);
-            let name = known.ok_or_else(|| Error::Output { reason: format!("class {class} is unknown") })?.name.clone();
-            regions.push(ClassRegion {
-                class,
-                name,
-                area_px: extent.area_px,
-                area_share: extent.area_px as f64 / total_px,
-                bounds: extent.bounds,
-                confidence: confidence.get(class).copied().unwrap_or_default(),
-            });
-        }
-        Ok(Self { taxonomy, label_map, output, regions, timings })
-    }
-
-    /// The class of every pixel.
-    pub fn label_map(&self) -> &LabelMap {
-        &self.label_map
-    }
-
-    /// What the network gave, at its own size: softer and finer things than the label map can be made from it.
-    pub fn network_output(&self) -> &NetworkOutput {
-        &self.output
-    }
-
-    /// The classes present, background included, in index order.
-    pub fn regions(&self) -> &[ClassRegion] {
-        &self.regions
-    }
-
-    /// Where the time went.
-    pub fn timings(&self) -> Timings {
-        self.timings
-    }
-
-    /// The mask of a class, an alias or a group, at the photo's size: 255 = yes, 0 = no.
-    ///
-    /// # Errors
-    /// [`Error::UnknownClass`].
-    pub fn mask(&self, name: &str) -> Result<GrayImage> {
-        let classes = self.taxonomy.resolve(name)?;
-        Ok(self.mask_of(&classes))
-    }
-
-    /// The mask of several classes by index, as [`Segmentation::mask`].
-    pub fn mask_of(&self, classes: &[usize]) -> GrayImage {
-        let table: [u8; 256] = std::array::from_fn(|class| if classes.contains(&class) { 255 } else { 0 });
-        let values = self.label_map.labels().iter().map(|label| table[usize::from(*label)]).collect();
-        GrayImage::from_raw(self.label_map.width(), self.label_map.height(), values).unwrap_or_default()
-    }
-
-    /// The outlines of a class, an alias or a group, in photo pixels; each class of a group for itself.
-    ///
-    /// # Errors
-    /// [`Error::UnknownClass`].
-    pub fn polygons(&self, name: &str, options: &PolygonOptions) -> Result<Vec<Polygon>> {
-        let classes = self.taxonomy.resolve(name)?;
-        let present = self.regions.iter().filter(|region| classes.contains(&region.class));
-        Ok(present.flat_map(|region| self.polygons_of(region, options)).collect())
-    }
-
-    /// The outlines of one class that is present.
-    pub fn polygons_of(&self, region: &ClassRegion, options: &PolygonOptions) -> Vec<Polygon> {
-        let map = &self.label_map;
-        polygon::polygons(map.labels(), map.width(), map.height(), region.class as u8, region.bounds, options)
     }
 }

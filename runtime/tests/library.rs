@@ -60,7 +60,8 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
         let mask = segmentation.mask("trousers").unwrap();
         assert_eq!(mask.dimensions(), (width, height));
         assert!(mask.pixels().all(|pixel| pixel[0] == 255));
-        let polygons = segmentation.polygons("pants", &PolygonOptions { tolerance_px: 0.0, min_area_px: 0.0 }).unwrap();
+        let polygons =
+            segmentation.polygons("pants", &PolygonOptions { tolerance_px: 0.0, ..PolygonOptions::default() }).unwrap();
         let (right, bottom) = (width as f32, height as f32);
         assert_eq!(polygons[0].exterior, [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]);
     }

@@ -1,41 +1,25 @@
-//! Whether a set of simplified outlines is still valid, and where it is not. All tests are exact (whole numbers).
+//! Whether a set of simplified arcs still bounds what it did, and where it does not. All tests are exact (whole numbers).
 
 use std::cmp::Ordering;
+
+use super::graph::{Graph, HalfEdge, Island};
+use super::scan::OUTSIDE;
 
 /// Outlines are checked row by row of this height (in the unit of the points): only what shares a row is compared.
 const ROW: i64 = 256;
 
+/// x and y in fractions of a pixel, neither more than 2^24: products fit in 64 bits.
 pub(super) type Point = [i64; 2];
 
-/// A simplified ring, the mask on the right hand.
-pub(super) struct Outline {
-    pub points: Vec<Point>,
-    /// Per point: another ring has the same point, and the two may touch there.
-    pub touch: Vec<bool>,
-    /// Index of the piece that the ring belongs to.
-    pub piece: usize,
-    pub hole: bool,
-}
-
-impl Outline {
-    pub fn previous(&self, k: usize) -> usize {
-        k.checked_sub(1).unwrap_or(self.points.len() - 1)
-    }
-
-    pub fn next(&self, k: usize) -> usize {
-        (k + 1) % self.points.len()
-    }
-}
-
-/// A ring and the index of one of its points.
+/// An arc and the index of one of its segments, or points.
 pub(super) type Place = (usize, usize);
 
 #[derive(Default)]
 pub(super) struct Faults {
-    /// Segments (by their first point) that cross, touch or overlap another, or belong to a ring turned inside out.
+    /// Segments that cross, touch or overlap another, or belong to a ring turned inside out.
     pub segments: Vec<Place>,
-    /// Rings that ended on the wrong side of another ring, as a hole out of its exterior. Only looked for where there
-    /// are no other faults.
+    /// Islands that ended in another region, as a hole out of its exterior. Only looked for where there are no other
+    /// faults.
     pub lost: Vec<usize>,
 }
 
@@ -45,33 +29,58 @@ impl Faults {
     }
 }
 
-/// `touches`: the pairs of points in which two rings meet.
-pub(super) fn faults(outlines: &[Outline], touches: &[[Place; 2]]) -> Faults {
+/// `lines`: the points of each arc from end to end; closed ones have the first point again at the end.
+///
+/// Without faults the drawing has the faces of the pixel outlines: no two segments meet but in the point that they share,
+/// the arms of each node go round it in their old order, each ring runs in its old sense, and each island lies in its
+/// old region.
+pub(super) fn faults(graph: &Graph, lines: &[&[Point]]) -> Faults {
     let mut faults = Faults::default();
-    for (ring, outline) in outlines.iter().enumerate() {
-        let area = doubled_area(&outline.points);
-        if area == 0 || outline.hole == (area > 0) {
-            faults.segments.extend((0..outline.points.len()).map(|k| (ring, k)));
-        }
-    }
-    for &[a, b] in touches {
-        if !side_by_side(outlines, a, b) {
-            faults
-                .segments
-                .extend([a, b].iter().flat_map(|&(ring, k)| [(ring, k), (ring, outlines[ring].previous(k))]));
-        }
-    }
-    let rows = Rows::new(outlines);
-    rows.clashes(outlines, &mut faults.segments);
+    turned_rings(graph, lines, &mut faults.segments);
+    twisted_nodes(graph, lines, &mut faults.segments);
+    let rows = Rows::new(graph, lines);
+    rows.clashes(&mut faults.segments);
     if faults.segments.is_empty() {
-        faults.lost = (0..outlines.len()).filter(|&ring| rows.is_lost(outlines, ring)).collect();
+        let islands = graph.islands.iter().enumerate();
+        faults.lost = islands.filter(|(_, island)| rows.is_lost(graph, island)).map(|(i, _)| i).collect();
     }
     faults
 }
 
-fn doubled_area(points: &[Point]) -> i64 {
-    let [x, y] = points.first().copied().unwrap_or_default();
-    points.windows(2).map(|pair| (pair[0][0] - x) * (pair[1][1] - y) - (pair[1][0] - x) * (pair[0][1] - y)).sum()
+/// Finds the rings that are flat or run the other way round.
+fn turned_rings(graph: &Graph, lines: &[&[Point]], found: &mut Vec<Place>) {
+    let cross = |pair: &[Point]| i128::from(pair[0][0] * pair[1][1] - pair[1][0] * pair[0][1]);
+    let areas: Vec<i128> = lines.iter().map(|line| line.windows(2).map(cross).sum()).collect();
+    let area = |&edge: &HalfEdge| if edge.is_multiple_of(2) { areas[edge / 2] } else { -areas[edge / 2] };
+    for piece in &graph.pieces {
+        for (i, ring) in piece.rings.iter().enumerate() {
+            let area: i128 = ring.iter().map(area).sum();
+            if area == 0 || (i == 0) == (area < 0) {
+                found.extend(ring.iter().flat_map(|edge| (1..lines[edge / 2].len()).map(move |k| (edge / 2, k - 1))));
+            }
+        }
+    }
+}
+
+/// Finds the nodes whose arms no longer go clockwise round them.
+fn twisted_nodes(graph: &Graph, lines: &[&[Point]], found: &mut Vec<Place>) {
+    for node in &graph.nodes {
+        // The node itself, the point next to it, and the segment between them.
+        let arm = |edge: HalfEdge| {
+            let (arc, end) = (edge / 2, lines[edge / 2].len() - 1);
+            let [at, next, segment] = if edge.is_multiple_of(2) { [0, 1, 0] } else { [end, end - 1, end - 1] };
+            (lines[arc][at], lines[arc][next], (arc, segment))
+        };
+        let arms: Vec<_> = node.arms.iter().flatten().map(|&edge| arm(edge)).collect();
+        // From three ways to the next each, in clockwise order, two turns or all are to the right.
+        let clockwise = |[a, b, c]: [usize; 3]| {
+            let right = |a: usize, b: usize| turn(arms[a].1, arms[a].0, arms[b].1) < 0;
+            [right(a, b), right(b, c), right(c, a)].into_iter().filter(|right| *right).count() > 1
+        };
+        if !(2..arms.len()).all(|i| clockwise([0, i - 1, i])) {
+            found.extend(arms.iter().map(|arm| arm.2));
+        }
+    }
 }
 
 /// Positive where c lies to the right of the way from a to b (y points down).
@@ -79,28 +88,12 @@ fn turn(a: Point, b: Point, c: Point) -> i64 {
     (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
 }
 
-/// Whether two rings that meet in a point still pass each other there as they do in the pixel outline: two rings of one
-/// piece each on the mask side of the other, rings of different pieces each on the other side.
-fn side_by_side(outlines: &[Outline], a: Place, b: Place) -> bool {
-    let same_piece = outlines[a.0].piece == outlines[b.0].piece;
-    let around = |(ring, k): Place| {
-        let outline = &outlines[ring];
-        let (from, to) = (outline.points[outline.previous(k)], outline.points[outline.next(k)]);
-        // Walked backwards, a ring has the other side on its right.
-        if same_piece { [from, outline.points[k], to] } else { [to, outline.points[k], from] }
-    };
-    let on_right = |[from, at, to]: [Point; 3], c: Point| {
-        let (first, second) = (turn(from, at, c) > 0, turn(at, to, c) > 0);
-        if turn(from, at, to) > 0 { first && second } else { first || second }
-    };
-    let (a, b) = (around(a), around(b));
-    [b[0], b[2]].iter().all(|&c| on_right(a, c)) && [a[0], a[2]].iter().all(|&c| on_right(b, c))
-}
-
 #[derive(Clone, Copy)]
 struct Segment {
     p: Point,
     q: Point,
+    /// Names of the two points: segments that share a point name it alike.
+    names: [usize; 2],
     place: Place,
 }
 
@@ -133,15 +126,26 @@ struct Rows {
     entries: Vec<(i64, i64, usize)>,
     /// Width of the widest segment of each row.
     widest: Vec<i64>,
+    /// Index of the first segment of each arc, and their number at the end.
+    of_arc: Vec<usize>,
 }
 
 impl Rows {
-    fn new(outlines: &[Outline]) -> Self {
-        let mut rows = Self { segments: Vec::new(), entries: Vec::new(), widest: Vec::new() };
-        for (ring, outline) in outlines.iter().enumerate() {
-            for (k, &p) in outline.points.iter().enumerate() {
-                rows.push(Segment { p, q: outline.points[outline.next(k)], place: (ring, k) });
+    fn new(graph: &Graph, lines: &[&[Point]]) -> Self {
+        let mut rows = Self { segments: Vec::new(), entries: Vec::new(), widest: Vec::new(), of_arc: vec![0] };
+        let mut name = graph.nodes.len();
+        for ((arc, line), graph_arc) in lines.iter().enumerate().zip(&graph.arcs) {
+            let first = name;
+            let last = graph_arc.ends.map_or(first, |[_, (node, _)]| node);
+            let mut before = graph_arc.ends.map_or(first, |[(node, _), _]| node);
+            for (k, pair) in line.windows(2).enumerate() {
+                name += 1;
+                let names = [before, if k + 2 == line.len() { last } else { name }];
+                before = name;
+                rows.push(Segment { p: pair[0], q: pair[1], names, place: (arc, k) });
             }
+            rows.of_arc.push(rows.segments.len());
+            name += 1;
         }
         rows.entries.sort_unstable();
         rows
@@ -161,32 +165,28 @@ impl Rows {
     }
 
     /// Finds the segments that have more in common with another one than the end point that they may share.
-    fn clashes(&self, outlines: &[Outline], found: &mut Vec<Place>) {
+    fn clashes(&self, found: &mut Vec<Place>) {
         for (i, &(row, _, segment)) in self.entries.iter().enumerate() {
             let a = &self.segments[segment];
             let (right, (top, bottom)) = (a.span(0).1, a.span(1));
             for &(_, _, other) in self.entries[i + 1..].iter().take_while(|other| other.0 == row && other.1 <= right) {
                 let b = &self.segments[other];
                 let (b_top, b_bottom) = b.span(1);
-                if b_top <= bottom && top <= b_bottom && clash(outlines, a, b) {
+                if b_top <= bottom && top <= b_bottom && clash(a, b) {
                     found.extend([a.place, b.place]);
                 }
             }
         }
     }
 
-    /// Looks at the boundary of another ring next to the left of `ring`: a hole must see its own piece there, an
-    /// exterior anything but the inside of a piece.
-    fn is_lost(&self, outlines: &[Outline], ring: usize) -> bool {
-        let outline = &outlines[ring];
-        let segments = || {
-            let ends = outline.points.iter().enumerate().map(|(k, &p)| (p, outline.points[outline.next(k)]));
-            ends.map(|(p, q)| Segment { p, q, place: (ring, 0) })
-        };
-        let height = |s: &Segment| s.span(1).1 - s.span(1).0;
+    /// Looks at the border next to the left of an island: the region on this side of it must be the one that the island
+    /// lies in.
+    fn is_lost(&self, graph: &Graph, island: &Island) -> bool {
+        let segments = || island.arcs.iter().flat_map(|&arc| &self.segments[self.of_arc[arc]..self.of_arc[arc + 1]]);
+        let height = |s: &&Segment| s.span(1).1 - s.span(1).0;
         let Some(steepest) = segments().max_by_key(height) else { return false };
-        // Half way down the steepest segment, between two lines of the grid of points, where the ring is leftmost: what
-        // lies further left is outside it.
+        // Half way down the steepest segment, between two lines of the grid of points, where the island is leftmost:
+        // what lies further left is outside it.
         let y2 = (steepest.p[1] + steepest.q[1]) | 1;
         let Some(x) = segments().filter_map(|s| s.crossing(y2)).min_by(|a, b| compare(*a, *b)) else { return true };
         let row = y2 / 2 / ROW;
@@ -197,44 +197,29 @@ impl Rows {
             if nearest.is_some_and(|(best, _)| compare((2 * (left + widest), 1), best).is_lt()) {
                 break;
             }
+            // None of the island's own crosses to the left of it.
             let segment = &self.segments[other];
-            let Some(at) = segment.crossing(y2).filter(|_| segment.place.0 != ring) else { continue };
-            if compare(at, x).is_lt() && nearest.is_none_or(|(best, _)| compare(at, best).is_gt()) {
+            let Some(at) = segment.crossing(y2).filter(|&at| compare(at, x).is_lt()) else { continue };
+            if nearest.is_none_or(|(best, _)| compare(at, best).is_gt()) {
                 nearest = Some((at, segment));
             }
         }
-        // To the right of a segment that goes up lies the mask.
-        let seen = nearest.filter(|(_, s)| s.q[1] < s.p[1]).map(|(_, s)| outlines[s.place.0].piece);
-        seen != outline.hole.then_some(outline.piece)
+        // The right hand of a segment that goes up is on the side of the island, the left hand of one that goes down.
+        let seen = nearest.map_or(OUTSIDE, |(_, s)| graph.arcs[s.place.0].sides[usize::from(s.q[1] < s.p[1])]);
+        seen != island.around
     }
 }
 
-fn clash(outlines: &[Outline], a: &Segment, b: &Segment) -> bool {
-    let ((ring_a, k_a), (ring_b, k_b)) = (a.place, b.place);
-    let shared = if ring_a == ring_b {
-        let outline = &outlines[ring_a];
-        if outline.next(k_a) == k_b {
-            Some((a.p, a.q, b.q))
-        } else if outline.next(k_b) == k_a {
-            Some((b.p, b.q, a.q))
-        } else {
-            None
-        }
-    } else {
-        let touches = |s: &Segment| {
-            let outline = &outlines[s.place.0];
-            [(s.p, s.q, outline.touch[s.place.1]), (s.q, s.p, outline.touch[outline.next(s.place.1)])]
-        };
-        let pairs = touches(a).into_iter().flat_map(|a| touches(b).map(|b| (a, b)));
-        pairs.into_iter().find(|(a, b)| a.2 && b.2 && a.0 == b.0).map(|(a, b)| (a.1, a.0, b.1))
-    };
-    match shared {
-        // They meet in `at`: they may not run on along each other.
-        Some((from, at, to)) => {
-            turn(from, at, to) == 0 && (from[0] - at[0]) * (to[0] - at[0]) + (from[1] - at[1]) * (to[1] - at[1]) > 0
-        }
-        None => meet(a, b),
+fn clash(a: &Segment, b: &Segment) -> bool {
+    let ends = |s: &Segment| [(s.names[0], s.p, s.q), (s.names[1], s.q, s.p)];
+    let mut pairs = ends(a).into_iter().flat_map(|a| ends(b).map(|b| (a, b))).filter(|(a, b)| a.0 == b.0).peekable();
+    if pairs.peek().is_none() {
+        return meet(a, b);
     }
+    // They meet in `at`: they may not run on along each other.
+    pairs.any(|((_, at, from), (_, _, to))| {
+        turn(from, at, to) == 0 && (from[0] - at[0]) * (to[0] - at[0]) + (from[1] - at[1]) * (to[1] - at[1]) > 0
+    })
 }
 
 /// Whether two segments have any point in common; their bounding boxes are known to overlap in rows.

@@ -1,65 +1,71 @@
-//! Straight lines fitted to stretches of the pixel outline.
+//! Straight lines fitted to stretches of an outline.
 
 use std::ops::{Add, Sub};
 
-use super::trace::Corner;
+use super::check::Point;
 
 /// Weight of the old position of a point against the two lines that it should lie on: only there to decide where along
 /// two nearly parallel lines the point goes.
 const INERTIA: f64 = 0.02;
 
-/// A line through `point` with the unit normal `normal`, in photo pixels.
+/// A line through `point` with the unit normal `normal`.
 #[derive(Clone, Copy)]
 pub(super) struct Line {
     pub point: [f64; 2],
     pub normal: [f64; 2],
-    /// Length of the pixel edges.
+    /// Length of the outline.
     pub length: f64,
-    /// Squared distance from the line, summed up along the pixel edges.
-    pub misfit: f64,
 }
 
-/// Integrals of 1, x, y, x^2, xy and y^2 along pixel edges.
+/// Integrals of 1, x, y, x^2, xy and y^2 along an outline.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Moments([f64; 6]);
 
 impl Moments {
-    /// For each corner, and once more the first, of the edges from the first corner to there.
-    pub fn running(corners: &[Corner]) -> Vec<Self> {
+    /// For each point, of the outline from the first point to there. Positions count from `origin`: large coordinates
+    /// would cost precision.
+    pub fn running(points: &[Point], origin: Point) -> Vec<Self> {
         let mut sum = Self::default();
-        let next = corners.iter().cycle().skip(1);
-        let sums = corners.iter().zip(next).map(|(a, b)| {
-            sum = sum + Self::of_edge(a, b);
+        let sums = points.windows(2).map(|pair| {
+            sum = sum + Self::of_edge([pair[0], pair[1]].map(|p| from_origin(p, origin)));
             sum
         });
         std::iter::once(Self::default()).chain(sums).collect()
     }
 
-    fn of_edge(a: &Corner, b: &Corner) -> Self {
-        let [[ax, ay], [bx, by]] = [a, b].map(|c| [f64::from(c.x), f64::from(c.y)]);
-        let length = (bx - ax).abs() + (by - ay).abs();
+    fn of_edge([[ax, ay], [bx, by]]: [[f64; 2]; 2]) -> Self {
         let xx = (ax * ax + ax * bx + bx * bx) / 3.0;
         let yy = (ay * ay + ay * by + by * by) / 3.0;
-        // One of x and y is constant along the edge.
+        let xy = (2.0 * (ax * ay + bx * by) + ax * by + bx * ay) / 6.0;
         let (x, y) = ((ax + bx) / 2.0, (ay + by) / 2.0);
-        Self([1.0, x, y, xx, x * y, yy].map(|mean| mean * length))
+        Self([1.0, x, y, xx, xy, yy].map(|mean| mean * norm([bx - ax, by - ay])))
     }
 
-    /// The line with the least squared distance from the edges.
+    /// The line with the least squared distance from the outline.
     pub fn line(self) -> Line {
-        let [length, x, y, xx, xy, yy] = self.0;
-        let mean = [x / length, y / length];
-        let covariance = |sum: f64, a: f64, b: f64| sum / length - a * b;
-        let xx = covariance(xx, mean[0], mean[0]);
-        let xy = covariance(xy, mean[0], mean[1]);
-        let yy = covariance(yy, mean[1], mean[1]);
-        // The line runs along the eigenvector of the larger eigenvalue; the smaller one is the misfit.
-        let half = (xx - yy) / 2.0;
-        let root = norm([half, xy]);
+        let [length, x, y, ..] = self.0;
+        let [half, xy, _, root] = self.spread();
+        // The line runs along the eigenvector of the larger eigenvalue.
         let along = if half >= 0.0 { [half + root, xy] } else { [xy, root - half] };
         let size = norm(along);
         let normal = if size > 0.0 { [-along[1] / size, along[0] / size] } else { [0.0; 2] };
-        Line { point: mean, normal, length, misfit: ((xx + yy) / 2.0 - root).max(0.0) * length }
+        Line { point: [x / length, y / length], normal, length }
+    }
+
+    /// Squared distance from that line, summed up along the outline.
+    pub fn misfit(self) -> f64 {
+        let [_, _, mean, root] = self.spread();
+        (mean - root).max(0.0) * self.0[0]
+    }
+
+    /// Of the covariance matrix: half the difference of the diagonal, what is off the diagonal, and mean and half
+    /// difference of the eigenvalues.
+    fn spread(self) -> [f64; 4] {
+        let [length, x, y, xx, xy, yy] = self.0;
+        let (x, y) = (x / length, y / length);
+        let [xx, xy, yy] = [xx / length - x * x, xy / length - x * y, yy / length - y * y];
+        let half = (xx - yy) / 2.0;
+        [half, xy, (xx + yy) / 2.0, norm([half, xy])]
     }
 }
 
@@ -77,6 +83,10 @@ impl Sub for Moments {
     fn sub(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
     }
+}
+
+pub(super) fn from_origin(point: Point, origin: Point) -> [f64; 2] {
+    [(point[0] - origin[0]) as f64, (point[1] - origin[1]) as f64]
 }
 
 /// Not `hypot`, which may differ between platforms.

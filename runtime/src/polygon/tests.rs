@@ -6,7 +6,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-const EXACT: PolygonOptions = PolygonOptions { tolerance_px: 0.0, min_area_px: 0.0 };
+mod partition;
+mod smooth;
+
+const EXACT: PolygonOptions = pixels(0.0, 0.0);
+
+const fn pixels(tolerance_px: f64, min_area_px: f64) -> PolygonOptions {
+    PolygonOptions { tolerance_px, min_area_px, outline: Outline::Pixels }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mask {
@@ -119,7 +126,7 @@ fn assert_exact(mask: &Mask) {
 
 /// What may be asked of any simplified outline.
 fn assert_close(mask: &Mask, tolerance_px: f64) {
-    let polygons = mask.polygons(&PolygonOptions { tolerance_px, min_area_px: 0.0 });
+    let polygons = mask.polygons(&pixels(tolerance_px, 0.0));
     assert_valid(&polygons);
     assert_eq!(polygons.len(), mask.polygons(&EXACT).len());
     let drawn = Mask::rasterised(&polygons, mask.width, mask.height);
@@ -142,7 +149,7 @@ fn one_pixel_is_a_square_clockwise_on_screen() {
     assert_eq!(Mask::drawn(&["#"]).polygons(&EXACT), [Polygon { exterior: square, holes: vec![] }]);
     let inner = [[1., 1.], [2., 1.], [2., 2.], [1., 2.]];
     for tolerance_px in [0.0, 1.0, 100.0] {
-        let options = PolygonOptions { tolerance_px, min_area_px: 0.0 };
+        let options = pixels(tolerance_px, 0.0);
         let polygons = Mask::drawn(&["...", ".#.", "..."]).polygons(&options);
         assert_eq!(polygons.len(), 1);
         assert_eq!(total_area(&polygons), 1.0);
@@ -240,7 +247,7 @@ fn masks_reach_the_frame_on_each_side_exactly() {
 #[test]
 fn small_pieces_go_and_small_holes_are_filled() {
     let mask = Mask::drawn(&["#####.##", "#.#.#...", "#.###..#", "#####..."]);
-    let polygons = mask.polygons(&PolygonOptions { tolerance_px: 0.0, min_area_px: 2.0 });
+    let polygons = mask.polygons(&pixels(0.0, 2.0));
     let areas: Vec<Vec<f64>> = polygons.iter().map(|p| rings(p).map(|r| area(r)).collect()).collect();
     assert_eq!(areas, [vec![20.0, -2.0], vec![2.0]]);
 }
@@ -351,6 +358,6 @@ proptest! {
 
     #[test]
     fn dropping_small_pieces_keeps_the_rest_valid(mask in masks(), tolerance in 0.0f64..3.0, area in 0.0f64..12.0) {
-        assert_valid(&mask.polygons(&PolygonOptions { tolerance_px: tolerance, min_area_px: area }));
+        assert_valid(&mask.polygons(&pixels(tolerance, area)));
     }
 }

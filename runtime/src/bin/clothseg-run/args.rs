@@ -87,7 +87,7 @@ impl Args {
                 return Err(format!("{flag} {value}: a number of pixels, 0 or more, is needed"));
             }
         }
-        Ok(PolygonOptions { tolerance_px: self.tolerance, min_area_px: self.min_area })
+        Ok(PolygonOptions { tolerance_px: self.tolerance, min_area_px: self.min_area, ..PolygonOptions::default() })
     }
 
     /// What a photo may cost.
