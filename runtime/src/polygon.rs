@@ -30,7 +30,7 @@ mod tests;
 
 pub use partition::Partition;
 
-use partition::Place;
+use partition::Window;
 use scan::{MAX_SIDE, Scan};
 use smooth::Field;
 
@@ -56,7 +56,7 @@ pub enum Outline {
     #[default]
     Pixels,
     /// The lines on which the network's interpolated output is equal for the classes on both sides: smooth, and finer
-    /// than a pixel. The centre of every pixel of the mask is inside, all others outside.
+    /// than a pixel. Before simplification the centres of the pixels of the mask are inside, all others outside.
     Smooth,
 }
 
@@ -170,8 +170,8 @@ fn cut(labels: &[u8], width: u32, height: u32, field: Option<&Field>, options: &
     for row in labels.chunks_exact(width.max(1) as usize).take(if width > 0 { covered[1] as usize } else { 0 }) {
         scan.push(&row[..covered[0] as usize]);
     }
-    let place = Place { origin: [0, 0], largest_side: covered[0].max(covered[1]) };
-    Partition::new(scan.finish(), &place, field, options)
+    let window = Window { origin: [0, 0], largest_side: covered[0].max(covered[1]) };
+    Partition::new(scan.finish(), &window, field, options)
 }
 
 /// The pieces of one class of a label map, largest first, along pixel edges: as [`partition`], with all other classes
@@ -215,6 +215,6 @@ pub fn polygons(
         scan.push(&mask);
     }
     let largest_side = width.max(height).min(MAX_SIDE);
-    let place = Place { origin: [wide_columns[0], wide_rows[0]], largest_side };
-    Partition::new(scan.finish(), &place, None, options).polygons(1)
+    let window = Window { origin: [wide_columns[0], wide_rows[0]], largest_side };
+    Partition::new(scan.finish(), &window, None, options).polygons(1)
 }

@@ -5,9 +5,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    Engine, EngineInfo, EngineOptions, Error, LabelMap, Photo, PolygonOptions, Provider, Result, Segmenter, Taxonomy,
+    Engine, EngineInfo, EngineOptions, Error, LabelMap, Outline, Photo, PolygonOptions, Provider, Result, Segmenter,
+    Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};
@@ -65,6 +68,18 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
         let (right, bottom) = (width as f32, height as f32);
         assert_eq!(polygons[0].exterior, [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]);
     }
+}
+
+#[test]
+fn a_photo_is_cut_once_for_all_classes() {
+    let segmenter = Segmenter::with_engine(Box::new(Constant::new(10, 5.0))).unwrap();
+    let segmentation = segmenter.segment(&grey_photo(60, 40)).unwrap();
+    let [pixels, smooth] = Outline::ALL.map(PolygonOptions::of);
+    let partition = segmentation.partition(&pixels);
+    assert_eq!(segmentation.polygons("pants", &pixels).unwrap(), partition.polygons(10));
+    assert!(Arc::ptr_eq(&partition, &segmentation.partition(&pixels)));
+    assert!(!Arc::ptr_eq(&partition, &segmentation.partition(&smooth)));
+    assert_eq!(segmentation, segmentation.clone());
 }
 
 #[test]

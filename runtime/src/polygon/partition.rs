@@ -27,20 +27,22 @@ pub struct Partition {
     pieces: Vec<Piece>,
 }
 
-/// Of all that there is; `origin`: where its top left corner lies in a photo of sides of at most `largest_side`.
-pub(super) struct Place {
+/// Where the pixels that were scanned lie in the photo.
+pub(super) struct Window {
+    /// Their top left corner.
     pub origin: [u32; 2],
+    /// The photo's.
     pub largest_side: u32,
 }
 
 impl Partition {
     /// `field`: what smooth outlines are made from.
-    pub(super) fn new(mut borders: Borders, place: &Place, field: Option<&Field>, options: &PolygonOptions) -> Self {
+    pub(super) fn new(mut borders: Borders, window: &Window, field: Option<&Field>, options: &PolygonOptions) -> Self {
         absorb(&mut borders, options.min_area_px);
         let frame = [borders.width, borders.height];
         let graph = Graph::new(borders);
         // A power of two, at least 1: sides are at most 2^24.
-        let unit = (MAX_SIDE / place.largest_side.max(1).next_power_of_two()).clamp(1, UNIT);
+        let unit = (MAX_SIDE / window.largest_side.max(1).next_power_of_two()).clamp(1, UNIT);
         let unit = i64::from(unit);
         let mut lines = match field.filter(|_| unit >= LEAST_UNIT_OF_SMOOTH) {
             Some(field) => smooth::outlines(&graph, field, unit, frame),
@@ -51,7 +53,7 @@ impl Partition {
             let limits = Limits { tolerance, step: tolerance.min(unit as f64) };
             lines = simplify(&graph, lines, units(frame, unit), limits);
         }
-        let origin = units(place.origin, unit);
+        let origin = units(window.origin, unit);
         #[allow(clippy::cast_precision_loss)] // whole numbers of at most 24 bits
         let to_f32 = |point: Point| [0, 1].map(|i| (point[i] + origin[i]) as f32 / unit as f32);
         let arcs = lines.into_par_iter().map(|line| line.into_iter().map(to_f32).collect()).collect();

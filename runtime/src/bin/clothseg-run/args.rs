@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().tolerance_px)]
     pub tolerance: f64,
 
-    /// Polygons and holes of fewer pixels are left out of the JSON
+    /// Pieces of fewer pixels count as a part of their neighbour in the JSON
     #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().min_area_px)]
     pub min_area: f64,
 

@@ -193,9 +193,9 @@ proptest! {
             let (smooth, pixels) = (partition.polygons(class), exact.polygons(class));
             let count = |polygons: &[Polygon]| polygons.iter().map(|p| p.holes.len()).collect::<Vec<_>>();
             assert_eq!(count(&smooth), count(&pixels));
-            let corners = along(&pixels);
-            for [x, y] in along(&smooth) {
-                assert!(corners.iter().any(|c| (x - c[0]).hypot(y - c[1]) < 0.75), "({x}, {y})");
+            let edges = along(&pixels);
+            for [x, y] in smooth.iter().flat_map(rings).flatten().map(|point| point.map(f64::from)) {
+                assert!(edges.iter().any(|c| (x - c[0]).hypot(y - c[1]) < 0.75), "({x}, {y})");
             }
         }
     }
