@@ -1,6 +1,6 @@
 //! Models made elsewhere, with the descriptions that the library carries and with those of their users.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "embedded")]
 
 mod support;

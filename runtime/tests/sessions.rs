@@ -1,6 +1,6 @@
 //! Photos beside each other: sessions, batches, and what threads may do with them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "embedded")]
 
 mod support;
@@ -206,6 +206,8 @@ fn batches_and_sessions_of_a_real_engine_give_what_one_by_one_gives() {
     for segmenter in real_segmenters() {
         assert_eq!((segmenter.sessions(), segmenter.batch()), (2, BatchSize::UpTo(3)));
         let single: Vec<Segmentation> = photos.iter().map(|photo| segmenter.segment(photo).unwrap()).collect();
+        // The second run of a shape writes its output elsewhere.
+        assert_eq!(segmenter.segment(&photos[5]).unwrap().network_output(), single[5].network_output());
         let batched = segmenter.segment_batch(&photos);
         let threaded = std::thread::scope(|scope| {
             let runs: Vec<_> = photos.iter().map(|photo| scope.spawn(|| segmenter.segment(photo).unwrap())).collect();

@@ -19,12 +19,15 @@ const PLANS_KEPT: usize = 8;
 
 type Plan = Arc<TypedRunnableModel>;
 
+/// Plans by input shape, the last used first.
+type Plans = VecDeque<([usize; 4], Plan)>;
+
 /// A parsed model and the plans optimised for the input shapes met so far. Clones run beside each other and share all of
 /// it: a plan keeps what it calculates in the run's own memory.
 #[derive(Clone)]
 pub(super) struct Tract {
     model: Arc<InferenceModel>,
-    plans: Arc<Mutex<VecDeque<([usize; 4], Plan)>>>,
+    plans: Arc<Mutex<Plans>>,
     spec: ModelSpec,
     batch: BatchSize,
     pub(super) info: EngineInfo,
