@@ -82,9 +82,12 @@ fn start(
         return Err(unavailable(provider, &format!("{} has no such provider", runtime.path.display())));
     }
     let threads = threads_of_a_session(options);
-    let mut builder = configure(runtime, threads, options).map_err(|error| load_failed(&error))?;
+    let mut builder = configure(runtime, threads).map_err(|error| load_failed(&error))?;
     builder = match providers::requested(onnx, binding, provider, options)? {
-        requested if requested.is_empty() => builder.with_auto_device(AutoDevicePolicy::PreferCPU),
+        // `ort` asks for the thriftiest device otherwise; small builds of ONNX Runtime know no such choice.
+        requested if requested.is_empty() => {
+            Ok(builder.with_auto_device(AutoDevicePolicy::PreferCPU).unwrap_or_else(|error| error.recover()))
+        }
         requested => builder.with_execution_providers(requested),
     }
     .map_err(|error| failed(&error))?;
@@ -108,16 +111,16 @@ fn start(
 }
 
 /// What every session is told, whoever runs it.
-fn configure(runtime: &Runtime, threads: Option<usize>, options: &EngineOptions) -> ort::Result<SessionBuilder> {
-    let mut builder = Session::builder(&runtime.environment)?.with_config_entry(placements::RECORD, "1")?;
-    if let Some(threads) = threads {
-        builder = builder.with_intra_threads(threads)?;
+fn configure(runtime: &Runtime, threads: Option<usize>) -> ort::Result<SessionBuilder> {
+    // By default ONNX Runtime's threads spin while they wait for work, between the nodes of a graph and after it. That saves
+    // microseconds a node where nobody else wants the cores; here decoding, writing and other sessions do.
+    let builder = Session::builder(&runtime.environment)?
+        .with_config_entry(placements::RECORD, "1")?
+        .with_intra_op_spinning(false)?;
+    match threads {
+        Some(threads) => Ok(builder.with_intra_threads(threads)?),
+        None => Ok(builder),
     }
-    if options.sessions > 1 {
-        // Threads that spin for their next work take the cores from the sessions that have some.
-        builder = builder.with_intra_op_spinning(false)?;
-    }
-    Ok(builder)
 }
 
 /// Threads of one run: as asked for, else the cores shared out over the sessions, else ONNX Runtime's own choice.
