@@ -1,19 +1,25 @@
 //! Many photos: find them, overlap decoding, inference and writing, report each.
 
+mod coco;
+mod format;
 mod inputs;
+mod links;
 mod outputs;
+mod write;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
+pub use coco::coco_from_lines;
+pub use format::{CutoutAlpha, Format, OutputOptions};
 pub use inputs::{Input, Inputs, Source, find_inputs};
-pub use outputs::{Format, write_atomically};
+pub use write::write_atomically;
 
 use crate::decode::{Limits, Photo};
 use crate::error::{Error, Result};
-use crate::polygon::PolygonOptions;
+use crate::export::coco::CocoPhoto;
 use crate::segmenter::{ClassRegion, Segmentation, Segmenter};
 
 /// Photos that wait between two stages. Enough to keep the stages busy; each may hold a large photo.
@@ -26,10 +32,8 @@ pub struct BatchOptions {
     pub output: PathBuf,
     /// Class indices wanted.
     pub classes: Vec<usize>,
-    /// Files wanted for each photo.
-    pub formats: Vec<Format>,
-    /// How closely polygons follow the masks.
-    pub polygons: PolygonOptions,
+    /// Files wanted for each photo, and how they are made.
+    pub outputs: OutputOptions,
     /// What a photo may cost.
     pub limits: Limits,
 }
@@ -48,10 +52,12 @@ pub struct Outcome {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Done {
-    /// Files written, in the order of the formats.
+    /// Files written.
     pub files: Vec<PathBuf>,
     /// Classes wanted and found.
     pub regions: Vec<ClassRegion>,
+    /// What the photo adds to the run's COCO file, if that is wanted.
+    pub coco: Option<CocoPhoto>,
 }
 
 struct Decoded<'a> {
@@ -84,10 +90,14 @@ pub fn run(segmenter: &Segmenter, inputs: &[Input], options: &BatchOptions, repo
         scope.spawn(move || decode_all(inputs, &options.limits, &to_network));
         scope.spawn(move || segment_all(segmenter, &decoded, &to_writer));
         let protected = inputs::identities(inputs);
+        let mut coco = coco::CocoSpool::new(options);
         // The writer is this thread: when it ends, all is done.
         for item in segmented {
-            report(write(segmenter, item, options, &protected));
+            let outcome = write(segmenter, item, options, &protected);
+            report(coco.add(outcome));
         }
+        // A whole file of the run that cannot be written is a failure like a photo's.
+        coco.finish(segmenter, options, report);
     });
 }
 
@@ -121,11 +131,11 @@ fn write(segmenter: &Segmenter, item: Segmented<'_>, options: &BatchOptions, pro
     let Segmented { input, result, decode_ms } = item;
     let name = input.name.clone();
     let result = result.and_then(|(photo, segmentation)| {
-        let about = outputs::Context { segmenter, photo: &photo, name: &name, decode_ms, options, protected };
+        let about = outputs::Context { segmenter, photo: &photo, input, decode_ms, options, protected };
         let stem = options.output.join(&input.stem);
-        let files = guard("writing", || outputs::write_all(&about, &segmentation, &stem))?;
+        let outputs::Written { files, coco } = guard("writing", || outputs::write_all(&about, &segmentation, &stem))?;
         let wanted = segmentation.regions().iter().filter(|region| options.classes.contains(&region.class));
-        Ok(Done { files, regions: wanted.cloned().collect() })
+        Ok(Done { files, regions: wanted.cloned().collect(), coco })
     });
     Outcome { name, result }
 }

@@ -156,7 +156,10 @@ fn relative(path: &Path) -> PathBuf {
 
 /// Turns the places into stems: without ending where that is unique, with it where not, numbered as the last resort.
 fn make_stems_unique(photos: &mut [Input]) {
-    let bare = |path: &Path| if has_photo_ending(path) { path.with_extension("") } else { path.to_owned() };
+    let bare = |path: &Path| {
+        let bare = path.with_extension("");
+        if has_photo_ending(path) && !is_taken(&bare) { bare } else { path.to_owned() }
+    };
     let mut sharing: HashMap<String, usize> = HashMap::new();
     for photo in photos.iter() {
         *sharing.entry(key(&bare(&photo.stem))).or_default() += 1;
@@ -167,12 +170,18 @@ fn make_stems_unique(photos: &mut [Input]) {
         let stem = if sharing[&key(&shortened)] == 1 { shortened } else { photo.stem.clone() };
         let mut unique = stem.clone();
         let mut number = 2;
-        while !taken.insert(key(&unique)) {
+        while is_taken(&unique) || !taken.insert(key(&unique)) {
             unique = with_suffix(&stem, &format!("-{number}"));
             number += 1;
         }
         photo.stem = unique;
     }
+}
+
+/// Whether `STEM.json` is another file's name: that of the run's COCO file, or that of labelme's file of another photo.
+fn is_taken(stem: &Path) -> bool {
+    let name = key(stem);
+    name == "coco" || name.ends_with(".labelme")
 }
 
 /// Two paths that differ in case are one file on some systems.
@@ -221,6 +230,13 @@ mod tests {
         assert_eq!(stems(&[folder.path().into()], Path::new("o")), ["B.webp", "b.jpg", "b.png", "x/b", "y/c", "z/c"]);
         assert_eq!(stems(&[at("y/c.jpg"), at("z/c.jpg")], Path::new("o")), ["c.jpg", "c.jpg-2"]);
         assert_eq!(stems(&["-".into(), "-".into()], Path::new("o")), ["stdin", "stdin-2"]);
+    }
+
+    #[test]
+    fn a_photo_gets_no_name_that_another_file_of_the_run_has() {
+        let folder = tree(&["coco.jpg", "a.labelme.jpg", "b/coco.jpg", "coco"]);
+        assert_eq!(stems(&[folder.path().into()], Path::new("o")), ["a.labelme.jpg", "b/coco", "coco.jpg"]);
+        assert_eq!(stems(&[folder.path().join("coco")], Path::new("o")), ["coco-2"]);
     }
 
     #[test]

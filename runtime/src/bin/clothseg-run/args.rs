@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Parser;
-use clothseg::batch::Format;
-use clothseg::{EngineOptions, Limits, PolygonOptions, Provider};
+use clothseg::{EngineOptions, Limits, Provider};
+
+use crate::format_args::FormatArgs;
 
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
@@ -39,17 +40,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 
-    /// Files to write for each photo: masks, labels, overlay, json
-    #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_values_t = Format::ALL)]
-    pub formats: Vec<Format>,
-
-    /// How far, in pixels, a polygon may leave the outline of its mask; 0 follows every pixel
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().tolerance_px)]
-    pub tolerance: f64,
-
-    /// Polygons and holes of fewer pixels are left out of the JSON
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().min_area_px)]
-    pub min_area: f64,
+    #[command(flatten)]
+    pub files: FormatArgs,
 
     /// Largest photo that is read, in megapixels
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
@@ -71,11 +63,12 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   clothseg-run photo.jpg --classes shirt,pants
-  clothseg-run photos/ -o cutouts --formats masks,json
+  clothseg-run photos/ -o cutouts --format masks,json
   clothseg-run --list-classes
 
 Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
-photo.overlay.png, photo.json (polygons, boxes, areas, confidence).
+photo.overlay.png, photo.json (polygons, boxes, areas, confidence); with --format also photo.CLASS.soft.png,
+photo.CLASS.cutout.png, photo.CLASS.crop.png, photo.svg, photo.labelme.json and coco.json for all photos.
 Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run.";
 
 impl Args {
@@ -86,16 +79,6 @@ impl Args {
             library: self.library.clone(),
             threads: self.threads.map(NonZeroUsize::get),
         }
-    }
-
-    /// How closely polygons follow the masks. Numbers that make no sense are refused by name.
-    pub fn polygon_options(&self) -> Result<PolygonOptions, String> {
-        for (flag, value) in [("--tolerance", self.tolerance), ("--min-area", self.min_area)] {
-            if !value.is_finite() || value < 0.0 {
-                return Err(format!("{flag} {value}: a number of pixels, 0 or more, is needed"));
-            }
-        }
-        Ok(PolygonOptions { tolerance_px: self.tolerance, min_area_px: self.min_area })
     }
 
     /// What a photo may cost.

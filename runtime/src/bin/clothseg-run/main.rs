@@ -1,6 +1,7 @@
 //! `clothseg-run`: photos in, masks and polygons out.
 
 mod args;
+mod format_args;
 mod report;
 
 use std::io::Write;
@@ -87,8 +88,7 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
     Ok(BatchOptions {
         output: args.output.clone(),
         classes,
-        formats: args.formats.clone(),
-        polygons: args.polygon_options()?,
+        outputs: args.files.output_options()?,
         limits: args.limits(),
     })
 }
