@@ -32,12 +32,15 @@
 //! waits until there is room. A photo that takes more than all the room goes alone.
 
 mod cancel;
+mod coco;
 mod content;
 mod digest;
 mod find;
+mod format;
 mod inputs;
 mod journal;
 mod leftovers;
+mod links;
 mod manifest;
 mod outputs;
 mod pipeline;
@@ -48,6 +51,7 @@ mod stages;
 mod stems;
 mod summary;
 mod timings;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -57,20 +61,20 @@ use std::time::{Instant, SystemTime};
 pub use cancel::Cancel;
 pub(crate) use digest::hex as content_hash;
 pub use find::{InputFinder, find_inputs};
+pub use format::{CutoutAlpha, Format, OutputOptions};
 pub use inputs::{Input, Inputs, Source};
 pub use manifest::{
     ClassRecord, EngineRecord, FileRecord, InputRecord, ModelRecord, Record, Status, manifest_path, read_manifest,
 };
-pub use outputs::{Format, write_atomically};
 pub use resume::last_records;
 pub use review::{Reason, ReviewOptions};
 pub use shard::Shard;
 pub use summary::{Stop, Summary};
 pub use timings::StageTimings;
+pub use write::write_atomically;
 
 use crate::decode::Limits;
 use crate::error::{Error, Result};
-use crate::polygon::PolygonOptions;
 use crate::segmenter::{ClassRegion, Segmenter};
 
 /// What to make of each photo, and how.
@@ -80,10 +84,8 @@ pub struct BatchOptions {
     pub output: PathBuf,
     /// Class indices wanted.
     pub classes: Vec<usize>,
-    /// Files wanted for each photo.
-    pub formats: Vec<Format>,
-    /// How closely polygons follow the masks.
-    pub polygons: PolygonOptions,
+    /// Files wanted for each photo, and how they are made.
+    pub outputs: OutputOptions,
     /// What a photo may cost.
     pub limits: Limits,
     /// What results somebody should look at.
@@ -104,13 +106,12 @@ pub struct BatchOptions {
 }
 
 impl BatchOptions {
-    /// Everything by default: every format, nothing resumed, whole.
+    /// Everything by default: the usual files, nothing resumed, whole.
     pub fn new(output: impl Into<PathBuf>, classes: Vec<usize>) -> Self {
         Self {
             output: output.into(),
             classes,
-            formats: Format::ALL.to_vec(),
-            polygons: PolygonOptions::default(),
+            outputs: OutputOptions::default(),
             limits: Limits::default(),
             review: ReviewOptions::default(),
             work: WorkOptions::default(),
@@ -179,7 +180,7 @@ pub enum Ended {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Done {
-    /// Files written, in the order of the formats.
+    /// Files written.
     pub files: Vec<PathBuf>,
     /// Classes wanted and found.
     pub regions: Vec<ClassRegion>,
@@ -207,6 +208,8 @@ pub fn run(
     let started = Instant::now();
     let manifest = open_manifest(options)?;
     let known = resume::Known::read(&manifest::manifests_in(&options.output))?;
+    // It says that all photos are in it: it leaves first and comes last.
+    coco::remove(options)?;
     let work = stages::Work {
         segmenter,
         inputs,
@@ -238,6 +241,8 @@ pub fn run(
     summary.not_begun = inputs.len() - summary.ended();
     if summary.not_begun > 0 {
         summary.stopped = Some(if cancel.is_cancelled() { Stop::Cancelled } else { Stop::Failure });
+    } else {
+        coco::write(segmenter, inputs, options)?;
     }
     Ok(summary)
 }
@@ -262,16 +267,16 @@ fn open_manifest(options: &BatchOptions) -> Result<journal::Journal> {
 /// All that results follow from, other than the photo. Derived `Debug` names every field, so that no option that is added
 /// later can be forgotten here.
 fn fingerprint(segmenter: &Segmenter, options: &BatchOptions) -> Result<String> {
-    let BatchOptions { classes, formats, polygons, .. } = options;
-    let mut formats = formats.clone();
-    formats.sort_unstable();
-    formats.dedup();
+    let BatchOptions { classes, outputs, .. } = options;
+    let mut outputs = outputs.clone();
+    outputs.formats.sort_unstable();
+    outputs.formats.dedup();
     Ok(format!(
         "{}\n{:?}\n{}\n{:?}",
         env!("CARGO_PKG_VERSION"),
         segmenter.model_hash(),
         segmenter.spec().to_json()?,
-        (classes, formats, polygons),
+        (classes, outputs),
     ))
 }
 

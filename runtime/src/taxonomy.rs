@@ -161,8 +161,8 @@ impl Taxonomy {
     /// One file name a class, all different: see [`Class::file_name`]; a clash gets the class index.
     pub fn file_names(&self) -> Vec<String> {
         let plain: Vec<String> = self.classes.iter().map(Class::file_name).collect();
-        // Names of the other files that are written for a photo.
-        let reserved = |name: &String| name == "labels" || name == "overlay";
+        // Words that stand in the names of the other files that are written for a photo.
+        let reserved = |name: &String| ["labels", "overlay", "soft", "cutout", "crop"].contains(&name.as_str());
         let clashes = |name: &String| reserved(name) || plain.iter().filter(|other| *other == name).count() > 1;
         let mut taken: HashSet<String> = plain.iter().filter(|name| !clashes(name)).cloned().collect();
         let mut names = Vec::with_capacity(plain.len());

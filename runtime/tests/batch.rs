@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clothseg::batch::{self, BatchOptions, Cancel, Ended, Format, Inputs, Reason, Status, Stop, WorkOptions};
+use clothseg::batch::{
+    self, BatchOptions, Cancel, Ended, Format, Inputs, OutputOptions, Reason, Status, Stop, WorkOptions,
+};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{Engine, EngineInfo, Error, Provider, Result, Segmenter, Taxonomy};
 use ndarray::{Array4, ArrayView4};
@@ -56,7 +58,10 @@ fn found(folder: &Path, options: &BatchOptions) -> Inputs {
 }
 
 fn options(folder: &Path) -> BatchOptions {
-    BatchOptions { formats: vec![Format::Labels], ..BatchOptions::new(folder.join("out"), vec![1, 2]) }
+    BatchOptions {
+        outputs: OutputOptions { formats: vec![Format::Labels], ..OutputOptions::default() },
+        ..BatchOptions::new(folder.join("out"), vec![1, 2])
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_photo_gets_masks_labels_overlay_and_json() {
         ["look.json", "look.labels.png", "look.overlay.png", "look.pants.png", "look.shirt.png"]
             .map(|f| format!("shop/{f}"))
     );
-    let labels = image::open(env.path("out/shop/look.labels.png")).unwrap().into_luma8();
+    let labels = support::label_indices(&env.path("out/shop/look.labels.png"));
     assert_eq!(labels.dimensions(), (96, 128));
     assert_eq!([labels.get_pixel(48, 32)[0], labels.get_pixel(48, 96)[0], labels.get_pixel(2, 2)[0]], [1, 2, 0]);
     let mask = image::open(env.path("out/shop/look.shirt.png")).unwrap().into_luma8();
@@ -72,7 +72,7 @@ fn classes_choose_by_name_alias_and_group_and_what_is_absent_is_said() {
             "plain.overlay.png"
         ]
     );
-    let labels = image::open(env.path("out/a.labels.png")).unwrap().into_luma8();
+    let labels = support::label_indices(&env.path("out/a.labels.png"));
     assert!(labels.pixels().all(|pixel| pixel[0] != 1), "what was not asked for is background");
     let absent = &json(&env, "out/plain.json")["classes"];
     assert_eq!(absent.as_array().unwrap().len(), 1);
@@ -87,7 +87,7 @@ fn a_folder_is_mirrored_and_formats_are_chosen() {
     env.photo("in/deep/b.jpg");
     env.photo("in/deep/b.png");
     env.write("in/notes.txt", b"not a photo");
-    env.run(&["in", "-o", "out", "--formats", "labels"]).expect(0, &["3 photos done"]);
+    env.run(&["in", "-o", "out", "--format", "labels"]).expect(0, &["3 photos done"]);
     assert_eq!(env.files("out"), ["a.labels.png", "deep/b.jpg.labels.png", "deep/b.png.labels.png"]);
 }
 

@@ -12,6 +12,7 @@ use super::shard::Shard;
 use super::timings::StageTimings;
 use super::{BatchOptions, fingerprint};
 use crate::error::Result;
+use crate::export::coco::CocoPhoto;
 use crate::postprocess::PixelBox;
 use crate::segmenter::{ClassRegion, Segmenter};
 
@@ -44,6 +45,9 @@ pub struct Record {
     pub timings_ms: StageTimings,
     /// The files written.
     pub files: Vec<FileRecord>,
+    /// What the photo adds to the run's COCO file, where that is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coco: Option<CocoPhoto>,
     /// What went wrong.
     pub error: Option<String>,
     /// When the photo ended, in milliseconds since 1970.
@@ -184,6 +188,7 @@ impl RunFacts {
             review: Vec::new(),
             timings_ms: StageTimings::default(),
             files: Vec::new(),
+            coco: None,
             error: None,
             finished_unix_ms: now.as_millis() as u64,
         }

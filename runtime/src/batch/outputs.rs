@@ -1,68 +1,28 @@
-use std::fmt;
-use std::io::Write;
+//! The files of one photo.
+
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+
+use image::GrayImage;
+use rayon::prelude::*;
 
 use super::BatchOptions;
-use super::inputs::Identities;
-use super::leftovers::TEMPORARY_PREFIX;
+use super::format::{CutoutAlpha, Format};
+use super::inputs::{Identities, Input};
+use super::links::{link_to, path_to};
 use super::stems::with_suffix;
+use super::write::write_atomically;
 use crate::decode::Photo;
 use crate::error::{Error, Result};
-use crate::export;
-use crate::segmenter::{Segmentation, Segmenter};
-
-/// A kind of file that is written for a photo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Format {
-    /// `NAME.CLASS.png`: one mask a class that is present.
-    Masks,
-    /// `NAME.labels.png`: class indices.
-    Labels,
-    /// `NAME.overlay.png`: the photo with tinted garments.
-    Overlay,
-    /// `NAME.json`: polygons, boxes, areas, confidence, timings. Written last: where it is, the others are.
-    Json,
-}
-
-impl Format {
-    /// Every format, in the order in which they are written.
-    pub const ALL: [Self; 4] = [Self::Masks, Self::Labels, Self::Overlay, Self::Json];
-
-    /// The name that users type.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Masks => "masks",
-            Self::Labels => "labels",
-            Self::Overlay => "overlay",
-            Self::Json => "json",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Invalid(format!("unknown format '{text}'; there are: {names}"))
-        })
-    }
-}
+use crate::export::coco::{CocoPhoto, coco_photo};
+use crate::export::{self, Outline};
+use crate::segmenter::{ClassRegion, Segmentation, Segmenter};
 
 /// What belongs to one photo besides its segmentation.
 pub(super) struct Context<'a> {
     pub(super) segmenter: &'a Segmenter,
     pub(super) photo: &'a Photo,
-    pub(super) name: &'a str,
+    pub(super) input: &'a Input,
     pub(super) decode_ms: f64,
     pub(super) options: &'a BatchOptions,
     /// Photos of this run: they are never written over.
@@ -93,71 +53,149 @@ impl Context<'_> {
     }
 }
 
+/// What came of one photo.
+pub(super) struct Written {
+    /// The files.
+    pub(super) files: Vec<PathBuf>,
+    /// Its part of the run's COCO file, if that is wanted.
+    pub(super) coco: Option<CocoPhoto>,
+}
+
 /// Encodes and writes the files of one photo under `stem`. What an earlier run left for the same photo goes first.
-pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: &Path) -> Result<Vec<PathBuf>> {
-    let options = about.options;
+pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: &Path) -> Result<Written> {
+    let options = &about.options.outputs;
+    let classes = &about.options.classes;
     let mut formats = options.formats.clone();
     formats.sort_unstable();
     formats.dedup();
     let taxonomy = &about.segmenter.spec().taxonomy;
-    let kept = segmentation.label_map().keep(&options.classes);
-    let mut files = Vec::new();
-    let mut write = |suffix: &str, bytes: Vec<u8>| {
-        let path = with_suffix(stem, suffix);
-        about.spare_photos(&path)?;
-        write_atomically(&path, &bytes)?;
-        files.push(path);
-        Ok::<_, Error>(())
+    let map = segmentation.label_map();
+    let size = (map.width(), map.height());
+    let outlines = if formats.iter().any(|format| format.needs_outlines()) {
+        export::outlines(segmentation, classes, &options.polygons)
+    } else {
+        Vec::new()
     };
+    // The way from here to the photo is asked for before there may be a file.
+    let folder = stem.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
     // The JSON says that the others are there: it leaves first and comes last.
     about.remove(&with_suffix(stem, ".json"))?;
+    let mut writer = Writer { about, stem, files: Vec::new() };
+    write_class_files(&mut writer, segmentation, &formats)?;
+    let mut coco = None;
     for format in formats {
         match format {
-            Format::Masks => {
-                for (class, name) in taxonomy.file_names().iter().enumerate() {
-                    let suffix = format!(".{name}.png");
-                    let found = segmentation.regions().iter().any(|region| region.class == class);
-                    if found && options.classes.contains(&class) {
-                        write(&suffix, export::mask_png(segmentation, &[class])?)?;
-                    } else {
-                        about.remove(&with_suffix(stem, &suffix))?;
-                    }
-                }
+            Format::Masks | Format::Soft | Format::Cutout | Format::Crop => {}
+            Format::Labels => writer.write(".labels.png", &export::labels_png(&map.keep(classes), taxonomy)?)?,
+            Format::Overlay => {
+                let overlay = export::overlay_png(about.photo, &map.keep(classes), taxonomy)?;
+                writer.write(".overlay.png", &overlay)?;
             }
-            Format::Labels => write(".labels.png", export::labels_png(&kept)?)?,
-            Format::Overlay => write(".overlay.png", export::overlay_png(about.photo, &kept, taxonomy)?)?,
-            Format::Json => {
-                let document = export::Document {
-                    photo: about.name,
-                    classes: &options.classes,
-                    polygons: &options.polygons,
-                    decode_ms: about.decode_ms,
-                };
-                write(".json", export::document(about.segmenter, segmentation, &document)?)?;
+            Format::Svg => {
+                let link = options.svg_photo.then(|| link_to(&about.input.source, stem));
+                writer.write(".svg", &export::svg(taxonomy, size, &outlines, link.as_deref()))?;
+            }
+            Format::Labelme => {
+                let link = path_to(&about.input.source, stem);
+                writer.write(".labelme.json", &export::labelme(size, &outlines, &link)?)?;
+            }
+            Format::Coco => coco = Some(coco_photo(&about.input.name, map, &outlines, options.coco)),
+            Format::Json => writer.write(".json", &json(about, segmentation, &outlines)?)?,
+        }
+    }
+    Ok(Written { files: writer.files, coco })
+}
+
+/// Writes files beside each other and remembers them.
+struct Writer<'a> {
+    about: &'a Context<'a>,
+    stem: &'a Path,
+    files: Vec<PathBuf>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, suffix: &str, bytes: &[u8]) -> Result<()> {
+        let path = with_suffix(self.stem, suffix);
+        self.about.spare_photos(&path)?;
+        write_atomically(&path, bytes)?;
+        self.files.push(path);
+        Ok(())
+    }
+}
+
+/// Writes the formats that have a file a class, and removes those of classes that are not there.
+fn write_class_files(writer: &mut Writer<'_>, segmentation: &Segmentation, formats: &[Format]) -> Result<()> {
+    let about = writer.about;
+    let formats: Vec<_> = formats.iter().filter_map(|format| Some((*format, format.infix()?))).collect();
+    let present: Vec<_> =
+        segmentation.regions().iter().filter(|region| about.options.classes.contains(&region.class)).collect();
+    // Encoding is the work; each class has a core of its own.
+    let encoded: Vec<Vec<Vec<u8>>> = present
+        .par_iter()
+        .map(|region| {
+            let alpha = OnceCell::new();
+            formats.iter().map(|(format, _)| encode(about, segmentation, region, *format, &alpha)).collect()
+        })
+        .collect::<Result<_>>()?;
+    let mut encoded = present.iter().map(|region| region.class).zip(encoded).peekable();
+    for (class, name) in about.segmenter.spec().taxonomy.file_names().iter().enumerate() {
+        let files = encoded.next_if(|(present, _)| *present == class).map(|(_, files)| files);
+        for (index, (_, infix)) in formats.iter().enumerate() {
+            let suffix = format!(".{name}{infix}.png");
+            match &files {
+                Some(files) => writer.write(&suffix, &files[index])?,
+                None => about.remove(&with_suffix(writer.stem, &suffix))?,
             }
         }
     }
-    Ok(files)
+    Ok(())
 }
 
-/// Writes a file whole or not at all: into a new file beside it, which then takes its name.
-///
-/// # Errors
-/// [`Error::Write`].
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |source| Error::Write { path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As any new file: the process's mask decides. Temporary files are for their owner only otherwise.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+/// One file of one class. `soft` holds the class's soft mask from its first use on.
+fn encode(
+    about: &Context<'_>,
+    segmentation: &Segmentation,
+    region: &ClassRegion,
+    format: Format,
+    soft: &OnceCell<GrayImage>,
+) -> Result<Vec<u8>> {
+    let options = &about.options.outputs;
+    let map = segmentation.label_map();
+    let (width, height) = (map.width(), map.height());
+    let class = [region.class];
+    if format == Format::Masks {
+        return export::mask_png(map, &class, options.mask_depth);
     }
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let hard;
+    let alpha = if format == Format::Soft || options.cutout_alpha == CutoutAlpha::Soft {
+        match soft.get() {
+            Some(alpha) => alpha,
+            None => {
+                let alpha = segmentation.network_output().soft_mask(width, height, &class)?;
+                soft.get_or_init(|| alpha)
+            }
+        }
+    } else {
+        hard = segmentation.mask_of(&class);
+        &hard
+    };
+    match format {
+        Format::Soft => export::soft_png(alpha),
+        Format::Crop => {
+            let crop = options.crop_margin.around(region.bounds, width, height);
+            export::crop_png(about.photo, alpha, crop, None)
+        }
+        _ => export::cutout_png(about.photo, alpha, None),
+    }
+}
+
+fn json(about: &Context<'_>, segmentation: &Segmentation, outlines: &[Outline<'_>]) -> Result<Vec<u8>> {
+    let document = export::Document {
+        photo: &about.input.name,
+        classes: &about.options.classes,
+        outlines,
+        decode_ms: about.decode_ms,
+    };
+    export::document(about.segmenter, segmentation, &document)
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::{Input, Source};
 use super::manifest::ClassRecord;
-use super::outputs::write_atomically;
 use super::stems::with_suffix;
+use super::write::write_atomically;
 use crate::error::{Error, Result};
 
 /// Why somebody should look at a result.

@@ -18,6 +18,7 @@ use super::{BatchOptions, Cancel, Done, Ended, Outcome, Summary, outputs};
 use crate::decode::Photo;
 use crate::error::{Error, Result};
 use crate::export;
+use crate::export::coco::CocoPhoto;
 use crate::segmenter::{Segmentation, Segmenter};
 
 /// A run: what all photos share.
@@ -79,6 +80,7 @@ struct Results {
     classes: Vec<ClassRecord>,
     paths: Vec<PathBuf>,
     files: Vec<FileRecord>,
+    coco: Option<CocoPhoto>,
     review: Vec<Reason>,
 }
 
@@ -196,12 +198,12 @@ impl Work<'_> {
         let about = outputs::Context {
             segmenter: self.segmenter,
             photo,
-            name: &job.input.name,
+            input: &job.input,
             decode_ms: job.timings.decode_ms,
             options,
             protected: self.inputs.identities(),
         };
-        let mut paths = outputs::write_all(&about, segmentation, &stem)?;
+        let outputs::Written { files: mut paths, coco } = outputs::write_all(&about, segmentation, &stem)?;
         let size = |path: &PathBuf| {
             let below = path.strip_prefix(&options.output).unwrap_or(path);
             let bytes = std::fs::metadata(path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
@@ -217,7 +219,7 @@ impl Work<'_> {
             content::sync(&gathered, options.review.folder.as_deref().unwrap_or(&options.output))?;
         }
         paths.shrink_to_fit();
-        Ok(Results { classes, paths, files, review })
+        Ok(Results { classes, paths, files, coco, review })
     }
 
     /// A line that makes an earlier one of this photo void before its files are written over by others: after a kill
@@ -273,6 +275,7 @@ impl Work<'_> {
             review: results.review.clone(),
             timings_ms: timings,
             files: results.files,
+            coco: results.coco,
             ..self.facts.record(Status::Done, job.facts, spelling(&job.input.stem))
         };
         if let Err(error) = self.manifest.append(&record) {

@@ -39,9 +39,11 @@ pub(super) fn unique_stems(places: impl Iterator<Item = PathBuf> + Clone) -> Vec
     // Where the counting goes on for a name that many share; starting at 2 for each would take for ever.
     let mut last_number: HashMap<Key, u32> = HashMap::new();
     let choose = |place: PathBuf| {
-        let mut form = StemForm { keeps_ending: sharing.get(&stem_key(&bare(&place))) != Some(&1), number: 1 };
+        let bare = bare(&place);
+        let keeps_ending = is_of_another(&bare) || sharing.get(&stem_key(&bare)) != Some(&1);
+        let mut form = StemForm { keeps_ending, number: 1 };
         let first = stem_key(&form.apply(&place));
-        if !taken.insert(first) {
+        if is_of_another(&form.apply(&place)) || !taken.insert(first) {
             form.number = *last_number.get(&first).unwrap_or(&1) + 1;
             while !taken.insert(stem_key(&form.apply(&place))) {
                 form.number += 1;
@@ -51,6 +53,12 @@ pub(super) fn unique_stems(places: impl Iterator<Item = PathBuf> + Clone) -> Vec
         form
     };
     places.map(choose).collect()
+}
+
+/// Whether `STEM.json` is the name of another file: a COCO file of the run, or what labelme gets of another photo.
+fn is_of_another(stem: &Path) -> bool {
+    let name = spelling(stem).to_lowercase();
+    name == "coco" || (name.starts_with("coco-") && name.contains("-of-")) || name.ends_with(".labelme")
 }
 
 /// What makes two stems the same: paths that differ in case are one file on some systems.
@@ -98,6 +106,14 @@ mod tests {
         assert_eq!(stems(&["B.webp", "b.jpg", "b.png", "x/b.jpg"]), ["B.webp", "b.jpg", "b.png", "x/b"]);
         assert_eq!(stems(&["c.jpg", "c.jpg", "C.jpg", "c.jpg"]), ["c.jpg", "c.jpg-2", "C.jpg-3", "c.jpg-4"]);
         assert_eq!(stems(&["b.jpg.png", "b.jpg", "b.png"]), ["b.jpg", "b.jpg-2", "b.png"]);
+    }
+
+    #[test]
+    fn a_photo_gets_no_name_that_another_file_of_the_run_has() {
+        assert_eq!(
+            stems(&["coco.jpg", "a.labelme.jpg", "b/coco.jpg", "Coco-1-of-2.png", "coco"]),
+            ["coco.jpg", "a.labelme.jpg", "b/coco", "Coco-1-of-2.png", "coco-2"]
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use serde::Serialize;
 
+use super::outline::Outline;
 use crate::engine::EngineInfo;
 use crate::error::{Error, Result};
-use crate::polygon::{Polygon, PolygonOptions};
+use crate::polygon::Polygon;
 use crate::postprocess::PixelBox;
 use crate::segmenter::{Segmentation, Segmenter};
 
@@ -13,8 +14,8 @@ pub struct Document<'a> {
     pub photo: &'a str,
     /// Classes asked for; those that the photo lacks are listed with an area of 0.
     pub classes: &'a [usize],
-    /// How closely polygons follow the masks.
-    pub polygons: &'a PolygonOptions,
+    /// The outlines of the classes asked for.
+    pub outlines: &'a [Outline<'a>],
     /// Milliseconds that decoding took.
     pub decode_ms: f64,
 }
@@ -55,7 +56,7 @@ struct ClassJson<'a> {
     confidence: f64,
     #[serde(rename = "box")]
     bounds: Option<PixelBox>,
-    polygons: Vec<Polygon>,
+    polygons: &'a [Polygon],
 }
 
 /// The segmentation as JSON: for each class asked for its area, share of the photo (0..1), confidence (0..1), bounding
@@ -92,11 +93,12 @@ fn engine(info: &EngineInfo) -> EngineJson<'_> {
     }
 }
 
-fn classes<'a>(segmenter: &'a Segmenter, segmentation: &Segmentation, about: &Document<'_>) -> Vec<ClassJson<'a>> {
+fn classes<'a>(segmenter: &'a Segmenter, segmentation: &Segmentation, about: &Document<'a>) -> Vec<ClassJson<'a>> {
     let table = &segmenter.spec().taxonomy.classes;
     let entry = |&index: &usize| {
         let name = table.get(index)?.name.as_str();
         let found = segmentation.regions().iter().find(|region| region.class == index);
+        let outline = about.outlines.iter().find(|outline| outline.region.class == index);
         Some(ClassJson {
             index,
             name,
@@ -104,7 +106,7 @@ fn classes<'a>(segmenter: &'a Segmenter, segmentation: &Segmentation, about: &Do
             area_share: round(found.map_or(0.0, |region| region.area_share), 6),
             confidence: round(found.map_or(0.0, |region| f64::from(region.confidence)), 4),
             bounds: found.map(|region| region.bounds),
-            polygons: found.map_or_else(Vec::new, |region| segmentation.polygons_of(region, about.polygons)),
+            polygons: outline.map_or(&[], |outline| outline.polygons.as_slice()),
         })
     };
     about.classes.iter().filter_map(entry).collect()

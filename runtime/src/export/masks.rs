@@ -1,24 +1,106 @@
-use image::ExtendedColorType;
-use image::codecs::png::FilterType;
+use std::fmt;
+use std::str::FromStr;
 
-use super::png;
-use crate::error::Result;
-use crate::postprocess::LabelMap;
-use crate::segmenter::Segmentation;
+use image::GrayImage;
 
-/// The mask of some classes as an 8-bit grey PNG at the photo's size: 255 = class, 0 = not.
-///
-/// # Errors
-/// [`Error::Encode`](crate::Error::Encode).
-pub fn mask_png(segmentation: &Segmentation, classes: &[usize]) -> Result<Vec<u8>> {
-    let mask = segmentation.mask_of(classes);
-    png("mask", mask.as_raw(), mask.width(), mask.height(), ExtendedColorType::L8, FilterType::Up)
+use super::png::{Header, Pixels, encode};
+use crate::error::{Error, Result};
+use crate::postprocess::{LabelMap, write_mask};
+use crate::taxonomy::Taxonomy;
+
+/// Bits a pixel of a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaskDepth {
+    /// 8 bits: 255 = class. Every program reads it.
+    #[default]
+    Eight,
+    /// 1 bit: 1 = class. A third of the bytes.
+    One,
 }
 
-/// A label map as an 8-bit grey PNG: pixel = class index.
+impl fmt::Display for MaskDepth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eight => "8",
+            Self::One => "1",
+        })
+    }
+}
+
+impl FromStr for MaskDepth {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "8" => Ok(Self::Eight),
+            "1" => Ok(Self::One),
+            _ => Err(Error::Invalid(format!("'{text}' bits a pixel: masks have 8 or 1"))),
+        }
+    }
+}
+
+/// The mask of some classes as a grey PNG of the label map's size: white = one of the classes, black = not.
 ///
 /// # Errors
-/// [`Error::Encode`](crate::Error::Encode).
-pub fn labels_png(map: &LabelMap) -> Result<Vec<u8>> {
-    png("label map", map.labels(), map.width(), map.height(), ExtendedColorType::L8, FilterType::Up)
+/// [`Error::Encode`].
+pub fn mask_png(map: &LabelMap, classes: &[usize], depth: MaskDepth) -> Result<Vec<u8>> {
+    let width = map.width() as usize;
+    let rows = map.labels();
+    let pixels = match depth {
+        MaskDepth::Eight => Pixels::Grey,
+        MaskDepth::One => Pixels::Bits,
+    };
+    let header = Header { what: "mask", width: map.width(), height: map.height(), pixels, icc: None };
+    let mut mask = vec![0; width.next_multiple_of(8)];
+    encode(&header, |y, row| {
+        let labels = &rows[y * width..][..width];
+        match depth {
+            MaskDepth::Eight => write_mask(labels, classes, row),
+            MaskDepth::One => {
+                write_mask(labels, classes, &mut mask[..width]);
+                pack(&mask, row);
+            }
+        }
+    })
 }
+
+/// Eight bytes of 0 or 255 to a byte each, the first in the highest bit.
+pub(super) fn pack(mask: &[u8], bits: &mut [u8]) {
+    for (bits, mask) in bits.iter_mut().zip(mask.chunks_exact(8)) {
+        *bits = mask.iter().fold(0, |bits, value| bits << 1 | (value & 1));
+    }
+}
+
+/// A soft mask as an 8-bit grey PNG: 255 = surely the class.
+///
+/// # Errors
+/// [`Error::Encode`].
+pub fn soft_png(mask: &GrayImage) -> Result<Vec<u8>> {
+    let header =
+        Header { what: "soft mask", width: mask.width(), height: mask.height(), pixels: Pixels::Grey, icc: None };
+    let width = mask.width() as usize;
+    encode(&header, |y, row| row.copy_from_slice(&mask.as_raw()[y * width..][..width]))
+}
+
+/// A label map as an 8-bit PNG with a palette: the stored index is the class index, its colour the class's. Every index
+/// that occurs has a colour; what the taxonomy does not know is black.
+///
+/// # Errors
+/// [`Error::Encode`].
+pub fn labels_png(map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
+    let width = map.width() as usize;
+    let largest = map.labels().iter().copied().max().unwrap_or(0);
+    let mut colors: Vec<u8> = taxonomy.classes.iter().take(256).flat_map(|class| class.color).collect();
+    colors.resize(colors.len().max(3 * (usize::from(largest) + 1)), 0);
+    let header = Header {
+        what: "label map",
+        width: map.width(),
+        height: map.height(),
+        pixels: Pixels::Palette(colors),
+        icc: None,
+    };
+    encode(&header, |y, row| row.copy_from_slice(&map.labels()[y * width..][..width]))
+}
+
+#[cfg(test)]
+mod tests;

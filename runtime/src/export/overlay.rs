@@ -1,7 +1,4 @@
-use image::ExtendedColorType;
-use image::codecs::png::FilterType;
-
-use super::png;
+use super::png::{Header, Pixels, encode};
 use crate::Taxonomy;
 use crate::decode::Photo;
 use crate::error::{Error, Result};
@@ -13,38 +10,43 @@ const TINT: u32 = 140;
 /// The photo with each garment tinted in its class colour and its outline drawn in that colour, as RGB PNG.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the label map is of another photo; [`Error::Encode`].
+/// [`Error::Invalid`] when the label map is of another size than the photo's pixels; [`Error::Encode`].
 pub fn overlay_png(photo: &Photo, map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
     let (width, height) = (map.width(), map.height());
-    if (width, height) != (photo.width(), photo.height()) {
+    let rgb = photo.rgb();
+    if (width, height) != rgb.dimensions() {
+        let (w, h) = rgb.dimensions();
         return Err(Error::Invalid(format!(
-            "a label map of {width} x {height} does not belong to a photo of {} x {}",
-            photo.width(),
-            photo.height()
+            "a label map of {width} x {height} does not belong to pixels of {w} x {h}"
         )));
     }
     let colors: [[u8; 3]; 256] =
         std::array::from_fn(|class| taxonomy.classes.get(class).map_or([255; 3], |class| class.color));
     let labels = map.labels();
-    let row = width as usize;
-    let mut pixels = photo.rgb().as_raw().clone();
-    for (at, pixel) in pixels.chunks_exact_mut(3).enumerate() {
-        let label = labels[at];
-        if label == 0 {
-            continue;
+    let length = width as usize;
+    let header = Header { what: "overlay", width, height, pixels: Pixels::Rgb, icc: None };
+    encode(&header, |y, row| {
+        row.copy_from_slice(&rgb.as_raw()[3 * y * length..][..3 * length]);
+        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+            let at = y * length + x;
+            let label = labels[at];
+            if label == 0 {
+                continue;
+            }
+            let weight = if is_outline(labels, length, x, at) { 256 } else { TINT };
+            for (value, color) in pixel.iter_mut().zip(colors[usize::from(label)]) {
+                *value = ((u32::from(color) * weight + u32::from(*value) * (256 - weight)) >> 8) as u8;
+            }
         }
-        // An outline pixel has a neighbour of another class on its right or below, or above or on its left.
-        let differs =
-            |neighbour: Option<usize>| neighbour.is_some_and(|at| labels.get(at).is_some_and(|&l| l != label));
-        let x = at % row;
-        let outline = differs((x + 1 < row).then_some(at + 1))
-            || differs(x.checked_sub(1).map(|_| at - 1))
-            || differs(Some(at + row))
-            || differs(at.checked_sub(row));
-        let weight = if outline { 256 } else { TINT };
-        for (value, color) in pixel.iter_mut().zip(colors[usize::from(label)]) {
-            *value = ((u32::from(color) * weight + u32::from(*value) * (256 - weight)) >> 8) as u8;
-        }
-    }
-    png("overlay", &pixels, width, height, ExtendedColorType::Rgb8, FilterType::Sub)
+    })
+}
+
+/// Whether a pixel has a neighbour of another class on its right or below, or above or on its left.
+fn is_outline(labels: &[u8], length: usize, x: usize, at: usize) -> bool {
+    let label = labels[at];
+    let differs = |neighbour: Option<usize>| neighbour.is_some_and(|at| labels.get(at).is_some_and(|&l| l != label));
+    differs((x + 1 < length).then_some(at + 1))
+        || differs(x.checked_sub(1).map(|_| at - 1))
+        || differs(Some(at + length))
+        || differs(at.checked_sub(length))
 }

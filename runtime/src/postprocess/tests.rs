@@ -2,58 +2,108 @@ use ndarray::{Array3, array};
 use proptest::prelude::*;
 
 use super::*;
+use crate::spec::OutputKind;
+
+mod soft;
 
 fn geometry(width: u32, height: u32) -> Geometry {
     Geometry { content_width: width, content_height: height, tensor_width: width, tensor_height: height }
 }
 
+/// Where a pixel lies along one axis: the two cells and the weight of the second. The order of the operations counts:
+/// another one may give another weight in its last digit, and another winner where classes are equal.
+fn position(pixel: u32, pixels: u32, content: u32, stride: u32) -> (usize, usize, f32) {
+    let last = f64::from(content.div_ceil(stride) - 1);
+    let scale = f64::from(content) / f64::from(pixels) / f64::from(stride);
+    let exact = (f64::from(pixel) + 0.5) * scale - 0.5;
+    let clamped = exact.clamp(0.0, last);
+    (clamped.floor() as usize, (clamped.floor() + 1.0).min(last) as usize, clamped.fract() as f32)
+}
+
 /// The definition, pixel by pixel: interpolate every class, then argmax.
 fn reference(output: &Array3<f32>, stride: u32, at: &Geometry, width: u32, height: u32) -> Vec<u8> {
     let (classes, ..) = output.dim();
-    let position = |pixel: u32, pixels: u32, content: u32| {
-        let last = f64::from(content.div_ceil(stride) - 1);
-        let exact = (f64::from(pixel) + 0.5) * f64::from(content) / f64::from(pixels) / f64::from(stride) - 0.5;
-        let clamped = exact.clamp(0.0, last);
-        (clamped.floor() as usize, (clamped.floor() + 1.0).min(last) as usize, clamped.fract() as f32)
-    };
     let mut labels = Vec::new();
     for y in 0..height {
-        let (top, bottom, down) = position(y, height, at.content_height);
+        let (top, bottom, down) = position(y, height, at.content_height, stride);
         for x in 0..width {
-            let (left, right, across) = position(x, width, at.content_width);
+            let (left, right, across) = position(x, width, at.content_width, stride);
             let value = |class: usize| {
                 let side =
                     |x: usize| output[[class, top, x]] + (output[[class, bottom, x]] - output[[class, top, x]]) * down;
                 side(left) + (side(right) - side(left)) * across
             };
-            labels.push(argmax((0..classes).map(value)).0 as u8);
+            let mut best = (0, f32::NEG_INFINITY);
+            for class in 0..classes {
+                if value(class) > best.1 {
+                    best = (class, value(class));
+                }
+            }
+            labels.push(best.0 as u8);
         }
     }
     labels
 }
 
-proptest! {
-    #[test]
-    fn the_shortcut_gives_what_the_definition_gives(
-        (classes, cells_wide, cells_high) in (1_usize..6, 1_usize..7, 1_usize..7),
-        (width, height) in (1_u32..40, 1_u32..40),
-        stride in 1_u32..4,
-        (cut_right, cut_bottom) in (0_u32..5, 0_u32..5),
-        seed in prop::collection::vec(-3.0_f32..3.0, 6 * 7 * 7),
-    ) {
-        let output = Array3::from_shape_vec(
-            (classes, cells_high, cells_wide),
-            seed[..classes * cells_high * cells_wide].to_vec(),
-        ).unwrap();
-        let (tensor_width, tensor_height) = (cells_wide as u32 * stride, cells_high as u32 * stride);
+/// An output of cells at a stride, of which the photo does not reach the last pixels.
+#[derive(Debug, Clone)]
+struct Case {
+    output: Array3<f32>,
+    stride: u32,
+    at: Geometry,
+    size: (u32, u32),
+}
+
+/// `level` makes numbers of the drawn ones.
+fn cases(level: fn(f32) -> f32) -> impl Strategy<Value = Case> {
+    let cells = (1_usize..6, 1_usize..7, 1_usize..7);
+    let values = prop::collection::vec((-3.0_f32..3.0).prop_map(level), 6 * 7 * 7);
+    let size = prop_oneof![(1_u32..40, 1_u32..40), (150_u32..200, 1_u32..9), (1_u32..9, 150_u32..200)];
+    (cells, values, size, 1_u32..4, (0_u32..5, 0_u32..5)).prop_map(|(cells, values, size, stride, cut)| {
+        let (classes, high, wide) = cells;
+        let output = Array3::from_shape_vec(cells, values[..classes * high * wide].to_vec()).unwrap();
+        let (tensor_width, tensor_height) = (wide as u32 * stride, high as u32 * stride);
         let at = Geometry {
-            content_width: (tensor_width - cut_right.min(tensor_width - 1)).max(1),
-            content_height: (tensor_height - cut_bottom.min(tensor_height - 1)).max(1),
+            content_width: (tensor_width - cut.0.min(tensor_width - 1)).max(1),
+            content_height: (tensor_height - cut.1.min(tensor_height - 1)).max(1),
             tensor_width,
             tensor_height,
         };
-        let map = label_map(output.view(), &OutputSpec::logits(stride), &at, width, height).unwrap();
-        prop_assert_eq!(map.labels(), reference(&output, stride, &at, width, height));
+        Case { output, stride, at, size }
+    })
+}
+
+fn labels_of(case: &Case) -> Vec<u8> {
+    let spec = OutputSpec::logits(case.stride);
+    let (width, height) = case.size;
+    label_map(case.output.view(), &spec, &case.at, width, height).unwrap().labels().to_vec()
+}
+
+fn reference_of(case: &Case) -> Vec<u8> {
+    reference(&case.output, case.stride, &case.at, case.size.0, case.size.1)
+}
+
+proptest! {
+    #[test]
+    fn the_shortcut_gives_what_the_definition_gives(case in cases(|value| value)) {
+        prop_assert_eq!(labels_of(&case), reference_of(&case));
+    }
+
+    #[test]
+    fn classes_that_are_equal_are_told_apart_as_the_definition_does(case in cases(f32::round)) {
+        prop_assert_eq!(labels_of(&case), reference_of(&case));
+    }
+
+    #[test]
+    fn classes_that_differ_by_rounding_are_told_apart_as_the_definition_does(
+        case in cases(|value| 1000.1 + f32::EPSILON * 200.0 * value),
+    ) {
+        prop_assert_eq!(labels_of(&case), reference_of(&case));
+    }
+
+    #[test]
+    fn huge_logits_are_told_apart_as_the_definition_does(case in cases(|value| (value * 20.0).exp() * value)) {
+        prop_assert_eq!(labels_of(&case), reference_of(&case));
     }
 }
 
@@ -97,6 +147,29 @@ fn confidence_is_the_softmax_of_the_cells_that_a_class_wins() {
     let probabilities = array![[[0.75]], [[0.25]]];
     let kind = OutputSpec { kind: OutputKind::Probabilities, ..logits };
     assert_eq!(mean_confidence(probabilities.view(), &kind, &geometry(1, 1)), [0.75, 0.25]);
+}
+
+#[test]
+fn extents_and_masks_of_long_runs_are_those_of_the_pixels() {
+    // Runs that end within, at and after a block, in more rows than one thread takes.
+    let (width, height) = (131, 140);
+    let label = |x: u32, y: u32| if (x + y / 3) % 97 < 40 { 4 } else { u8::from(x > 64) };
+    let labels: Vec<u8> = (0..height).flat_map(|y| (0..width).map(move |x| label(x, y))).collect();
+    let map = LabelMap::new(width, height, labels.clone()).unwrap();
+    for extent in map.extents() {
+        let pixels = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let inside: Vec<_> = pixels().filter(|&(x, y)| label(x, y) == extent.class).collect();
+        let ends = |values: Vec<u32>| (*values.iter().min().unwrap(), *values.iter().max().unwrap() + 1);
+        let ((left, right), (top, bottom)) =
+            (ends(inside.iter().map(|p| p.0).collect()), ends(inside.iter().map(|p| p.1).collect()));
+        assert_eq!(extent.area_px, inside.len() as u64);
+        assert_eq!(extent.bounds, PixelBox { x: left, y: top, width: right - left, height: bottom - top });
+    }
+    for classes in [&[4][..], &[0, 4], &[], &[9], &[300]] {
+        let mask = map.mask(classes);
+        let right = mask.as_raw().iter().zip(&labels).all(|(m, l)| (*m == 255) == classes.contains(&usize::from(*l)));
+        assert!(right && mask.as_raw().iter().all(|m| *m == 0 || *m == 255));
+    }
 }
 
 #[test]

@@ -133,9 +133,7 @@ impl Segmentation {
 
     /// The mask of several classes by index, as [`Segmentation::mask`].
     pub fn mask_of(&self, classes: &[usize]) -> GrayImage {
-        let table: [u8; 256] = std::array::from_fn(|class| if classes.contains(&class) { 255 } else { 0 });
-        let values = self.label_map.labels().iter().map(|label| table[usize::from(*label)]).collect();
-        GrayImage::from_raw(self.label_map.width(), self.label_map.height(), values).unwrap_or_default()
+        self.label_map.mask(classes)
     }
 
     /// The photo cut into polygons of all classes, background included, that share their borders. The last one is kept:

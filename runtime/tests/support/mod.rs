@@ -121,6 +121,48 @@ pub fn drawn_photo(width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// A grey photo with a red frame in it, whose hole holds a blue square that touches it.
+pub fn ring_photo(width: u32, height: u32) -> RgbImage {
+    let within = |x: u32, y: u32, tenths: u32| {
+        let inside = |at: u32, side: u32| at >= side * tenths / 20 && at < side * (20 - tenths) / 20;
+        inside(x, width) && inside(y, height)
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        if within(x, y, 6) && x >= width / 2 {
+            BLUE
+        } else if within(x, y, 2) && !within(x, y, 6) {
+            RED
+        } else {
+            GREY
+        }
+    })
+}
+
+/// A PNG as it is stored: a palette is not applied.
+pub struct RawPng {
+    /// Kind of pixels and bits a value.
+    pub kind: (png::ColorType, png::BitDepth),
+    pub size: (u32, u32),
+    pub pixels: Vec<u8>,
+    pub palette: Option<Vec<u8>>,
+}
+
+pub fn raw_png(path: &Path) -> RawPng {
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    let palette = reader.info().palette.as_ref().map(|colors| colors.to_vec());
+    RawPng { kind: (frame.color_type, frame.bit_depth), size: (frame.width, frame.height), pixels, palette }
+}
+
+/// The class indices of a labels file.
+pub fn label_indices(path: &Path) -> image::GrayImage {
+    let png = raw_png(path);
+    assert_eq!(png.kind, (png::ColorType::Indexed, png::BitDepth::Eight));
+    image::GrayImage::from_raw(png.size.0, png.size.1, png.pixels).unwrap()
+}
+
 /// A folder with the colour model in it, in which the CLI runs.
 pub struct TestEnv {
     folder: tempfile::TempDir,

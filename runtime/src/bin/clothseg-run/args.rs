@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use clothseg::batch::Format;
-use clothseg::{Limits, PolygonOptions};
-
-use crate::engine_args::EngineArgs;
-use crate::info::InfoFormat;
+use clothseg::Limits;
 
 use crate::batch_args::BatchArgs;
+use crate::engine_args::EngineArgs;
+use crate::format_args::FormatArgs;
+use crate::info::InfoFormat;
 
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
@@ -31,17 +30,8 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// Files to write for each photo: masks, labels, overlay, json
-    #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_values_t = Format::ALL)]
-    pub formats: Vec<Format>,
-
-    /// How far, in pixels, a polygon may leave the outline of its mask; 0 follows every pixel
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().tolerance_px)]
-    pub tolerance: f64,
-
-    /// Pieces of fewer pixels count as a part of their neighbour in the JSON
-    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().min_area_px)]
-    pub min_area: f64,
+    #[command(flatten)]
+    pub files: FormatArgs,
 
     /// Largest photo that is read, in megapixels
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
@@ -69,27 +59,19 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   clothseg-run photo.jpg --classes shirt,pants
-  clothseg-run photos/ -o cutouts --formats masks,json
-  clothseg-run photos/ -o cutouts --formats masks,json --resume
+  clothseg-run photos/ -o cutouts --format masks,json
+  clothseg-run photos/ -o cutouts --format masks,json --resume
   find photos -name '*.jpg' -mtime -1 -print0 | clothseg-run --files-from - --null
   clothseg-run --list-classes
 
 Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
-photo.overlay.png, photo.json (polygons, boxes, areas, confidence); manifest.jsonl has a line for each photo.
+photo.overlay.png, photo.json (polygons, boxes, areas, confidence); with --format also photo.CLASS.soft.png,
+photo.CLASS.cutout.png, photo.CLASS.crop.png, photo.svg, photo.labelme.json and coco.json for all photos.
+manifest.jsonl has a line for each photo.
 Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run, 130 stopped by Ctrl-C or
 SIGTERM: the first finishes the photos in work, the second stops at once.";
 
 impl Args {
-    /// How closely polygons follow the masks. Numbers that make no sense are refused by name.
-    pub fn polygon_options(&self) -> Result<PolygonOptions, String> {
-        for (flag, value) in [("--tolerance", self.tolerance), ("--min-area", self.min_area)] {
-            if !value.is_finite() || value < 0.0 {
-                return Err(format!("{flag} {value}: a number of pixels, 0 or more, is needed"));
-            }
-        }
-        Ok(PolygonOptions { tolerance_px: self.tolerance, min_area_px: self.min_area, ..PolygonOptions::default() })
-    }
-
     /// What a photo may cost.
     pub fn limits(&self) -> Limits {
         Limits { max_pixels: self.max_megapixels.saturating_mul(1_000_000), ..Limits::default() }

@@ -3,6 +3,7 @@
 mod args;
 mod batch_args;
 mod engine_args;
+mod format_args;
 mod info;
 mod report;
 mod signals;
@@ -97,8 +98,7 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
         taxonomy.resolve_all(&args.classes).map_err(|error| error.chain())?
     };
     Ok(BatchOptions {
-        formats: args.formats.clone(),
-        polygons: args.polygon_options()?,
+        outputs: args.files.output_options()?,
         limits: args.limits(),
         review: args.many.review_options()?,
         resume: args.many.resume,

@@ -1,0 +1,41 @@
+//! The COCO file of a run: made in the end, of the photos' parts in the manifest.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::BatchOptions;
+use super::format::Format;
+use super::inputs::Inputs;
+use super::manifest::Status;
+use super::resume::last_records;
+use super::shard::Shard;
+use super::write::write_with;
+use crate::error::{Error, Result};
+use crate::export::coco::{CocoInfo, write_coco};
+use crate::segmenter::Segmenter;
+
+/// Where the run, or its shard, writes it; nowhere if it is not wanted.
+fn path(options: &BatchOptions) -> Option<PathBuf> {
+    let name = || format!("coco{}.json", options.shard.map(Shard::suffix).unwrap_or_default());
+    options.outputs.formats.contains(&Format::Coco).then(|| options.output.join(name()))
+}
+
+/// Removes that of an earlier run.
+pub(super) fn remove(options: &BatchOptions) -> Result<()> {
+    let Some(path) = path(options) else { return Ok(()) };
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::Write { path, source }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes all photos that are done, whichever run did them, in the order of `inputs`. One is held at a time.
+pub(super) fn write(segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<()> {
+    let Some(path) = path(options) else { return Ok(()) };
+    let photos = || {
+        let done = last_records(&options.output, inputs)?.filter(|record| record.status == Status::Done);
+        Ok(done.filter_map(|record| record.coco).map(Ok))
+    };
+    let spec = segmenter.spec();
+    write_with(&path, |out| write_coco(out, &spec.taxonomy, &options.classes, &CocoInfo::new(&spec.name), photos))
+}

@@ -1,0 +1,161 @@
+//! COCO: one file for all photos of a run.
+//!
+//! Each photo's part ([`CocoPhoto`]) stands for itself and can be kept as a line of JSON; [`write_coco`] numbers the parts and
+//! makes one file of them, whatever their number.
+
+mod document;
+mod run_length;
+
+pub use document::{CocoInfo, write_coco};
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::outline::Outline;
+use crate::error::{Error, Result};
+use crate::postprocess::LabelMap;
+
+/// How COCO segmentations are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CocoForm {
+    /// Polygons; run lengths for classes that COCO's polygons cannot express (see [`coco_photo`]).
+    #[default]
+    Polygons,
+    /// Compressed run lengths, exact to the pixel.
+    Rle,
+    /// The same run lengths as plain numbers, for tools that do not read the compressed form.
+    Counts,
+}
+
+impl CocoForm {
+    /// Every form.
+    pub const ALL: [Self; 3] = [Self::Polygons, Self::Rle, Self::Counts];
+
+    /// The name that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Polygons => "polygons",
+            Self::Rle => "rle",
+            Self::Counts => "counts",
+        }
+    }
+}
+
+impl fmt::Display for CocoForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for CocoForm {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|form| form.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::Invalid(format!("unknown form of COCO segmentations '{text}'; there are: {names}"))
+        })
+    }
+}
+
+/// What one photo adds to a COCO file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CocoPhoto {
+    /// The photo as its user names it.
+    pub file_name: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// One for each class that is present.
+    pub annotations: Vec<CocoAnnotation>,
+}
+
+/// One class in a photo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CocoAnnotation {
+    /// Class index.
+    pub category_id: usize,
+    /// Where it is.
+    pub segmentation: CocoSegmentation,
+    /// Pixels of its mask.
+    pub area: u64,
+    /// Left, top, width, height of its mask.
+    pub bbox: [u32; 4],
+    /// Always 0: the pixels are one garment, not a crowd that evaluations should ignore. Tools tell polygons and run
+    /// lengths apart by the segmentation itself.
+    pub iscrowd: u8,
+    /// Mean probability of the class where it wins, 0..1.
+    pub score: f64,
+}
+
+/// Where a class is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CocoSegmentation {
+    /// Rings `[x0, y0, x1, y1, ...]` in photo pixels, which have no holes.
+    Polygons(Vec<Vec<f32>>),
+    /// Run lengths down the columns.
+    RunLengths {
+        /// Height and width.
+        size: [u32; 2],
+        /// Pixels off, on, off ...
+        counts: CocoCounts,
+    },
+}
+
+/// Run lengths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CocoCounts {
+    /// In pycocotools' compressed form.
+    Compressed(String),
+    /// As they are.
+    Plain(Vec<u32>),
+}
+
+/// What one photo adds to a COCO file: one annotation a class, with area and box of its mask.
+///
+/// In the form [`CocoForm::Polygons`] a class with holes still has run lengths, since COCO's polygons have none (all
+/// rings of an annotation are filled), and so has a class whose pieces are all too small for an outline.
+pub fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[Outline<'_>], form: CocoForm) -> CocoPhoto {
+    let annotation = |outline: &Outline<'_>| {
+        let region = outline.region;
+        let bounds = region.bounds;
+        let segmentation = rings(outline)
+            .filter(|_| form == CocoForm::Polygons)
+            .unwrap_or_else(|| run_lengths(map, region.class, form));
+        CocoAnnotation {
+            category_id: region.class,
+            segmentation,
+            area: region.area_px,
+            bbox: [bounds.x, bounds.y, bounds.width, bounds.height],
+            iscrowd: 0,
+            score: (f64::from(region.confidence) * 1e4).round() / 1e4,
+        }
+    };
+    CocoPhoto {
+        file_name: file_name.to_owned(),
+        width: map.width(),
+        height: map.height(),
+        annotations: outlines.iter().map(annotation).collect(),
+    }
+}
+
+/// The outline as COCO's polygons, if they can express it.
+fn rings(outline: &Outline<'_>) -> Option<CocoSegmentation> {
+    let polygons = &outline.polygons;
+    let can = !polygons.is_empty() && polygons.iter().all(|polygon| polygon.holes.is_empty());
+    can.then(|| CocoSegmentation::Polygons(polygons.iter().map(|polygon| polygon.exterior.concat()).collect()))
+}
+
+fn run_lengths(map: &LabelMap, class: usize, form: CocoForm) -> CocoSegmentation {
+    let counts = run_length::counts(map, class);
+    let counts = match form {
+        CocoForm::Counts => CocoCounts::Plain(counts),
+        CocoForm::Polygons | CocoForm::Rle => CocoCounts::Compressed(run_length::compress(&counts)),
+    };
+    CocoSegmentation::RunLengths { size: [map.height(), map.width()], counts }
+}

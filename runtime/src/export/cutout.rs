@@ -1,0 +1,162 @@
+use std::fmt;
+use std::str::FromStr;
+
+use image::GrayImage;
+
+use super::png::{Header, Pixels, encode};
+use crate::decode::Photo;
+use crate::error::{Error, Result};
+use crate::postprocess::PixelBox;
+
+/// How much of the photo stays round a garment that is cropped to its box.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CropMargin {
+    /// Pixels on each side.
+    Pixels(u32),
+    /// Per cent of the box's longer side, on each side.
+    Percent(f64),
+}
+
+impl Default for CropMargin {
+    /// 2 %: the soft rim lies outside the box of the mask.
+    fn default() -> Self {
+        Self::Percent(2.0)
+    }
+}
+
+impl fmt::Display for CropMargin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pixels(pixels) => write!(f, "{pixels}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl FromStr for CropMargin {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let number = text.trim_end_matches('%').trim_end();
+        let value = if text.ends_with('%') {
+            let percent: Option<f64> = number.parse().ok();
+            percent.filter(|value| value.is_finite() && *value >= 0.0).map(Self::Percent)
+        } else {
+            number.parse().ok().map(Self::Pixels)
+        };
+        value.ok_or_else(|| Error::Invalid(format!("'{text}' is no margin: write pixels (12) or per cent (5%)")))
+    }
+}
+
+impl CropMargin {
+    /// The box with the margin on each side, as far as the photo reaches.
+    pub fn around(self, inner: PixelBox, width: u32, height: u32) -> PixelBox {
+        let margin = match self {
+            Self::Pixels(pixels) => pixels,
+            Self::Percent(percent) => (f64::from(inner.width.max(inner.height)) * percent / 100.0).ceil() as u32,
+        };
+        let (x, y) = (inner.x.saturating_sub(margin), inner.y.saturating_sub(margin));
+        let right = (inner.x + inner.width).saturating_add(margin).min(width);
+        let bottom = (inner.y + inner.height).saturating_add(margin).min(height);
+        PixelBox { x, y, width: right - x, height: bottom - y }
+    }
+}
+
+/// What `alpha` leaves of a photo, as an RGBA PNG of the photo's size (alpha is not multiplied in). Where alpha is 0 the
+/// colour is black, so that nothing of the background is in the file.
+///
+/// `icc` is the profile of the photo's colours.
+///
+/// # Errors
+/// [`Error::Invalid`] when alpha is of another size than the photo's pixels; [`Error::Encode`].
+pub fn cutout_png(photo: &Photo, alpha: &GrayImage, icc: Option<&[u8]>) -> Result<Vec<u8>> {
+    let (width, height) = alpha.dimensions();
+    crop_png(photo, alpha, PixelBox { x: 0, y: 0, width, height }, icc)
+}
+
+/// The part of a [cut-out](cutout_png) within `crop`.
+///
+/// # Errors
+/// As [`cutout_png`], and [`Error::Invalid`] for a box that is empty or leaves the photo.
+pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox, icc: Option<&[u8]>) -> Result<Vec<u8>> {
+    let rgb = photo.rgb();
+    if rgb.dimensions() != alpha.dimensions() {
+        let ((width, height), (w, h)) = (alpha.dimensions(), rgb.dimensions());
+        return Err(Error::Invalid(format!("a mask of {width} x {height} does not belong to pixels of {w} x {h}")));
+    }
+    let inside = |first: u32, length: u32, whole: u32| length > 0 && first < whole && length <= whole - first;
+    if !inside(crop.x, crop.width, rgb.width()) || !inside(crop.y, crop.height, rgb.height()) {
+        let (width, height) = rgb.dimensions();
+        return Err(Error::Invalid(format!("the box {crop:?} is empty or leaves the photo of {width} x {height}")));
+    }
+    let header = Header { what: "cut-out", width: crop.width, height: crop.height, pixels: Pixels::Rgba, icc };
+    let (stride, length) = (rgb.width() as usize, crop.width as usize);
+    encode(&header, |y, row| {
+        let start = (crop.y as usize + y) * stride + crop.x as usize;
+        let colors = rgb.as_raw()[3 * start..][..3 * length].chunks_exact(3);
+        let alphas = &alpha.as_raw()[start..][..length];
+        for ((pixel, color), &alpha) in row.chunks_exact_mut(4).zip(colors).zip(alphas) {
+            let shown = if alpha == 0 { 0 } else { u8::MAX };
+            pixel.copy_from_slice(&[color[0] & shown, color[1] & shown, color[2] & shown, alpha]);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Luma, Rgb, RgbImage};
+
+    use super::*;
+
+    fn inner() -> PixelBox {
+        PixelBox { x: 10, y: 20, width: 30, height: 50 }
+    }
+
+    #[test]
+    fn a_margin_is_pixels_or_per_cent_of_the_longer_side_and_ends_at_the_frame() {
+        let around = |text: &str| text.parse::<CropMargin>().unwrap().around(inner(), 100, 75);
+        assert_eq!(around("0"), inner());
+        assert_eq!(around("4"), PixelBox { x: 6, y: 16, width: 38, height: 58 }, "the frame is at 75");
+        assert_eq!(around("10%"), PixelBox { x: 5, y: 15, width: 40, height: 60 });
+        assert_eq!(around("4000000000"), PixelBox { x: 0, y: 0, width: 100, height: 75 });
+        for bad in ["", "-1", "x", "-5%", "1.5", "NaN%", "%"] {
+            assert!(bad.parse::<CropMargin>().is_err(), "{bad}");
+        }
+        for text in ["12", "2.5%"] {
+            assert_eq!(text.parse::<CropMargin>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_cut_out_keeps_colours_under_alpha_and_nothing_elsewhere() {
+        let rgb = RgbImage::from_fn(4, 2, |x, y| Rgb([x as u8 + 1, y as u8 + 1, 9]));
+        let photo = Photo::from_rgb(rgb).unwrap();
+        let alpha = GrayImage::from_fn(4, 2, |x, _| Luma([[0, 1, 128, 255][x as usize]]));
+        let read = |bytes: Vec<u8>| image::load_from_memory(&bytes).unwrap().into_rgba8();
+        let whole = read(cutout_png(&photo, &alpha, None).unwrap());
+        assert_eq!(whole.dimensions(), (4, 2));
+        let row: Vec<_> = (0..4).map(|x| whole.get_pixel(x, 1).0).collect();
+        assert_eq!(row, [[0, 0, 0, 0], [2, 2, 9, 1], [3, 2, 9, 128], [4, 2, 9, 255]]);
+        let part = PixelBox { x: 1, y: 1, width: 2, height: 1 };
+        let part = read(crop_png(&photo, &alpha, part, None).unwrap());
+        assert_eq!(part.as_raw()[..], [2, 2, 9, 1, 3, 2, 9, 128]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let photo = Photo::from_rgb(RgbImage::new(4, 2)).unwrap();
+        assert!(cutout_png(&photo, &GrayImage::new(2, 4), None).is_err());
+        for (x, width) in [(0, 0), (4, 1), (1, 4), (u32::MAX, 1)] {
+            let crop = PixelBox { x, y: 0, width, height: 1 };
+            assert!(crop_png(&photo, &GrayImage::new(4, 2), crop, None).is_err(), "{crop:?}");
+        }
+    }
+
+    #[test]
+    fn the_profile_stands_in_the_file() {
+        let photo = Photo::from_rgb(RgbImage::new(4, 2)).unwrap();
+        let bytes = cutout_png(&photo, &GrayImage::new(4, 2), Some(b"a profile")).unwrap();
+        let reader = ::png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        assert_eq!(reader.info().icc_profile.as_deref(), Some(&b"a profile"[..]));
+    }
+}

@@ -1,0 +1,99 @@
+//! How sure the network is of each class.
+
+use ndarray::ArrayView3;
+use pulp::{Arch, Simd};
+use rayon::prelude::*;
+
+use super::cells::{Planes, content_cells, larger};
+use super::exponential::exp;
+use crate::preprocess::Geometry;
+use crate::spec::{OutputKind, OutputSpec};
+
+/// How sure the network is of each class, 0..1: the mean, over the output cells that the class wins, of its probability
+/// (softmax of the logits, with the maximum subtracted so that it cannot overflow). A class that wins no cell, but may
+/// win pixels between cells, has its largest probability. Cells of pure padding do not count.
+///
+/// `output` is classes x H/stride x W/stride.
+pub fn mean_confidence(output: ArrayView3<'_, f32>, spec: &OutputSpec, geometry: &Geometry) -> Vec<f32> {
+    let (classes, height, width) = output.dim();
+    let standard = output.as_standard_layout();
+    let planes = Planes::new(standard.as_slice().unwrap_or_default(), (classes, height, width));
+    let rows = content_cells(geometry.content_height, spec.stride, height);
+    let columns = content_cells(geometry.content_width, spec.stride, width);
+    if output.is_empty() {
+        return vec![0.0; classes];
+    }
+    let of_row = |y: usize| confidence_of_row(planes, y, columns, spec.kind);
+    let none = || vec![Sum::default(); classes];
+    let add = |mut a: Vec<Sum>, b: Vec<Sum>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| a.add(b));
+        a
+    };
+    // In the order of the rows, so that the same photo gives the same number every time.
+    let by_row: Vec<Vec<Sum>> = (0..rows).into_par_iter().map(of_row).collect();
+    by_row.into_iter().fold(none(), add).into_iter().map(Sum::mean).collect()
+}
+
+/// The cells that one class wins, and its probabilities.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    probability: f64,
+    cells: u32,
+    largest: f32,
+}
+
+impl Sum {
+    fn add(&mut self, other: Self) {
+        self.probability += other.probability;
+        self.cells += other.cells;
+        self.largest = larger(self.largest, other.largest);
+    }
+
+    fn mean(self) -> f32 {
+        if self.cells == 0 { self.largest } else { (self.probability / f64::from(self.cells)) as f32 }
+    }
+}
+
+#[pulp::with_simd(confidence_of_row = Arch::new())]
+#[inline(always)]
+fn confidence_of_row_with_simd<'a, S: Simd>(
+    _simd: S,
+    planes: Planes<'a>,
+    y: usize,
+    columns: usize,
+    kind: OutputKind,
+) -> Vec<Sum> {
+    let row = |class: usize| &planes.row(class, y)[..columns];
+    let mut best = vec![f32::NEG_INFINITY; columns];
+    let mut winner = vec![0_u32; columns];
+    for class in 0..planes.classes {
+        for ((best, winner), &value) in best.iter_mut().zip(&mut winner).zip(row(class)) {
+            *winner = if value > *best { class as u32 } else { *winner };
+            *best = larger(*best, value);
+        }
+    }
+    let mut total = vec![1.0_f32; columns];
+    if kind == OutputKind::Logits {
+        total.fill(0.0);
+        for class in 0..planes.classes {
+            for ((total, best), value) in total.iter_mut().zip(&best).zip(row(class)) {
+                *total += exp(value - best);
+            }
+        }
+    }
+    let mut sums = vec![Sum::default(); planes.classes];
+    let mut shares = vec![0.0_f32; columns];
+    for (class, sum) in sums.iter_mut().enumerate() {
+        // Two loops: the first is vectorised, a search for the largest number is not.
+        for (((share, total), best), value) in shares.iter_mut().zip(&total).zip(&best).zip(row(class)) {
+            *share = if kind == OutputKind::Logits { exp(value - best) / total } else { *value };
+        }
+        sum.largest = shares.iter().copied().fold(0.0, larger);
+    }
+    for ((winner, best), total) in winner.iter().zip(&best).zip(&total) {
+        let sum = &mut sums[*winner as usize];
+        sum.probability += f64::from(if kind == OutputKind::Logits { 1.0 / total } else { *best });
+        sum.cells += 1;
+    }
+    sums
+}
