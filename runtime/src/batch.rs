@@ -73,7 +73,7 @@ pub use summary::{Stop, Summary};
 pub use timings::StageTimings;
 pub use write::write_atomically;
 
-use crate::decode::Limits;
+use crate::decode::{Detail, Limits};
 use crate::error::{Error, Result};
 use crate::segmenter::{ClassRegion, Segmenter};
 
@@ -120,6 +120,12 @@ impl BatchOptions {
             fail_fast: false,
             shard: None,
         }
+    }
+
+    /// How much of each photo has to be decoded: all of it where a result, or a picture for review, shows its pixels.
+    fn detail(&self, segmenter: &Segmenter) -> Detail {
+        let shows_pixels = self.formats.iter().any(|format| format.needs_pixels()) || self.review.folder.is_some();
+        if shows_pixels { Detail::Full } else { Detail::EnoughFor(segmenter.spec().input.fit) }
     }
 }
 

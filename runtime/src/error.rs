@@ -43,6 +43,21 @@ pub enum Error {
         /// Unit of both.
         unit: &'static str,
     },
+    /// Decoding a photo took longer than [`Limits`](crate::Limits) allow.
+    #[error("decoding took longer than {limit:?}; raise the limit on time if the source is trusted")]
+    DecodeTimeout {
+        /// Longest time allowed.
+        limit: std::time::Duration,
+    },
+    /// All pixels are needed of a photo that was decoded at a reduced size.
+    #[error(
+        "the photo was decoded at 1/{divisor} of its size, which is enough for masks and polygons and not for its pixels; \
+         decode it with Detail::Full"
+    )]
+    ReducedPhoto {
+        /// What its sides were divided by.
+        divisor: u32,
+    },
     /// A class name that the model does not have.
     #[error("unknown class '{name}'{}; the model has: {}", nearest_hint(.nearest), .known.join(", "))]
     UnknownClass {

@@ -1,11 +1,12 @@
 //! Cut garments out of photos: one exact mask or polygon per garment class, at the photo's own size.
 //!
 //! ```
-//! use clothseg::{EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
+//! use clothseg::{Detail, EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
 //! let segmenter = Segmenter::open("../models/garments-tiny.onnx".as_ref(), &EngineOptions::default())?;
-//! let photo = Photo::open("../samples/hopper.jpg".as_ref(), &Limits::default())?;
+//! let enough = Detail::EnoughFor(segmenter.spec().input.fit); // for masks; Photo::open for pixels, too
+//! let photo = Photo::open_with("../samples/hopper.jpg".as_ref(), &Limits::default(), enough)?;
 //! let segmentation = segmenter.segment(&photo)?;
 //! let mask = segmentation.mask("dress")?; // 255 where there is a dress
 //! let outlines = segmentation.polygons("dress", &PolygonOptions::default())?;
@@ -36,7 +37,7 @@ mod segmenter;
 pub mod spec;
 pub mod taxonomy;
 
-pub use decode::{Limits, Photo};
+pub use decode::{Detail, Limits, Photo};
 pub use engine::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, TensorrtOptions};
 pub use error::{Error, Result};
 pub use model::Model;

@@ -1,11 +1,11 @@
 //! Photo and model description to the input tensor.
 
 use fast_image_resize::images::ImageRef;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{Filter, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use ndarray::Array4;
 
-use crate::decode::Photo;
+use crate::decode::{Photo, profile};
 use crate::error::{Error, Result};
 use crate::spec::{ColorOrder, Fit, InputSpec};
 
@@ -62,6 +62,16 @@ pub fn geometry(fit: &Fit, width: u32, height: u32) -> Geometry {
 /// # Errors
 /// [`Error::Invalid`] for an empty size and a region that is empty or leaves the photo.
 pub fn resize_region(rgb: &RgbImage, region: Option<Region>, width: u32, height: u32) -> Result<RgbImage> {
+    resize_with(FilterType::Bilinear, rgb, region, width, height)
+}
+
+fn resize_with(
+    filter: FilterType,
+    rgb: &RgbImage,
+    region: Option<Region>,
+    width: u32,
+    height: u32,
+) -> Result<RgbImage> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Invalid(format!("cannot resize to {width} x {height}: {error}"));
     if width == 0 || height == 0 {
@@ -69,7 +79,7 @@ pub fn resize_region(rgb: &RgbImage, region: Option<Region>, width: u32, height:
     }
     let source = ImageRef::new(rgb.width(), rgb.height(), rgb.as_raw(), PixelType::U8x3).map_err(|e| failed(&e))?;
     let mut resized = fast_image_resize::images::Image::new(width, height, PixelType::U8x3);
-    let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     if let Some(Region { left, top, width, height }) = region {
         options = options.crop(left, top, width, height);
     }
@@ -96,13 +106,25 @@ fn write_planes(rgb: &RgbImage, color: ColorOrder, mean: &[f32; 3], std: &[f32; 
     }
 }
 
-/// The input tensor of one photo, 1 x 3 x H x W, and where the photo lies in it.
+/// The input tensor of one photo, 1 x 3 x H x W, and where the photo lies in it. A reduced photo gives nearly the same
+/// as the full one; colours are converted to sRGB, after resizing, where the photo has a profile.
 ///
 /// # Errors
 /// As [`resize_region`].
 pub fn prepare(photo: &Photo, input: &InputSpec) -> Result<(Array4<f32>, Geometry)> {
     let at = geometry(&input.fit, photo.width(), photo.height());
-    let resized = resize_region(photo.rgb(), None, at.content_width, at.content_height)?;
+    let resized = if photo.is_reduced() {
+        let region = photo.region();
+        let each = region.width / f64::from(at.content_width) * region.height / f64::from(at.content_height);
+        let filter = filter_for_means(each.sqrt());
+        resize_with(filter, photo.rgb(), Some(region), at.content_width, at.content_height)?
+    } else {
+        resize_region(photo.rgb(), None, at.content_width, at.content_height)?
+    };
+    let resized = match photo.icc() {
+        Some(icc) => profile::to_srgb(resized, icc),
+        None => resized,
+    };
     let padded = if (at.content_width, at.content_height) == (at.tensor_width, at.tensor_height) {
         resized
     } else {
@@ -115,6 +137,27 @@ pub fn prepare(photo: &Photo, input: &InputSpec) -> Result<(Array4<f32>, Geometr
     let shape = (1, 3, at.tensor_height as usize, at.tensor_width as usize);
     let tensor = Array4::from_shape_vec(shape, planes).map_err(|error| Error::Invalid(error.to_string()))?;
     Ok((tensor, at))
+}
+
+/// The triangle filter for pixels that are means of squares already, so many of them for each pixel made, a side.
+///
+/// Squares blur, and the filter blurs what they give. Variances add up: a triangle of radius s has s^2 / 6, a square of
+/// side 1 / r has 1 / (12 r^2). Both together are as wide as the triangle of radius 1 that a full photo is resized with
+/// when s^2 = 1 - 1 / (2 r^2).
+fn filter_for_means(pixels_each: f64) -> FilterType {
+    let radius = (1.0 - 0.5 / (pixels_each * pixels_each).max(1.0)).sqrt();
+    let custom = match (radius * 100.0).round() as u32 {
+        ..89 => Filter::new("triangle 0.87", triangle::<87>, 0.87),
+        89..92 => Filter::new("triangle 0.90", triangle::<90>, 0.90),
+        92..95 => Filter::new("triangle 0.93", triangle::<93>, 0.93),
+        95..98 => Filter::new("triangle 0.96", triangle::<96>, 0.96),
+        _ => return FilterType::Bilinear,
+    };
+    custom.map_or(FilterType::Bilinear, FilterType::Custom)
+}
+
+fn triangle<const PERCENT: u32>(distance: f64) -> f64 {
+    (1.0 - distance.abs() * 100.0 / f64::from(PERCENT)).max(0.0)
 }
 
 /// The normalised value of each of the 256 levels: one division a level instead of one a pixel.

@@ -127,7 +127,8 @@ impl Stages for Work<'_> {
 
     fn decode(&self, Loaded { mut job, content }: Loaded) -> Option<Decoded> {
         let started = Instant::now();
-        let photo = guard("decoding", || Photo::from_bytes(&content, &self.options.limits));
+        let detail = self.options.detail(self.segmenter);
+        let photo = guard("decoding", || Photo::from_bytes_with(&content, &self.options.limits, detail));
         job.timings.decode_ms = milliseconds(started.elapsed());
         match photo {
             Ok(photo) => Some(Decoded { job, photo }),

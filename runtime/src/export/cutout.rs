@@ -65,10 +65,10 @@ impl CropMargin {
 /// What `alpha` leaves of a photo, as an RGBA PNG of the photo's size (alpha is not multiplied in). Where alpha is 0 the
 /// colour is black, so that nothing of the background is in the file.
 ///
-/// `icc` is the profile of the photo's colours.
+/// `icc` is the profile of the photo's colours: [`Photo::icc`].
 ///
 /// # Errors
-/// [`Error::Invalid`] when alpha is of another size than the photo's pixels; [`Error::Encode`].
+/// [`Error::ReducedPhoto`]; [`Error::Invalid`] when alpha is of another size than the photo; [`Error::Encode`].
 pub fn cutout_png(photo: &Photo, alpha: &GrayImage, icc: Option<&[u8]>) -> Result<Vec<u8>> {
     let (width, height) = alpha.dimensions();
     crop_png(photo, alpha, PixelBox { x: 0, y: 0, width, height }, icc)
@@ -79,7 +79,7 @@ pub fn cutout_png(photo: &Photo, alpha: &GrayImage, icc: Option<&[u8]>) -> Resul
 /// # Errors
 /// As [`cutout_png`], and [`Error::Invalid`] for a box that is empty or leaves the photo.
 pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox, icc: Option<&[u8]>) -> Result<Vec<u8>> {
-    let rgb = photo.rgb();
+    let rgb = photo.full_rgb()?;
     if rgb.dimensions() != alpha.dimensions() {
         let ((width, height), (w, h)) = (alpha.dimensions(), rgb.dimensions());
         return Err(Error::Invalid(format!("a mask of {width} x {height} does not belong to pixels of {w} x {h}")));

@@ -7,13 +7,14 @@ use crate::postprocess::LabelMap;
 /// Share of the class colour inside a garment, of 256.
 const TINT: u32 = 140;
 
-/// The photo with each garment tinted in its class colour and its outline drawn in that colour, as RGB PNG.
+/// The photo with each garment tinted in its class colour and its outline drawn in that colour, as RGB PNG in sRGB.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the label map is of another size than the photo's pixels; [`Error::Encode`].
+/// [`Error::ReducedPhoto`]; [`Error::Invalid`] when the label map is of another photo; [`Error::Encode`].
 pub fn overlay_png(photo: &Photo, map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
+    photo.full_rgb()?;
     let (width, height) = (map.width(), map.height());
-    let rgb = photo.rgb();
+    let rgb = photo.srgb();
     if (width, height) != rgb.dimensions() {
         let (w, h) = rgb.dimensions();
         return Err(Error::Invalid(format!(
