@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    Engine, EngineInfo, EngineOptions, Error, LabelMap, Outline, Photo, PolygonOptions, Provider, Result, Segmenter,
-    Taxonomy,
+    Detail, Engine, EngineInfo, EngineOptions, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider,
+    Result, Segmenter, Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};
@@ -119,6 +119,27 @@ fn the_embedded_engine_finds_the_colours() {
     assert_eq!((info.provider, info.library), (Provider::Embedded, "tract"));
     let at = |x: usize, y: usize| map.labels()[y * 301 + x];
     assert_eq!([at(150, 50), at(150, 150), at(5, 5)], [1, 2, 0]);
+}
+
+#[test]
+fn a_large_jpeg_at_a_reduced_size_gives_the_same_garments() {
+    let model = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(model.path(), support::color_model()).unwrap();
+    let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+    let segmenter = Segmenter::open(model.path(), &options).unwrap();
+    let mut jpeg = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
+    support::drawn_photo(1037, 1531).write_with_encoder(encoder).unwrap();
+    let map = |detail| {
+        let photo = Photo::from_bytes_with(&jpeg, &Limits::default(), detail).unwrap();
+        assert_eq!(photo.is_reduced(), detail != Detail::Full);
+        segmenter.segment(&photo).unwrap().label_map().clone()
+    };
+    let (full, reduced) = (map(Detail::Full), map(Detail::EnoughFor(segmenter.spec().input.fit)));
+    assert_eq!((reduced.width(), reduced.height()), (1037, 1531));
+    let same = full.labels().iter().zip(reduced.labels()).filter(|(a, b)| a == b).count();
+    let share = same as f64 / full.labels().len() as f64;
+    assert!(share >= 0.999, "{share}");
 }
 
 #[test]

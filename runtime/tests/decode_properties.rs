@@ -1,0 +1,75 @@
+//! No bytes break the decoder: small files of every format, with bytes changed, cut and put in.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use clothseg::preprocess::prepare;
+use clothseg::spec::{Fit, InputSpec};
+use clothseg::{Detail, Limits, Photo};
+use proptest::prelude::*;
+
+const FIT: Fit = Fit::LongestSide { size: 8, multiple: 1 };
+
+/// Every photo among the fixtures, and one of each format that the `image` crate writes.
+fn files() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension != "py"));
+    paths.sort();
+    let mut files: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let drawn = image::RgbImage::from_fn(37, 23, |x, y| image::Rgb([(x * 7) as u8, (y * 11) as u8, (x * y) as u8]));
+    for format in [image::ImageFormat::Bmp, image::ImageFormat::Tiff, image::ImageFormat::WebP] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        drawn.write_to(&mut bytes, format).unwrap();
+        files.push(bytes.into_inner());
+    }
+    files
+}
+
+/// What a fuzz target does with its bytes, too.
+fn decode(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let limits = Limits { max_pixels: 1_000_000, ..Limits::default() };
+    for detail in [Detail::Full, Detail::EnoughFor(FIT)] {
+        let Ok(photo) = Photo::from_bytes_with(bytes, &limits, detail) else { continue };
+        prop_assert!(u64::from(photo.width()) * u64::from(photo.height()) <= limits.max_pixels);
+        prop_assert!(photo.is_reduced() || photo.rgb().dimensions() == (photo.width(), photo.height()));
+        let (tensor, at) = prepare(&photo, &InputSpec::imagenet(FIT)).unwrap();
+        prop_assert_eq!(tensor.dim(), (1, 3, at.tensor_height as usize, at.tensor_width as usize));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_files_are_read_or_refused(
+        file in prop::sample::select(files()),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        head_only in any::<bool>(),
+    ) {
+        let mut bytes = file;
+        // Heads are where the structure is.
+        let within = if head_only { bytes.len().min(700) } else { bytes.len() };
+        for (at, value) in changes {
+            let at = at.index(within);
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        decode(&bytes)?;
+    }
+
+    #[test]
+    fn bytes_behind_a_signature_are_read_or_refused(
+        signature in prop::sample::select(vec![
+            &b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF\0\0\0\0WEBP",
+        ]),
+        rest in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        decode(&[signature, &rest].concat())?;
+    }
+}
