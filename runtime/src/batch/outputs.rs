@@ -184,9 +184,9 @@ fn encode(
         Format::Soft => export::soft_png(alpha),
         Format::Crop => {
             let crop = options.crop_margin.around(region.bounds, width, height);
-            export::crop_png(about.photo, alpha, crop, about.photo.icc())
+            export::crop_png(about.photo, alpha, crop)
         }
-        _ => export::cutout_png(about.photo, alpha, about.photo.icc()),
+        _ => export::cutout_png(about.photo, alpha),
     }
 }
 

@@ -64,21 +64,20 @@ impl CropMargin {
 
 /// What `alpha` leaves of a photo, as an RGBA PNG of the photo's size (alpha is not multiplied in). Where alpha is 0 the
 /// colour is black, so that nothing of the background is in the file.
-///
-/// `icc` is the profile of the photo's colours: [`Photo::icc`].
+/// Colours are the photo's own, and so is their profile, if it has one.
 ///
 /// # Errors
 /// [`Error::ReducedPhoto`]; [`Error::Invalid`] when alpha is of another size than the photo; [`Error::Encode`].
-pub fn cutout_png(photo: &Photo, alpha: &GrayImage, icc: Option<&[u8]>) -> Result<Vec<u8>> {
+pub fn cutout_png(photo: &Photo, alpha: &GrayImage) -> Result<Vec<u8>> {
     let (width, height) = alpha.dimensions();
-    crop_png(photo, alpha, PixelBox { x: 0, y: 0, width, height }, icc)
+    crop_png(photo, alpha, PixelBox { x: 0, y: 0, width, height })
 }
 
 /// The part of a [cut-out](cutout_png) within `crop`.
 ///
 /// # Errors
 /// As [`cutout_png`], and [`Error::Invalid`] for a box that is empty or leaves the photo.
-pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox, icc: Option<&[u8]>) -> Result<Vec<u8>> {
+pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<u8>> {
     let rgb = photo.full_rgb()?;
     if rgb.dimensions() != alpha.dimensions() {
         let ((width, height), (w, h)) = (alpha.dimensions(), rgb.dimensions());
@@ -89,7 +88,8 @@ pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox, icc: Option<&[
         let (width, height) = rgb.dimensions();
         return Err(Error::Invalid(format!("the box {crop:?} is empty or leaves the photo of {width} x {height}")));
     }
-    let header = Header { what: "cut-out", width: crop.width, height: crop.height, pixels: Pixels::Rgba, icc };
+    let header =
+        Header { what: "cut-out", width: crop.width, height: crop.height, pixels: Pixels::Rgba, icc: photo.icc() };
     let (stride, length) = (rgb.width() as usize, crop.width as usize);
     encode(&header, |y, row| {
         let start = (crop.y as usize + y) * stride + crop.x as usize;
@@ -104,7 +104,7 @@ pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox, icc: Option<&[
 
 #[cfg(test)]
 mod tests {
-    use image::{Luma, Rgb, RgbImage};
+    use image::{ImageEncoder as _, Luma, Rgb, RgbImage};
 
     use super::*;
 
@@ -133,30 +133,35 @@ mod tests {
         let photo = Photo::from_rgb(rgb).unwrap();
         let alpha = GrayImage::from_fn(4, 2, |x, _| Luma([[0, 1, 128, 255][x as usize]]));
         let read = |bytes: Vec<u8>| image::load_from_memory(&bytes).unwrap().into_rgba8();
-        let whole = read(cutout_png(&photo, &alpha, None).unwrap());
+        let whole = read(cutout_png(&photo, &alpha).unwrap());
         assert_eq!(whole.dimensions(), (4, 2));
         let row: Vec<_> = (0..4).map(|x| whole.get_pixel(x, 1).0).collect();
         assert_eq!(row, [[0, 0, 0, 0], [2, 2, 9, 1], [3, 2, 9, 128], [4, 2, 9, 255]]);
         let part = PixelBox { x: 1, y: 1, width: 2, height: 1 };
-        let part = read(crop_png(&photo, &alpha, part, None).unwrap());
+        let part = read(crop_png(&photo, &alpha, part).unwrap());
         assert_eq!(part.as_raw()[..], [2, 2, 9, 1, 3, 2, 9, 128]);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let photo = Photo::from_rgb(RgbImage::new(4, 2)).unwrap();
-        assert!(cutout_png(&photo, &GrayImage::new(2, 4), None).is_err());
+        assert!(cutout_png(&photo, &GrayImage::new(2, 4)).is_err());
         for (x, width) in [(0, 0), (4, 1), (1, 4), (u32::MAX, 1)] {
             let crop = PixelBox { x, y: 0, width, height: 1 };
-            assert!(crop_png(&photo, &GrayImage::new(4, 2), crop, None).is_err(), "{crop:?}");
+            assert!(crop_png(&photo, &GrayImage::new(4, 2), crop).is_err(), "{crop:?}");
         }
     }
 
     #[test]
-    fn the_profile_stands_in_the_file() {
-        let photo = Photo::from_rgb(RgbImage::new(4, 2)).unwrap();
-        let bytes = cutout_png(&photo, &GrayImage::new(4, 2), Some(b"a profile")).unwrap();
+    fn the_photos_profile_stands_in_the_file() {
+        let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+        let mut jpeg = Vec::new();
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new(&mut jpeg);
+        encoder.set_icc_profile(profile.clone()).unwrap();
+        encoder.encode_image(&RgbImage::new(4, 2)).unwrap();
+        let photo = Photo::from_bytes(&jpeg, &crate::decode::Limits::default()).unwrap();
+        let bytes = cutout_png(&photo, &GrayImage::new(4, 2)).unwrap();
         let reader = ::png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
-        assert_eq!(reader.info().icc_profile.as_deref(), Some(&b"a profile"[..]));
+        assert_eq!(reader.info().icc_profile.as_deref(), Some(profile.as_slice()));
     }
 }
