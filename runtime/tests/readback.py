@@ -16,11 +16,13 @@ import math
 import pathlib
 import re
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import resvg_py
 from labelme._label_file import LabelFile
 from labelme.utils import shapes_to_label
+from loguru import logger
 from PIL import Image, ImageFilter
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -69,7 +71,9 @@ def check_pngs(stem, masks, labels_path, indices):
     photo = None
     facts = stem.with_name(stem.name + ".json")
     if facts.exists():
-        photo = np.asarray(Image.open(json.loads(facts.read_text())["photo"]).convert("RGB"))
+        photo = np.asarray(Image.open(path := json.loads(facts.read_text())["photo"]).convert("RGB")).astype(int)
+        # Two JPEG decoders differ a little in how they round and enlarge colours.
+        allowed = 0 if path.endswith(".png") else 1
     for name, mask in masks.items():
         soft_path, cutout_path, crop_path = (stem.with_name(f"{stem.name}.{name}.{kind}.png") for kind in
                                              ("soft", "cutout", "crop"))
@@ -89,7 +93,7 @@ def check_pngs(stem, masks, labels_path, indices):
         shown = pixels[..., 3] > 0
         assert not pixels[..., :3][~shown].any(), f"{cutout_path}: there is something under alpha 0"
         if photo is not None:
-            assert np.array_equal(pixels[..., :3][shown], photo[shown]), cutout_path
+            assert np.abs(pixels[..., :3][shown] - photo[shown]).mean() <= allowed, cutout_path
         if crop_path.exists():
             crop = np.asarray(Image.open(crop_path))
             rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
@@ -143,15 +147,18 @@ def check_labelme(path, masks, tolerance):
 
 
 def check_svg(path, masks, colors, tolerance):
-    pixels = np.asarray(Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=path.read_text())))).convert("RGBA"))
     for name, mask in masks.items():
-        # A pixel on an edge is blended; it counts where the garment covers more than half.
-        color = np.append(colors[name], 255)
-        found = np.abs(pixels.astype(int) - color).max(axis=-1) < 128
-        others = [np.append(other, 255) for key, other in colors.items() if key != name]
-        for other in others:
-            found &= np.abs(pixels.astype(int) - color).sum(-1) <= np.abs(pixels.astype(int) - other).sum(-1)
-        same(found, mask, tolerance, f"{path}: {name}")
+        # One class at a time: where two meet, edge pixels are blended to colours that mean nothing.
+        svg = ElementTree.parse(path).getroot()
+        for group in svg.findall("{*}g"):
+            if group.get("class") != name:
+                svg.remove(group)
+        text = ElementTree.tostring(svg, encoding="unicode")
+        image = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=text)))).convert("RGBA")
+        pixels = np.asarray(image)
+        # A pixel counts where the garment covers at least half of it.
+        same(pixels[..., 3] >= 128, mask, tolerance, f"{path}: {name}")
+        assert np.all(pixels[pixels[..., 3] == 255][:, :3] == colors[name]), f"{path}: colour of {name}"
 
 
 def check_folder(folder, tolerance):
@@ -176,6 +183,7 @@ def check_folder(folder, tolerance):
 
 
 if __name__ == "__main__":
+    logger.disable("labelme")
     for argument in sys.argv[1:]:
         name, _, tolerance = argument.rpartition(":")
         check_folder(pathlib.Path(name), float(tolerance))

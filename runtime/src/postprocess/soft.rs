@@ -72,15 +72,11 @@ pub fn soft_mask(
     let frame = Frame { planes, rows: &rows, columns: &columns, width: width as usize };
     let chosen: Vec<bool> = (0..planes.classes).map(|class| classes.contains(&class)).collect();
     let mut levels = vec![0_u8; width as usize * height as usize];
-    match (chosen.contains(&true), chosen.contains(&false)) {
-        (false, _) => {}
-        (true, false) => levels.fill(255),
-        _ => match spec.kind {
-            OutputKind::Logits => fill(&frame, &logits::Logits::new(planes, &chosen), &mut levels),
-            OutputKind::Probabilities => {
-                fill(&frame, &probabilities::Probabilities::new(planes, &chosen), &mut levels);
-            }
-        },
+    match spec.kind {
+        _ if !chosen.contains(&true) => {}
+        OutputKind::Logits if !chosen.contains(&false) => levels.fill(255),
+        OutputKind::Logits => fill(&frame, &logits::Logits::new(planes, &chosen), &mut levels),
+        OutputKind::Probabilities => fill(&frame, &probabilities::Probabilities::new(planes, &chosen), &mut levels),
     }
     let size = || Error::Invalid(format!("{width} x {height} pixels are too many"));
     GrayImage::from_raw(width, height, levels).ok_or_else(size)
