@@ -58,7 +58,9 @@ pub(super) fn unique_stems(places: impl Iterator<Item = PathBuf> + Clone) -> Vec
 /// Whether `STEM.json` is the name of another file: a COCO file of the run, or what labelme gets of another photo.
 fn is_of_another(stem: &Path) -> bool {
     let name = spelling(stem).to_lowercase();
-    name == "coco" || (name.starts_with("coco-") && name.contains("-of-")) || name.ends_with(".labelme")
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let shard = name.strip_prefix("coco-").and_then(|rest| rest.split_once("-of-"));
+    name == "coco" || name.ends_with(".labelme") || shard.is_some_and(|(i, n)| is_number(i) && is_number(n))
 }
 
 /// What makes two stems the same: paths that differ in case are one file on some systems.
