@@ -240,7 +240,7 @@ pub fn run(
             scope.spawn(|| pipeline.work());
         }
     });
-    let stages::Ledger { mut summary, fatal, .. } = work.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let stages::Ledger { mut summary, fatal, report } = work.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = fatal {
         return Err(error);
     }
@@ -248,8 +248,11 @@ pub fn run(
     summary.not_begun = inputs.len() - summary.ended();
     if summary.not_begun > 0 {
         summary.stopped = Some(if cancel.is_cancelled() { Stop::Cancelled } else { Stop::Failure });
-    } else {
-        coco::write(segmenter, inputs, options)?;
+    } else if let Err(error) = coco::write(segmenter, inputs, options) {
+        // The photos are done; a whole file of the run that cannot be written is a failure like a photo's.
+        let outcome = Outcome { name: "coco".into(), result: Err(error) };
+        summary.count(&outcome);
+        report(outcome);
     }
     Ok(summary)
 }

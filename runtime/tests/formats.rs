@@ -98,12 +98,13 @@ fn coco_is_one_file_of_all_photos_that_are_done() {
 }
 
 #[test]
-fn a_coco_file_that_cannot_be_written_is_a_failure_of_its_own() {
+fn a_coco_file_that_cannot_be_replaced_is_known_before_the_first_photo() {
     let env = TestEnv::new();
     env.photo("a.png");
     env.write("out/coco.json/in-the-way", b"");
     env.run(&["a.png", "-o", "out", "--format", "coco,labels"])
-        .expect(1, &["coco.json: cannot write", "1 photo done, 1 failed"]);
+        .expect(2, &["cannot write out/coco.json"]);
+    assert_eq!(env.files("out"), ["coco.json/in-the-way"]);
 }
 
 #[test]
