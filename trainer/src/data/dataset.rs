@@ -163,7 +163,8 @@ pub(super) fn load(pair: &Pair) -> Result<(RgbImage, LabelImage)> {
         clothseg::Error::Read { .. } => Error::from(error),
         _ => Error::file(&pair.photo, error.chain()),
     })?;
-    let photo = photo.rgb().clone();
+    // As the runtime sees it.
+    let photo = photo.srgb().into_owned();
     let labels = pair.label.load()?;
     match mismatch(pair, photo.dimensions(), (labels.width, labels.height)) {
         Some(cause) => Err(Error::file(pair.label.path(), cause)),
