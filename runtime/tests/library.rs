@@ -60,6 +60,11 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
         let mask = segmentation.mask("trousers").unwrap();
         assert_eq!(mask.dimensions(), (width, height));
         assert!(mask.pixels().all(|pixel| pixel[0] == 255));
+        // One logit of 5 among 20 of 0.
+        let alpha = 255.0 * 5_f64.exp() / (5_f64.exp() + 20.0);
+        let soft = segmentation.soft_mask("trousers").unwrap();
+        assert_eq!(soft.dimensions(), (width, height));
+        assert!(soft.pixels().all(|pixel| pixel[0] == alpha.round() as u8));
         let polygons = segmentation.polygons("pants", &PolygonOptions { tolerance_px: 0.0, min_area_px: 0.0 }).unwrap();
         let (right, bottom) = (width as f32, height as f32);
         assert_eq!(polygons[0].exterior, [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]);
