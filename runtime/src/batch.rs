@@ -240,7 +240,8 @@ pub fn run(
             scope.spawn(|| pipeline.work());
         }
     });
-    let stages::Ledger { mut summary, fatal, report } = work.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let stages::Ledger { mut summary, fatal, report } =
+        work.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = fatal {
         return Err(error);
     }

@@ -102,8 +102,7 @@ fn a_coco_file_that_cannot_be_replaced_is_known_before_the_first_photo() {
     let env = TestEnv::new();
     env.photo("a.png");
     env.write("out/coco.json/in-the-way", b"");
-    env.run(&["a.png", "-o", "out", "--format", "coco,labels"])
-        .expect(2, &["cannot write out/coco.json"]);
+    env.run(&["a.png", "-o", "out", "--format", "coco,labels"]).expect(2, &["cannot write out/coco.json"]);
     assert_eq!(env.files("out"), ["coco.json/in-the-way"]);
 }
 

@@ -110,7 +110,7 @@ impl FromStr for Format {
 /// Where the alpha of cut-outs comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CutoutAlpha {
-    /// The soft mask: smooth edges.
+    /// The soft mask with the unsure parts taken off ([`rim`](crate::export::rim)): smooth edges.
     #[default]
     Soft,
     /// The mask: 0 or 255.

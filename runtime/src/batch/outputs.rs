@@ -167,26 +167,23 @@ fn encode(
     if format == Format::Masks {
         return export::mask_png(map, &class, options.mask_depth);
     }
-    let hard;
-    let alpha = if format == Format::Soft || options.cutout_alpha == CutoutAlpha::Soft {
-        match soft.get() {
-            Some(alpha) => alpha,
-            None => {
-                let alpha = segmentation.network_output().soft_mask(width, height, &class)?;
-                soft.get_or_init(|| alpha)
-            }
-        }
-    } else {
-        hard = segmentation.mask_of(&class);
-        &hard
+    let soft = || match soft.get() {
+        Some(alpha) => Ok(alpha),
+        None => segmentation.network_output().soft_mask(width, height, &class).map(|alpha| soft.get_or_init(|| alpha)),
+    };
+    if format == Format::Soft {
+        return export::soft_png(soft()?);
+    }
+    let alpha = match options.cutout_alpha {
+        CutoutAlpha::Soft => export::rim(soft()?),
+        CutoutAlpha::Hard => segmentation.mask_of(&class),
     };
     match format {
-        Format::Soft => export::soft_png(alpha),
         Format::Crop => {
             let crop = options.crop_margin.around(region.bounds, width, height);
-            export::crop_png(about.photo, alpha, crop)
+            export::crop_png(about.photo, &alpha, crop)
         }
-        _ => export::cutout_png(about.photo, alpha),
+        _ => export::cutout_png(about.photo, &alpha),
     }
 }
 

@@ -131,6 +131,16 @@ impl Segmentation {
         Ok(self.mask_of(&classes))
     }
 
+    /// How likely each pixel is a class, an alias or a group, at the photo's size: 255 = surely. See
+    /// [`postprocess::soft_mask`](crate::postprocess::soft_mask).
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`].
+    pub fn soft_mask(&self, name: &str) -> Result<GrayImage> {
+        let classes = self.taxonomy.resolve(name)?;
+        self.output.soft_mask(self.label_map.width(), self.label_map.height(), &classes)
+    }
+
     /// The mask of several classes by index, as [`Segmentation::mask`].
     pub fn mask_of(&self, classes: &[usize]) -> GrayImage {
         self.label_map.mask(classes)

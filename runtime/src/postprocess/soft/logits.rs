@@ -193,19 +193,19 @@ impl Alphas for Logits<'_> {
         between.values.resize(between.sides.len(), [0.0; LANES]);
         for (block, at) in line.chunks_mut(LANES).zip((first..).step_by(LANES)) {
             let across = columns.block(at);
-            let exact_levels = levels(&between.sides, between.chosen, &across, &mut between.values);
+            let estimates = levels(&between.sides, between.chosen, &across, &mut between.values);
             let mut nearest = [0_u8; LANES];
             let mut unsure = false;
             for lane in 0..LANES {
-                let rounded = (exact_levels[lane] + 0.5).floor();
+                let rounded = (estimates[lane] + 0.5).floor();
                 nearest[lane] = rounded as u8;
                 // Half a level away from the whole number is where the next level begins.
-                unsure |= (exact_levels[lane] - rounded).abs() > 0.5 - between.error;
+                unsure |= (estimates[lane] - rounded).abs() > 0.5 - between.error;
             }
             block.copy_from_slice(&nearest[..block.len()]);
             if unsure {
                 for (lane, pixel) in block.iter_mut().enumerate() {
-                    let level = exact_levels[lane];
+                    let level = estimates[lane];
                     if (level - (level + 0.5).floor()).abs() > 0.5 - between.error {
                         *pixel = self.exact(between.corners, down, across[lane]);
                     }
