@@ -10,7 +10,7 @@ mod overlay;
 mod png;
 mod svg;
 
-pub use cutout::{CropMargin, crop_png, cutout_png, rim};
+pub use cutout::{CropMargin, crop_png, cutout_png, smooth_edges};
 pub use json::{Document, document};
 pub use labelme::labelme;
 pub use masks::{MaskDepth, labels_png, mask_png, soft_png};

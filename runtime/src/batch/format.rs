@@ -110,8 +110,10 @@ impl FromStr for Format {
 /// Where the alpha of cut-outs comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CutoutAlpha {
-    /// The soft mask with the unsure parts taken off ([`rim`](crate::export::rim)): smooth edges.
+    /// The mask with smooth edges ([`smooth_edges`](crate::export::smooth_edges)).
     #[default]
+    Smooth,
+    /// The soft mask: how sure the network is.
     Soft,
     /// The mask: 0 or 255.
     Hard,
@@ -120,6 +122,7 @@ pub enum CutoutAlpha {
 impl fmt::Display for CutoutAlpha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Smooth => "smooth",
             Self::Soft => "soft",
             Self::Hard => "hard",
         })
@@ -131,9 +134,10 @@ impl FromStr for CutoutAlpha {
 
     fn from_str(text: &str) -> Result<Self> {
         match text.to_ascii_lowercase().as_str() {
+            "smooth" => Ok(Self::Smooth),
             "soft" => Ok(Self::Soft),
             "hard" => Ok(Self::Hard),
-            _ => Err(Error::Invalid(format!("unknown alpha '{text}'; there are: soft, hard"))),
+            _ => Err(Error::Invalid(format!("unknown alpha '{text}'; there are: smooth, soft, hard"))),
         }
     }
 }

@@ -175,7 +175,8 @@ fn encode(
         return export::soft_png(soft()?);
     }
     let alpha = match options.cutout_alpha {
-        CutoutAlpha::Soft => export::rim(soft()?),
+        CutoutAlpha::Smooth => export::smooth_edges(&segmentation.mask_of(&class)),
+        CutoutAlpha::Soft => soft()?.clone(),
         CutoutAlpha::Hard => segmentation.mask_of(&class),
     };
     match format {

@@ -62,20 +62,26 @@ impl CropMargin {
     }
 }
 
-/// Below this share of certainty a pixel is not in a cut-out, and from 1 less it on it is in it whole.
-const UNSURE: f32 = 0.2;
-
-/// The alpha of a cut-out with smooth edges, from a soft mask: 0 up to 20 % of certainty, 255 from 80 % on, straight in
-/// between. The rim stays as soft as it is, and where the network is a little unsure of a garment or of the background there is
-/// neither a hole nor a haze.
-pub fn rim(soft: &GrayImage) -> GrayImage {
-    let table: [u8; 256] = std::array::from_fn(|level| {
-        let certainty = level as f32 / 255.0;
-        // A cast from float to integer ends at 0 and 255.
-        ((certainty - UNSURE) / (1.0 - 2.0 * UNSURE) * 255.0).round() as u8
-    });
-    let levels = soft.as_raw().iter().map(|level| table[usize::from(*level)]).collect();
-    GrayImage::from_raw(soft.width(), soft.height(), levels).unwrap_or_default()
+/// A mask with the stairs of its edge smoothed: each pixel is the mean of its 3 x 3 neighbours with the weights 1 2 1 in both
+/// directions, so that alpha changes within a pixel of the edge and is whole elsewhere. Beyond the frame the mask goes on as
+/// it ends there.
+///
+/// The certainty of the network is no opacity: where it wavers between a shirt and a top, either would be half transparent.
+pub fn smooth_edges(mask: &GrayImage) -> GrayImage {
+    let (width, height) = (mask.width() as usize, mask.height() as usize);
+    let rows: Vec<&[u8]> = mask.as_raw().chunks_exact(width.max(1)).collect();
+    let mut column_sums = vec![0_u16; width];
+    let mut levels = Vec::with_capacity(width * height);
+    for (y, row) in rows.iter().enumerate() {
+        let (above, below) = (rows[y.saturating_sub(1)], rows[(y + 1).min(height - 1)]);
+        for (sum, ((a, b), c)) in column_sums.iter_mut().zip(above.iter().zip(*row).zip(below)) {
+            *sum = u16::from(*a) + 2 * u16::from(*b) + u16::from(*c);
+        }
+        let sum_at = |x: usize| column_sums[x.min(width - 1)];
+        levels
+            .extend((0..width).map(|x| ((sum_at(x.saturating_sub(1)) + 2 * sum_at(x) + sum_at(x + 1) + 8) / 16) as u8));
+    }
+    GrayImage::from_raw(mask.width(), mask.height(), levels).unwrap_or_default()
 }
 
 /// What `alpha` leaves of a photo, as an RGBA PNG of the photo's size (alpha is not multiplied in). Where alpha is 0 the
@@ -159,9 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn the_rim_is_soft_and_neither_haze_nor_hole_stays() {
-        let soft = GrayImage::from_raw(7, 1, vec![0, 50, 51, 128, 153, 204, 255]).unwrap();
-        assert_eq!(rim(&soft).as_raw()[..], [0, 0, 0, 128, 170, 255, 255]);
+    fn edges_are_smoothed_within_a_pixel_and_go_on_at_the_frame() {
+        let mask = GrayImage::from_fn(6, 3, |x, _| Luma([if x < 3 { 255 } else { 0 }]));
+        let smooth = smooth_edges(&mask);
+        for row in smooth.as_raw().chunks_exact(6) {
+            assert_eq!(row, [255, 255, 191, 64, 0, 0]);
+        }
+        let dot = smooth_edges(&GrayImage::from_fn(3, 3, |x, y| Luma([if (x, y) == (1, 1) { 255 } else { 0 }])));
+        assert_eq!(dot.as_raw()[..], [16, 32, 16, 32, 64, 32, 16, 32, 16]);
+        assert_eq!(smooth_edges(&GrayImage::new(0, 0)).dimensions(), (0, 0));
     }
 
     #[test]

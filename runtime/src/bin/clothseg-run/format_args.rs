@@ -18,7 +18,7 @@ pub struct FormatArgs {
     #[arg(long, value_name = "BITS", default_value_t)]
     pub mask_depth: MaskDepth,
 
-    /// Edges of cutout and crop: soft or hard
+    /// Alpha of cutout and crop: smooth (the mask with smooth edges), soft (the soft mask) or hard (the mask)
     #[arg(long, value_name = "KIND", default_value_t)]
     pub cutout_alpha: CutoutAlpha,
 
