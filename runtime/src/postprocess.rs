@@ -3,6 +3,7 @@
 mod argmax;
 mod cells;
 mod confidence;
+mod dense;
 mod exponential;
 mod label_map;
 mod soft;
@@ -88,7 +89,11 @@ pub fn label_map(
     let columns = cells::Axis::new(width, geometry.content_width, spec.stride, planes.width);
     let rows = cells::Axis::new(height, geometry.content_height, spec.stride, planes.height);
     let mut labels = vec![0_u8; width as usize * height as usize];
-    argmax::fill(planes, &rows, &columns, &mut labels, width as usize);
+    if dense::is_dense(&rows, &columns, labels.len()) {
+        dense::fill(planes, &rows, &columns, &mut labels, width as usize);
+    } else {
+        argmax::fill(planes, &rows, &columns, &mut labels, width as usize);
+    }
     LabelMap::new(width, height, labels)
 }
 

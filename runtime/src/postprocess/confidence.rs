@@ -4,7 +4,7 @@ use ndarray::ArrayView3;
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
-use super::cells::{Planes, content_cells, larger};
+use super::cells::{LANES, Planes, content_cells, larger};
 use super::exponential::exp;
 use crate::preprocess::Geometry;
 use crate::spec::{OutputKind, OutputSpec};
@@ -72,28 +72,43 @@ fn confidence_of_row_with_simd<'a, S: Simd>(
             *best = larger(*best, value);
         }
     }
-    let mut total = vec![1.0_f32; columns];
+    // Of logits the exponentials, class after class, which their sum makes probabilities.
+    let mut exponentials = Vec::new();
+    let mut scale = vec![1.0_f32; columns];
     if kind == OutputKind::Logits {
-        total.fill(0.0);
-        for class in 0..planes.classes {
-            for ((total, best), value) in total.iter_mut().zip(&best).zip(row(class)) {
-                *total += exp(value - best);
+        exponentials.resize(planes.classes * columns, 0.0_f32);
+        scale.fill(0.0);
+        for (class, exponentials) in exponentials.chunks_exact_mut(columns).enumerate() {
+            let cells = exponentials.iter_mut().zip(scale.iter_mut()).zip(best.iter().zip(row(class)));
+            for ((exponential, total), (best, value)) in cells {
+                *exponential = exp(value - best);
+                *total += *exponential;
             }
         }
+        scale.iter_mut().for_each(|total| *total = 1.0 / *total);
     }
     let mut sums = vec![Sum::default(); planes.classes];
-    let mut shares = vec![0.0_f32; columns];
     for (class, sum) in sums.iter_mut().enumerate() {
-        // Two loops: the first is vectorised, a search for the largest number is not.
-        for (((share, total), best), value) in shares.iter_mut().zip(&total).zip(&best).zip(row(class)) {
-            *share = if kind == OutputKind::Logits { exp(value - best) / total } else { *value };
-        }
-        sum.largest = shares.iter().copied().fold(0.0, larger);
+        let values = if kind == OutputKind::Logits { &exponentials[class * columns..][..columns] } else { row(class) };
+        sum.largest = largest_product(values, &scale);
     }
-    for ((winner, best), total) in winner.iter().zip(&best).zip(&total) {
+    for ((winner, best), scale) in winner.iter().zip(&best).zip(&scale) {
         let sum = &mut sums[*winner as usize];
-        sum.probability += f64::from(if kind == OutputKind::Logits { 1.0 / total } else { *best });
+        sum.probability += f64::from(if kind == OutputKind::Logits { *scale } else { *best });
         sum.cells += 1;
     }
     sums
+}
+
+/// The largest product of two numbers side by side, or 0 if all are less. In lanes: a plain search is not vectorised.
+#[inline(always)]
+fn largest_product(values: &[f32], factors: &[f32]) -> f32 {
+    let mut largest = [0.0_f32; 2 * LANES];
+    let blocks = values.chunks(2 * LANES).zip(factors.chunks(2 * LANES));
+    for (values, factors) in blocks {
+        for ((largest, value), factor) in largest.iter_mut().zip(values).zip(factors) {
+            *largest = larger(*largest, value * factor);
+        }
+    }
+    largest.into_iter().fold(0.0, larger)
 }
