@@ -14,6 +14,6 @@ pub use cutout::{CropMargin, crop_png, cutout_png, smooth_edges};
 pub use json::{Document, document};
 pub use labelme::labelme;
 pub use masks::{MaskDepth, labels_png, mask_png, soft_png};
-pub use outline::{Outline, outlines};
+pub use outline::{ClassOutline, outlines};
 pub use overlay::overlay_png;
 pub use svg::svg;

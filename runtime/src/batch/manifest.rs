@@ -33,7 +33,8 @@ pub struct Record {
     /// The model that ran.
     pub model: ModelRecord,
     /// Hash of all that the results follow from, other than the photo: model, description, classes, formats, options,
-    /// version of this library. Two runs of one hash give the same files.
+    /// version of this library. Two runs of one hash give the same files, but for what the rounding of another provider or
+    /// batch does.
     pub options: String,
     /// What ran the model.
     pub engine: EngineRecord,

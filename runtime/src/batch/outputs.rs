@@ -15,7 +15,7 @@ use super::write::write_atomically;
 use crate::decode::Photo;
 use crate::error::{Error, Result};
 use crate::export::coco::{CocoPhoto, coco_photo};
-use crate::export::{self, Outline};
+use crate::export::{self, ClassOutline};
 use crate::segmenter::{ClassRegion, Segmentation, Segmenter};
 
 /// What belongs to one photo besides its segmentation.
@@ -61,7 +61,8 @@ pub(super) struct Written {
     pub(super) coco: Option<CocoPhoto>,
 }
 
-/// Encodes and writes the files of one photo under `stem`. What an earlier run left for the same photo goes first.
+/// Encodes and writes the files of one photo under `stem`. Files of the same formats that an earlier run left for classes that
+/// are not there any more go.
 pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: &Path) -> Result<Written> {
     let options = &about.options.outputs;
     let classes = &about.options.classes;
@@ -188,7 +189,7 @@ fn encode(
     }
 }
 
-fn json(about: &Context<'_>, segmentation: &Segmentation, outlines: &[Outline<'_>]) -> Result<Vec<u8>> {
+fn json(about: &Context<'_>, segmentation: &Segmentation, outlines: &[ClassOutline<'_>]) -> Result<Vec<u8>> {
     let document = export::Document {
         photo: &about.input.name,
         classes: &about.options.classes,

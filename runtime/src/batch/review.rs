@@ -115,14 +115,8 @@ impl ReviewFiles {
 
     /// Writes both. The photo is copied, not linked: an editor that saves in place would reach the original through a
     /// link.
-    pub(super) fn write(&self, input: &Input, overlay: &[u8]) -> Result<()> {
-        match &input.source {
-            Source::Bytes(bytes) => write_atomically(&self.photo, bytes)?,
-            Source::File(path) => {
-                let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-                write_atomically(&self.photo, &bytes)?;
-            }
-        }
+    pub(super) fn write(&self, photo: &[u8], overlay: &[u8]) -> Result<()> {
+        write_atomically(&self.photo, photo)?;
         write_atomically(&self.overlay, overlay)
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Job {
     facts: InputRecord,
     started: Instant,
     timings: StageTimings,
+    /// The file, kept where somebody may have to look at it.
+    content: Option<Content>,
 }
 
 pub(super) struct Loaded {
@@ -108,7 +110,7 @@ impl Stages for Work<'_> {
     fn read(&self, index: usize) -> Option<Loaded> {
         let input = self.inputs.get(index)?;
         let facts = InputRecord { path: input.name.clone(), ..InputRecord::default() };
-        let mut job = Job { input, facts, started: Instant::now(), timings: StageTimings::default() };
+        let mut job = Job { input, facts, started: Instant::now(), timings: StageTimings::default(), content: None };
         let look = guard("reading", || self.look(&mut job));
         job.timings.read_ms = milliseconds(job.started.elapsed());
         match look {
@@ -130,6 +132,7 @@ impl Stages for Work<'_> {
         let detail = self.options.detail(self.segmenter);
         let photo = guard("decoding", || Photo::from_bytes_with(&content, &self.options.limits, detail));
         job.timings.decode_ms = milliseconds(started.elapsed());
+        job.content = self.options.review.folder.is_some().then_some(content);
         match photo {
             Ok(photo) => Some(Decoded { job, photo }),
             Err(error) => {
@@ -261,8 +264,11 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let kept = segmentation.label_map().keep(&self.options.classes);
-        let overlay = export::overlay_png(photo, &kept, &self.segmenter.spec().taxonomy)?;
-        files.write(&job.input, &overlay)?;
+        let content = job.content.as_deref().unwrap_or_default();
+        // What was enough for the network shows too little.
+        let whole = if photo.is_reduced() { Some(Photo::from_bytes(content, &self.options.limits)?) } else { None };
+        let overlay = export::overlay_png(whole.as_ref().unwrap_or(photo), &kept, &self.segmenter.spec().taxonomy)?;
+        files.write(content, &overlay)?;
         Ok(files.paths().map(PathBuf::from).to_vec())
     }
 

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::outline::Outline;
+use super::outline::ClassOutline;
 use crate::error::{Error, Result};
 use crate::postprocess::LabelMap;
 
@@ -120,8 +120,8 @@ pub enum CocoCounts {
 ///
 /// In the form [`CocoForm::Polygons`] a class with holes still has run lengths, since COCO's polygons have none (all
 /// rings of an annotation are filled), and so has a class whose pieces are all too small for an outline.
-pub fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[Outline<'_>], form: CocoForm) -> CocoPhoto {
-    let annotation = |outline: &Outline<'_>| {
+pub fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[ClassOutline<'_>], form: CocoForm) -> CocoPhoto {
+    let annotation = |outline: &ClassOutline<'_>| {
         let region = outline.region;
         let bounds = region.bounds;
         let segmentation = rings(outline)
@@ -145,7 +145,7 @@ pub fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[Outline<'_>], for
 }
 
 /// The outline as COCO's polygons, if they can express it.
-fn rings(outline: &Outline<'_>) -> Option<CocoSegmentation> {
+fn rings(outline: &ClassOutline<'_>) -> Option<CocoSegmentation> {
     let polygons = &outline.polygons;
     let can = !polygons.is_empty() && polygons.iter().all(|polygon| polygon.holes.is_empty());
     can.then(|| CocoSegmentation::Polygons(polygons.iter().map(|polygon| polygon.exterior.concat()).collect()))

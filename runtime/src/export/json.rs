@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::outline::Outline;
+use super::outline::ClassOutline;
 use crate::engine::EngineInfo;
 use crate::error::{Error, Result};
 use crate::polygon::Polygon;
@@ -15,7 +15,7 @@ pub struct Document<'a> {
     /// Classes asked for; those that the photo lacks are listed with an area of 0.
     pub classes: &'a [usize],
     /// The outlines of the classes asked for.
-    pub outlines: &'a [Outline<'a>],
+    pub outlines: &'a [ClassOutline<'a>],
     /// Milliseconds that decoding took.
     pub decode_ms: f64,
 }

@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::masks::pack;
-use super::outline::Outline;
+use super::outline::ClassOutline;
 use super::png::{Header, Pixels, encode};
 use crate::error::{Error, Result};
 use crate::polygon::Polygon;
@@ -48,7 +48,7 @@ struct Shape<'a> {
 ///
 /// # Errors
 /// [`Error::Encode`].
-pub fn labelme(size: (u32, u32), outlines: &[Outline<'_>], image_path: &str) -> Result<Vec<u8>> {
+pub fn labelme(size: (u32, u32), outlines: &[ClassOutline<'_>], image_path: &str) -> Result<Vec<u8>> {
     let mut shapes = Vec::new();
     for outline in outlines {
         for polygon in &outline.polygons {
@@ -68,7 +68,7 @@ pub fn labelme(size: (u32, u32), outlines: &[Outline<'_>], image_path: &str) -> 
 }
 
 /// Nothing for a piece with holes in which no pixel has its centre.
-fn shape<'a>(outline: &Outline<'a>, polygon: &Polygon, size: (u32, u32)) -> Result<Option<Shape<'a>>> {
+fn shape<'a>(outline: &ClassOutline<'a>, polygon: &Polygon, size: (u32, u32)) -> Result<Option<Shape<'a>>> {
     let shape = |shape_type, points, mask| Shape {
         label: &outline.region.name,
         points,
@@ -151,7 +151,7 @@ mod tests {
         let region = region();
         let whole = Polygon { exterior: square(0.0, 0.0, 2.0, 2.0), holes: Vec::new() };
         let holed = Polygon { exterior: square(3.0, 1.0, 12.0, 5.0), holes: vec![square(4.0, 2.0, 6.0, 3.0)] };
-        let outlines = [Outline { region: &region, polygons: vec![whole, holed] }];
+        let outlines = [ClassOutline { region: &region, polygons: vec![whole, holed] }];
         let json = labelme((12, 9), &outlines, "../a.jpg").unwrap();
         let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!((json["imagePath"].as_str(), json["imageHeight"].as_u64()), (Some("../a.jpg"), Some(9)));

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::outline::Outline;
+use super::outline::ClassOutline;
 use crate::polygon::Polygon;
 use crate::taxonomy::Taxonomy;
 
@@ -11,7 +11,7 @@ const ON_PHOTO: f64 = 0.55;
 /// it a path a piece (even-odd, so holes are holes) with the class's name as its title.
 ///
 /// With `photo`, a link to the photo, it lies below, and the garments are translucent.
-pub fn svg(taxonomy: &Taxonomy, size: (u32, u32), outlines: &[Outline<'_>], photo: Option<&str>) -> Vec<u8> {
+pub fn svg(taxonomy: &Taxonomy, size: (u32, u32), outlines: &[ClassOutline<'_>], photo: Option<&str>) -> Vec<u8> {
     let (width, height) = size;
     let names = taxonomy.file_names();
     let mut text = format!(
@@ -23,7 +23,7 @@ pub fn svg(taxonomy: &Taxonomy, size: (u32, u32), outlines: &[Outline<'_>], phot
         let link = escape(link);
         let _ = writeln!(text, "<image href=\"{link}\" width=\"{width}\" height=\"{height}\"/>");
     }
-    for Outline { region, polygons } in outlines.iter().filter(|outline| !outline.polygons.is_empty()) {
+    for ClassOutline { region, polygons } in outlines.iter().filter(|outline| !outline.polygons.is_empty()) {
         let name = names.get(region.class).map_or("class", String::as_str);
         let [r, g, b] = taxonomy.classes.get(region.class).map_or([0; 3], |class| class.color);
         let opacity = if photo.is_some() { format!(" fill-opacity=\"{ON_PHOTO}\"") } else { String::new() };
@@ -101,7 +101,7 @@ mod tests {
             exterior: vec![[0.0, 0.0], [4.0, 0.0], [4.0, 4.125]],
             holes: vec![vec![[1.0, 1.0], [1.5, 1.0], [2.0, 2.0]]],
         };
-        let outlines = [Outline { region: &region, polygons: vec![polygon] }];
+        let outlines = [ClassOutline { region: &region, polygons: vec![polygon] }];
         let text = String::from_utf8(svg(&taxonomy, (9, 7), &outlines, Some("a&b.jpg"))).unwrap();
         for part in [
             "viewBox=\"0 0 9 7\"",

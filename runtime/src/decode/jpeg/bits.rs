@@ -43,7 +43,7 @@ impl<'a> BitReader<'a> {
                     0xff
                 }
                 (Some(0xff), _) | (None, _) => {
-                    self.made_up += 8;
+                    self.made_up = self.made_up.saturating_add(8);
                     0
                 }
                 (Some(byte), _) => {
@@ -54,6 +54,11 @@ impl<'a> BitReader<'a> {
             self.window |= u64::from(byte) << (56 - self.held);
             self.held += 8;
         }
+    }
+
+    /// Whether more was asked for than there is: what comes since is made up.
+    pub(super) fn is_past_end(&self) -> bool {
+        self.made_up > self.held
     }
 
     /// The held bits, from the top.

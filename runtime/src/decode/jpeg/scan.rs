@@ -84,7 +84,7 @@ pub(super) fn decode(
     let mut until_restart = restart_interval;
     let mut restarts = 0_u8;
     for unit_y in 0..units[1] {
-        if deadline.has_passed() {
+        if deadline.has_passed() || reader.is_past_end() {
             return None;
         }
         for unit_x in 0..units[0] {

@@ -134,8 +134,11 @@ pub(in crate::decode) fn metadata(bytes: &[u8]) -> Metadata {
         if let (true, Some(&[_, high, low, wide_high, wide_low, components])) = (marker.is_frame(), body.first_chunk())
         {
             let side = |bytes| u32::from(u16::from_be_bytes(bytes));
-            found.size = Some((side([wide_high, wide_low]), side([high, low])));
-            found.components = components;
+            // The first counts, as for those who decode it.
+            if found.size.is_none() {
+                found.size = Some((side([wide_high, wide_low]), side([high, low])));
+                found.components = components;
+            }
         } else if let (Marker::EXIF, Some(exif)) = (marker, body.strip_prefix(b"Exif\0\0")) {
             found.exif.get_or_insert_with(|| exif.to_vec());
         } else if let (Marker::ICC, Some([number, total, part @ ..])) = (marker, body.strip_prefix(b"ICC_PROFILE\0")) {
