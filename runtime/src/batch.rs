@@ -29,7 +29,8 @@
 //! Beside the model, a run holds the list of photos (about 100 bytes each), the index of an earlier manifest (another 100)
 //! and the photos in work. Those are bounded in number, by [`WorkOptions::jobs`] and [`WorkOptions::batch`], and in bytes,
 //! by [`WorkOptions::memory_bytes`]: what a photo will take is told from its header before a pixel of it is decoded, and it
-//! waits until there is room. A photo that takes more than all the room goes alone.
+//! waits until there is room. A photo that takes more than all the room goes alone. Files that are read and wait to be decoded,
+//! one a job at most, are not counted.
 
 mod cancel;
 mod coco;
