@@ -70,21 +70,27 @@ impl DeviceChoice {
             DeviceChoice::Auto => Ok(match gpus() {
                 Ok(gpus) => {
                     let real = gpus.into_iter().find(|gpu| !gpu.in_software);
-                    real.map_or_else(|| on_cpu(" (no GPU found through Vulkan)"), Gpu::open)
+                    real.map_or_else(|| on_cpu(&format!(" (no GPU found through {API})")), Gpu::open)
                 }
                 Err(why) => on_cpu(&format!(" ({why})")),
             }),
             DeviceChoice::Gpu => {
                 let mut gpus = gpus().map_err(|cause| Error::Device { cause })?;
                 gpus.sort_by_key(|gpu| gpu.in_software);
-                let cause = "no GPU found through Vulkan; install its driver, or use --device cpu".to_owned();
+                let cause = format!("no GPU found through {API}; install its driver, or use --device cpu");
                 gpus.into_iter().next().map(Gpu::open).ok_or(Error::Device { cause })
             }
         }
     }
 }
 
-/// A device that Vulkan names.
+/// What this build reaches GPUs through, for messages.
+#[cfg(feature = "vulkan")]
+const API: &str = "Vulkan";
+#[cfg(not(feature = "vulkan"))]
+const API: &str = "wgpu";
+
+/// A device that the graphics API names.
 struct Gpu {
     device: Device,
     name: String,
@@ -96,22 +102,26 @@ impl Gpu {
         let what = if self.in_software { "a GPU imitated in software" } else { "the GPU" };
         TrainingDevice {
             device: self.device,
-            description: format!("{what}, {}, through Vulkan", self.name),
+            description: format!("{what}, {}, through {API}", self.name),
             is_gpu: true,
         }
     }
 }
 
-#[cfg(not(feature = "vulkan"))]
+#[cfg(not(any(feature = "vulkan", feature = "wgpu")))]
 fn gpus() -> std::result::Result<Vec<Gpu>, String> {
-    Err("this build knows no GPU; build with `--features vulkan` for one".to_owned())
+    Err("this build knows no GPU; build with `--features wgpu` for one".to_owned())
 }
 
-#[cfg(feature = "vulkan")]
+#[cfg(any(feature = "vulkan", feature = "wgpu"))]
 fn gpus() -> std::result::Result<Vec<Gpu>, String> {
     use burn::tensor::DeviceType;
 
-    let devices = Device::enumerate(DeviceType::Vulkan);
+    #[cfg(feature = "vulkan")]
+    let kind = DeviceType::Vulkan;
+    #[cfg(not(feature = "vulkan"))]
+    let kind = DeviceType::Wgpu;
+    let devices = Device::enumerate(kind);
     Ok(devices
         .into_iter()
         .map(|device| {
@@ -144,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(feature = "vulkan"))]
-    fn a_build_without_vulkan_says_so() {
-        assert!(DeviceChoice::Gpu.open().unwrap_err().to_string().contains("--features vulkan"));
-        assert!(DeviceChoice::Auto.open().unwrap().description.contains("--features vulkan"));
+    #[cfg(not(any(feature = "vulkan", feature = "wgpu")))]
+    fn a_build_without_a_gpu_says_so() {
+        assert!(DeviceChoice::Gpu.open().unwrap_err().to_string().contains("--features wgpu"));
+        assert!(DeviceChoice::Auto.open().unwrap().description.contains("--features wgpu"));
     }
 }

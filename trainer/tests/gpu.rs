@@ -1,7 +1,7 @@
-//! Every network and loss trains on a GPU, and as on the CPU. Needs the feature `vulkan` and a device, which may be one in
+//! Every network and loss trains on a GPU, and as on the CPU. Needs the feature `wgpu` or `vulkan` and a device, which may be one in
 //! software: Debian's package mesa-vulkan-drivers has one. Not part of the ordinary tests: `ci/bench gpu` runs it.
 
-#![cfg(feature = "vulkan")]
+#![cfg(any(feature = "vulkan", feature = "wgpu"))]
 #![allow(clippy::unwrap_used)]
 
 use burn::module::Module;
