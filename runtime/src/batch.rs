@@ -287,7 +287,7 @@ fn fingerprint(segmenter: &Segmenter, options: &BatchOptions) -> Result<String> 
         env!("CARGO_PKG_VERSION"),
         segmenter.model_hash(),
         segmenter.spec().to_json()?,
-        (classes, outputs),
+        (segmenter.quality(), classes, outputs),
     ))
 }
 

@@ -43,6 +43,6 @@ pub use error::{Error, Result};
 pub use model::Model;
 pub use polygon::{Outline, Partition, Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
-pub use segmenter::{ClassRegion, Segmentation, Segmenter, Timings};
+pub use segmenter::{ClassRegion, Quality, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
 pub use taxonomy::{Class, Taxonomy};

@@ -1,6 +1,7 @@
 //! Photo to segmentation: the stages in order.
 
 mod pool;
+mod quality;
 mod run;
 mod segmentation;
 
@@ -15,6 +16,7 @@ use crate::spec::ModelSpec;
 use crate::taxonomy::Taxonomy;
 
 use pool::Pool;
+pub use quality::Quality;
 pub use segmentation::{ClassRegion, Segmentation, Timings};
 
 /// An open model that segments photos.
@@ -27,6 +29,7 @@ pub struct Segmenter {
     spec: ModelSpec,
     taxonomy: Arc<Taxonomy>,
     info: EngineInfo,
+    quality: Quality,
     model_hash: Option<String>,
 }
 
@@ -91,7 +94,29 @@ impl Segmenter {
         }
         spec.validate()?;
         let taxonomy = Arc::new(spec.taxonomy.clone());
-        Ok(Self { pool: Pool::new(engines), batch, spec, taxonomy, info, model_hash: None })
+        Ok(Self {
+            pool: Pool::new(engines),
+            batch,
+            spec,
+            taxonomy,
+            info,
+            quality: Quality::default(),
+            model_hash: None,
+        })
+    }
+
+    /// The same segmenter at another quality; it begins with [`Quality::Fast`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the model cannot be run so.
+    pub fn with_quality(self, quality: Quality) -> Result<Self> {
+        quality.check(&self.spec)?;
+        Ok(Self { quality, ..self })
+    }
+
+    /// How much work it puts into a photo.
+    pub fn quality(&self) -> Quality {
+        self.quality
     }
 
     /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.

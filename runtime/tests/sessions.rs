@@ -10,8 +10,8 @@ use std::sync::{Arc, Barrier};
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    BatchSize, Engine, EngineInfo, EngineOptions, Error, Model, Photo, Provider, Result, Segmentation, Segmenter,
-    Taxonomy,
+    BatchSize, Engine, EngineInfo, EngineOptions, Error, Model, Photo, Provider, Quality, Result, Segmentation,
+    Segmenter, Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};
@@ -233,4 +233,67 @@ fn onnx_runtime_says_where_its_nodes_run() {
     assert_eq!(info.nodes.len(), 1, "{info:?}");
     assert_eq!((info.nodes[0].provider.as_str(), info.nodes[0].nodes), ("CPUExecutionProvider", 1));
     assert!(info.threads.is_some_and(|threads| threads >= 1));
+}
+
+/// Answers class 1 where the input is bright, and class 2 left of the middle whatever is there: a network that the side
+/// matters to.
+struct Lopsided(ModelSpec, EngineInfo);
+
+impl Lopsided {
+    fn new(multiple: u32, stride: u32) -> Self {
+        let fit = Fit::LongestSide { size: 64, multiple };
+        let input = InputSpec { mean: [0.0; 3], std: [1.0; 3], pad: [0; 3], ..InputSpec::imagenet(fit) };
+        let spec = ModelSpec::new("fake", Taxonomy::builtin("garments").unwrap(), input, OutputSpec::logits(stride));
+        Self(spec, EngineInfo::new(Provider::Cpu, "fake", "1"))
+    }
+}
+
+impl Engine for Lopsided {
+    fn spec(&self) -> &ModelSpec {
+        &self.0
+    }
+
+    fn info(&self) -> &EngineInfo {
+        &self.1
+    }
+
+    fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
+        let (photos, _, height, width) = input.dim();
+        let shape = (photos, self.0.taxonomy.len(), height / 4, width / 4);
+        Ok(Array4::from_shape_fn(shape, |(photo, class, y, x)| match class {
+            1 => 8.0 * input[[photo, 0, y * 4, x * 4]],
+            2 if x < width / 8 => 3.0,
+            0 => 1.0,
+            _ => 0.0,
+        }))
+    }
+}
+
+#[test]
+fn the_best_quality_takes_the_mean_with_the_mirror_image() {
+    // Bright on the right, from cell 11 on; 60 of 64 columns, so that there is padding.
+    let bright = |x, _| image::Rgb([if x >= 44 { 255 } else { 0 }; 3]);
+    let photo = Photo::from_rgb(RgbImage::from_fn(60, 64, bright)).unwrap();
+    let segment = |quality| {
+        let segmenter = Segmenter::with_engine(Box::new(Lopsided::new(16, 4))).unwrap();
+        segmenter.with_quality(quality).unwrap().segment(&photo).unwrap()
+    };
+    let (fast, best) = (segment(Quality::Fast), segment(Quality::Best));
+    assert_eq!(fast.label_map().labels()[..3], [2; 3], "the network's quirk");
+    // 3 and 0 left of the middle, 0 and 3 right of it: 1.5 everywhere is still above 1, and below what is bright.
+    let values = best.network_output().values();
+    assert!(values.slice(ndarray::s![2, .., ..]).iter().all(|value| *value == 1.5));
+    // What is seen stays where it is, to the column.
+    assert_eq!(best.mask_of(&[1]), fast.mask_of(&[1]));
+    assert_eq!(values.slice(ndarray::s![1, .., ..]), fast.network_output().values().slice(ndarray::s![1, .., ..]));
+}
+
+#[test]
+fn the_best_quality_is_refused_where_mirrored_cells_would_lie_between_cells() {
+    let segmenter = |quality| Segmenter::with_engine(Box::new(Lopsided::new(2, 4))).unwrap().with_quality(quality);
+    assert!(segmenter(Quality::Fast).is_ok());
+    let Err(error) = segmenter(Quality::Best) else { panic!("accepted") };
+    assert!(error.to_string().contains("use `fast`"), "{error}");
+    assert!("fine".parse::<Quality>().unwrap_err().to_string().contains("fast or best"));
+    assert_eq!("BEST".parse::<Quality>().unwrap(), Quality::Best);
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ndarray::{Array3, Array4, Axis, s};
 use rayon::prelude::*;
 
-use super::{Segmentation, Segmenter, Timings};
+use super::{Segmentation, Segmenter, Timings, quality};
 use crate::decode::Photo;
 use crate::engine::BatchSize;
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ impl Segmenter {
         let (ran_ms, output) = self.pool.with(|engine| {
             // Waiting for other threads' photos is no part of this one's inference.
             let started = Instant::now();
-            let output = engine.run(input);
+            let output = quality::run(engine, input, self.quality);
             (milliseconds_since(started), output)
         });
         let output = output?;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clothseg::{EngineOptions, Model, ModelSpec, Provider, TensorrtOptions};
+use clothseg::{EngineOptions, Model, ModelSpec, Provider, Quality, TensorrtOptions};
 
 /// Which description, engine and hardware.
 #[derive(Debug, clap::Args)]
@@ -16,6 +16,10 @@ pub struct EngineArgs {
     /// Who does the arithmetic: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
     #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
     pub provider: Provider,
+
+    /// How much work a photo is worth: fast, or best, which looks at its mirror image too, in twice the time
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub quality: Quality,
 
     /// ONNX Runtime's library, where it is not in one of the usual places
     #[arg(long, value_name = "FILE")]

@@ -42,6 +42,7 @@ fn text(segmenter: &Segmenter) -> String {
     for part in &engine.nodes {
         line("nodes", &format!("{}: {}", part.provider, part.nodes));
     }
+    line("quality", segmenter.quality().name());
     line("threads", &threads(engine, segmenter.sessions()));
     for (key, value) in [("note", &engine.note), ("warning", &engine.warning)] {
         if let Some(value) = value {
@@ -72,6 +73,7 @@ fn json(segmenter: &Segmenter) -> String {
         "version": engine.version,
         "path": engine.path,
         "nodes": engine.nodes,
+        "quality": segmenter.quality().name(),
         "threads": engine.threads,
         "sessions": segmenter.sessions(),
         "note": engine.note,

@@ -56,7 +56,7 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     }
     let mut options = batch_options(args, &model.spec().taxonomy)?;
     if let Some(format) = args.info {
-        return print(&info::info(&open(&model, &engine_options).map_err(named)?, format));
+        return print(&info::info(&open(args, &model, &engine_options).map_err(named)?, format));
     }
     if args.inputs.is_empty() && args.many.files_from.is_none() {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
@@ -66,18 +66,18 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         return nothing_to_do(args);
     }
     let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, inputs.len());
-    let segmenter = open(&model, &engine_options).map_err(named)?;
+    let segmenter = open(args, &model, &engine_options).map_err(named)?;
     // The weights are the engine's now; a large model need not be held twice.
     drop(model);
     options.work = args.many.work_options(&segmenter);
     segment(args, &segmenter, &inputs, &options)
 }
 
-fn open(model: &Model, options: &EngineOptions) -> clothseg::Result<Segmenter> {
+fn open(args: &Args, model: &Model, options: &EngineOptions) -> clothseg::Result<Segmenter> {
     if let Some(line) = engine::slow_start(model.onnx(), model.spec(), options)? {
         report::say(&line);
     }
-    Segmenter::open_model(model, options)
+    Segmenter::open_model(model, options)?.with_quality(args.engine.quality)
 }
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
