@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use clothseg::Segmenter;
 use clothseg::batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
+use clothseg::{Quality, Segmenter};
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::{
     Dataset, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, prepare,
 };
 use clothseg_trainer::device::DeviceChoice;
-use clothseg_trainer::evaluate::pictures::{Contestant, side_by_side, spread};
+use clothseg_trainer::evaluate::pictures::{Contestant, label_sheet, side_by_side, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::export::Chosen;
 use clothseg_trainer::log::progress::LineWriter;
@@ -80,9 +80,24 @@ enum Command {
         /// Photos in that picture.
         #[arg(long, value_name = "COUNT", default_value_t = 8)]
         grid_photos: usize,
+        /// fast, or best: the mean over the photo and its mirror image.
+        #[arg(long, default_value_t)]
+        quality: Quality,
         /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
         #[arg(long, default_value = "auto")]
         provider: Provider,
+    },
+    /// Draw photos and the labels that a network would learn from them, mapped to its classes, as PNG. Striped is what counts
+    /// nowhere.
+    Labels {
+        /// The training's config; a row of pictures for each of its sources.
+        config: PathBuf,
+        /// The picture.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Photos of each source.
+        #[arg(long, value_name = "COUNT", default_value_t = 24)]
+        photos: usize,
     },
     /// Train many networks and losses, score them as the study does, and write its tables, charts and pictures. What is
     /// done is not repeated.
@@ -214,9 +229,21 @@ fn run(command: Command) -> Result<()> {
             tracing::info!("done; next: clothseg-train export {}", config.run.display());
             Ok(())
         }
-        Command::Eval { model, data, split, csv, markdown, confusion, grid, beside, grid_photos, provider } => {
+        Command::Eval {
+            model,
+            data,
+            split,
+            csv,
+            markdown,
+            confusion,
+            grid,
+            beside,
+            grid_photos,
+            quality,
+            provider,
+        } => {
             let dataset = labelled(&data, split.as_deref())?;
-            let evaluation = score(&model, &data, &dataset, provider)?;
+            let evaluation = score(&model, &data, &dataset, quality, provider)?;
             for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
                 if let Some(path) = path {
                     write_atomically(&path, text.as_bytes())?;
@@ -226,11 +253,20 @@ fn run(command: Command) -> Result<()> {
                 log::confusion::write(&path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
             }
             if let Some(path) = grid {
-                let models = std::iter::once(&model).chain(&beside).map(|model| contestant(model, provider));
+                let models = std::iter::once(&model).chain(&beside).map(|model| contestant(model, quality, provider));
                 let models = models.collect::<Result<Vec<_>>>()?;
                 side_by_side(&path, &models, &spread(&dataset, grid_photos)?)?;
             }
             print(&format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
+        }
+        Command::Labels { config, output, photos } => {
+            let config = Config::open(&config)?;
+            let target = config.target()?;
+            let mut shown = Vec::new();
+            for source in resolve(&config.data.train) {
+                shown.push(spread(&Dataset::open(&[source], &target, config.data.on_damage)?, photos)?);
+            }
+            label_sheet(&output, &target.taxonomy, &shown)
         }
         Command::Study { config, only, tables_only, list, device, provider } => {
             let config = StudyConfig::open(&config)?;
@@ -271,14 +307,14 @@ fn labelled(config: &Path, split: Option<&str>) -> Result<Dataset> {
     Dataset::open(&sources, &config.target()?, config.data.on_damage)
 }
 
-fn score(model: &Path, config: &Path, dataset: &Dataset, provider: Provider) -> Result<Evaluation> {
-    let segmenter = Segmenter::open(model, &options(provider))?;
+fn score(model: &Path, config: &Path, dataset: &Dataset, quality: Quality, provider: Provider) -> Result<Evaluation> {
+    let segmenter = Segmenter::open(model, &options(provider))?.with_quality(quality)?;
     let classes = matching_classes(&segmenter, &Config::open(config)?.target()?)?;
     evaluate(&segmenter, dataset, classes)
 }
 
-fn contestant(model: &Path, provider: Provider) -> Result<Contestant> {
-    let segmenter = Segmenter::open(model, &options(provider))?;
+fn contestant(model: &Path, quality: Quality, provider: Provider) -> Result<Contestant> {
+    let segmenter = Segmenter::open(model, &options(provider))?.with_quality(quality)?;
     Ok(Contestant { caption: segmenter.spec().name.clone(), segmenter })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clothseg::{Photo, Segmentation, Segmenter};
+use clothseg::{Photo, Segmentation, Segmenter, Taxonomy};
 use image::RgbImage;
 
 use crate::data::{Dataset, LabelImage};
@@ -11,6 +11,9 @@ use crate::log::grid::{Cell, Grid, GridRow, Labels};
 
 /// Largest width and height of a cell, in pixels.
 const CELL_PX: (u32, u32) = (150, 190);
+
+/// Photos beside each other in a sheet of labels.
+const SHEET_PHOTOS: usize = 4;
 
 /// A model, and what the picture calls it.
 pub struct Contestant {
@@ -56,6 +59,20 @@ pub fn side_by_side(path: &Path, models: &[Contestant], photos: &[Shown]) -> Res
     columns.extend(has_truth.then(|| "truth".to_owned()));
     columns.extend(models.iter().map(|model| model.caption.clone()));
     Grid { columns, rows: rows.collect(), taxonomy, cell_px: CELL_PX }.write(path)
+}
+
+/// Draws photos with their labels into a PNG file, some photos a row; each of `sources` begins a row.
+pub fn label_sheet(path: &Path, taxonomy: &Taxonomy, sources: &[Vec<Shown>]) -> Result<()> {
+    let rows = sources.iter().flat_map(|photos| photos.chunks(SHEET_PHOTOS));
+    let rows = rows.map(|photos| GridRow { caption: None, cells: photos.iter().flat_map(with_labels).collect() });
+    let columns = (0..SHEET_PHOTOS).flat_map(|_| ["photo".to_owned(), "labels".to_owned()]).collect();
+    Grid { columns, rows: rows.collect(), taxonomy, cell_px: CELL_PX }.write(path)
+}
+
+/// A photo, and its labels over it.
+fn with_labels((photo, labels): &Shown) -> [Cell<'_>; 2] {
+    let tinted = labels.as_ref().map_or(Cell::Empty, |labels| Cell::Tinted(photo, Labels::from(labels)));
+    [Cell::Photo(photo), tinted]
 }
 
 fn predict(models: &[Contestant], photo: &RgbImage) -> Result<Vec<Segmentation>> {
