@@ -5,6 +5,9 @@
 //! with the network in Burn.
 
 mod onnx;
+pub mod quantize;
+mod simplify;
+mod tensors;
 
 use std::path::{Path, PathBuf};
 

@@ -2,18 +2,17 @@
 //!
 //! burn-onnx captures shapes as constants in three places: the input, the output, and the `sizes` of each `Resize`. The
 //! first two become symbolic; `sizes` become the `scales` that they stand for at the captured size. These are whole
-//! numbers in every network here, and an error says where they are not.
+//! numbers in every network here, and an error says where they are not. Then the graph is simplified.
 
 use std::collections::HashMap;
 
 use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
+use super::simplify::simplify;
+use super::tensors::{float_tensor, integers};
+
 /// Rows and columns of a feature map.
 type Size = [i64; 2];
-
-/// `FLOAT` and `INT64` in `TensorProto.DataType`.
-const FLOAT: i32 = 1;
-const INT64: i32 = 7;
 
 /// Frees batch, height and width of a graph captured at `side` x `side` pixels, and names its input and output.
 pub(super) fn make_dynamic(bytes: &[u8], input: &str, output: &str, side: i64) -> Result<Vec<u8>, String> {
@@ -26,6 +25,7 @@ pub(super) fn make_dynamic(bytes: &[u8], input: &str, output: &str, side: i64) -
     scale_resizes(graph, input, side)?;
     free_axes(&mut graph.input[0], [(0, "batch"), (2, "height"), (3, "width")])?;
     free_axes(&mut graph.output[0], [(0, "batch"), (2, "output_height"), (3, "output_width")])?;
+    simplify(graph);
     model.write_to_bytes().map_err(|error| format!("cannot encode the graph: {error}"))
 }
 
@@ -108,25 +108,9 @@ fn div_ceil(size: i64, stride: i64) -> i64 {
     (size + stride - 1) / stride.max(1)
 }
 
-/// The values of an INT64 tensor; empty for others.
-fn integers(tensor: &TensorProto) -> Vec<i64> {
-    if tensor.data_type != INT64 {
-        return Vec::new();
-    }
-    if !tensor.int64_data.is_empty() {
-        return tensor.int64_data.clone();
-    }
-    tensor.raw_data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
-}
-
 /// `[1, 1, rows, columns]` as a float tensor.
 fn scales_tensor(name: String, [rows, columns]: Size) -> TensorProto {
-    let mut tensor = TensorProto::new();
-    tensor.name = name;
-    tensor.data_type = FLOAT;
-    tensor.dims = vec![4];
-    tensor.float_data = vec![1.0, 1.0, rows as f32, columns as f32];
-    tensor
+    float_tensor(name, &[4], &[1.0, 1.0, rows as f32, columns as f32])
 }
 
 fn free_axes<const N: usize>(value: &mut ValueInfoProto, axes: [(usize, &str); N]) -> Result<(), String> {

@@ -1,0 +1,38 @@
+#![allow(clippy::unwrap_used)]
+
+use clothseg::Limits;
+use ndarray::array;
+
+use super::*;
+
+#[test]
+fn agreement_counts_cells_and_difference_numbers() {
+    let mut comparison = Comparison::default();
+    let float = array![[[1.0, 5.0]], [[2.0, 0.0]]];
+    let other = array![[[3.0, 5.0]], [[2.0, 0.0]]];
+    comparison.add(float.view(), other.view());
+    assert_eq!(comparison.agreement(), 0.5);
+    assert_eq!(comparison.difference(), 1.0, "the root of 4 / 4");
+}
+
+#[test]
+fn the_default_model_in_8_bits_says_nearly_the_same() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let model = root.join("models/garments-tiny.onnx");
+    let mut photos: Vec<PathBuf> =
+        std::fs::read_dir(root.join("samples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    photos.retain(|path| path.extension().is_some_and(|extension| extension == "jpg" || extension == "png"));
+    photos.sort();
+    let photos: Vec<Photo> = photos.iter().take(3).map(|path| Photo::open(path, &Limits::default()).unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("int8.onnx");
+    let done = quantize(&model, &photos, &output, &EngineOptions::default()).unwrap();
+    assert!(done.agreement > 0.95 && done.convolutions > 10, "{done:?}");
+    assert!(done.bytes * 3 < done.float_bytes, "{done:?}");
+    // It describes itself, and runs as any model does.
+    let segmenter = clothseg::Segmenter::open(&output, &EngineOptions::default()).unwrap();
+    assert_eq!(segmenter.spec().name, "garments-tiny-int8");
+    assert_eq!(segmenter.spec().training["quantised"]["photos"], 3);
+    assert!(segmenter.segment(&photos[0]).unwrap().regions().len() > 1);
+    assert!(matches!(quantize(&model, &[], &output, &EngineOptions::default()), Err(Error::Export { .. })));
+}
