@@ -35,7 +35,6 @@
 mod cancel;
 mod coco;
 mod content;
-mod digest;
 mod find;
 mod format;
 mod inputs;
@@ -60,7 +59,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 pub use cancel::Cancel;
-pub(crate) use digest::hex as content_hash;
 pub use find::{InputFinder, find_inputs};
 pub use format::{CutoutAlpha, Format, OutputOptions};
 pub use inputs::{Input, Inputs, Source};

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::digest;
 use super::inputs::Source;
 use super::manifest::InputRecord;
 use crate::decode::Limits;
+use crate::digest;
 use crate::error::{Error, Result};
 
 /// Bytes that a pixel takes from decoding until its photo is written, with something to spare: 8 while an 8-bit photo with

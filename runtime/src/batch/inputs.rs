@@ -3,9 +3,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::digest::{self, Key};
 use super::shard::Shard;
 use super::stems::{StemForm, unique_stems};
+use crate::digest::{self, Key};
 use crate::error::Error;
 
 /// One photo to segment and where its files go.
