@@ -190,11 +190,7 @@ fn encode(
 }
 
 fn json(about: &Context<'_>, segmentation: &Segmentation, outlines: &[ClassOutline<'_>]) -> Result<Vec<u8>> {
-    let document = export::Document {
-        photo: &about.input.name,
-        classes: &about.options.classes,
-        outlines,
-        decode_ms: about.decode_ms,
-    };
+    let document =
+        export::Document::new(&about.input.name, &about.options.classes, outlines).with_decode_ms(about.decode_ms);
     export::document(about.segmenter, segmentation, &document)
 }
