@@ -42,6 +42,7 @@ mod journal;
 mod leftovers;
 mod links;
 mod manifest;
+mod occupant;
 mod outputs;
 mod pipeline;
 mod resume;

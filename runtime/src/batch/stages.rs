@@ -9,6 +9,7 @@ use super::content::{self, Content};
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
+use super::occupant::{Occupant, ResultFolder};
 use super::pipeline::Stages;
 use super::resume::{self, Known};
 use super::review::{Reason, ReviewFiles};
@@ -248,10 +249,8 @@ impl Work<'_> {
     ) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
         let files = ReviewFiles::of(&job.input, folder);
-        let is_photo = |path: &&std::path::Path| {
-            std::fs::canonicalize(path).is_ok_and(|path| self.inputs.identities().contains(&path))
-        };
-        if let Some(path) = files.paths().iter().find(|path| is_photo(path)) {
+        let folder = ResultFolder::new(files.folder(), self.inputs.identities());
+        if let Some(path) = files.paths().iter().find(|path| folder.occupant(path) == Occupant::Photo) {
             let path = path.display();
             return Err(Error::Invalid(format!(
                 "{path} is a photo and would be written over; choose another review folder"
