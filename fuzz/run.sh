@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(decode spec polygons manifest)
+[ ${#targets[@]} -gt 0 ] || targets=(decode spec polygons smooth manifest)
 cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 # Instrumentation without a sanitizer works with a stable compiler that is told not to mind; the code has no `unsafe` here.
 export RUSTC_BOOTSTRAP=1

@@ -29,13 +29,15 @@
 //! Beside the model, a run holds the list of photos (about 100 bytes each), the index of an earlier manifest (another 100)
 //! and the photos in work. Those are bounded in number, by [`WorkOptions::jobs`] and [`WorkOptions::batch`], and in bytes,
 //! by [`WorkOptions::memory_bytes`]: what a photo will take is told from its header before a pixel of it is decoded, and it
-//! waits until there is room. A photo that takes more than all the room goes alone. Files that are read and wait to be decoded,
+//! waits until there is room. That is 16 bytes a pixel, but 4 or a little more for a JPEG that is decoded at a reduced size
+//! ([`Detail::EnoughFor`]); a damaged one that has to be decoded in full after all waits once more. A photo that takes more
+//! than all the room goes alone. Files that are read and wait to be decoded,
 //! one a job at most, are not counted.
 
 mod cancel;
 mod coco;
 mod content;
-mod digest;
+mod cost;
 mod find;
 mod format;
 mod inputs;
@@ -43,6 +45,7 @@ mod journal;
 mod leftovers;
 mod links;
 mod manifest;
+mod occupant;
 mod outputs;
 mod pipeline;
 mod resume;
@@ -60,7 +63,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 pub use cancel::Cancel;
-pub(crate) use digest::hex as content_hash;
 pub use find::{InputFinder, find_inputs};
 pub use format::{CutoutAlpha, Format, OutputOptions};
 pub use inputs::{Input, Inputs, Source};
@@ -153,7 +155,7 @@ impl Default for WorkOptions {
 
 impl WorkOptions {
     /// This many photos at a time, each by itself, with 256 MiB of memory for each and 1 GiB at least: enough for every job
-    /// to have a photo of 16 megapixels.
+    /// to have a photo of 16 megapixels decoded in full, or a JPEG of 60 decoded at a reduced size.
     pub fn of_jobs(jobs: usize) -> Self {
         let memory_bytes = (jobs as u64).saturating_mul(256 << 20).max(1 << 30);
         Self { jobs, batch: 1, network_runs: jobs, memory_bytes }

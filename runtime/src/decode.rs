@@ -4,25 +4,29 @@
 //! [`Detail::EnoughFor`] lets a large JPEG be decoded at 1/8, 1/4 or 1/2 of its size, which takes a fraction of the time
 //! and of the memory; masks and polygons come out at the photo's own size all the same.
 
+#[cfg(test)]
+mod counting;
 mod deadline;
 mod full;
 mod jpeg;
 pub(crate) mod profile;
+mod reduced;
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
-use crate::preprocess::{Region, geometry};
+use crate::preprocess::Region;
 use crate::spec::Fit;
 use deadline::Deadline;
+use reduced::Reduction;
+pub(crate) use reduced::{Plan, ReducedPlan};
 
 const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
@@ -51,6 +55,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    fn check_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let found = bytes.len() as u64;
+        if found > self.max_bytes {
+            return Err(Error::TooLarge { found, limit: self.max_bytes, unit: "bytes" });
+        }
+        Ok(())
+    }
+
     fn check_pixels(&self, (width, height): (u32, u32)) -> Result<()> {
         let pixels = u64::from(width) * u64::from(height);
         if pixels > self.max_pixels {
@@ -85,17 +97,6 @@ pub struct Photo {
     rgb: RgbImage,
     reduction: Option<Reduction>,
     icc: Option<Arc<[u8]>>,
-}
-
-/// How reduced pixels lie on their photo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Reduction {
-    /// Side of the square of the photo that a pixel stands for.
-    divisor: u32,
-    /// Whether the pixels that lie partly beyond the photo are on the left, and not on the right.
-    ends_left: bool,
-    /// Whether they are at the top, and not at the bottom.
-    ends_top: bool,
 }
 
 impl Photo {
@@ -135,22 +136,31 @@ impl Photo {
     /// # Errors
     /// As [`Photo::open`], less [`Error::Read`].
     pub fn from_bytes_with(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Self> {
-        if bytes.len() as u64 > limits.max_bytes {
-            return Err(Error::TooLarge { found: bytes.len() as u64, limit: limits.max_bytes, unit: "bytes" });
+        let started = Instant::now();
+        match Self::reduced_from_bytes(bytes, limits, detail)? {
+            Some(photo) => Ok(photo),
+            None => Self::whole_from_bytes(bytes, limits, started.elapsed()),
         }
+    }
+
+    /// Decodes bytes at a reduced size; nothing where they should be decoded in full.
+    pub(crate) fn reduced_from_bytes(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Option<Self>> {
+        limits.check_bytes(bytes)?;
+        reduced::decode(bytes, limits, detail, &Deadline::after(limits.max_decode_time))
+    }
+
+    /// Decodes bytes in full, as [`Photo::from_bytes`], where `spent` of the time for it is spent already.
+    pub(crate) fn whole_from_bytes(bytes: &[u8], limits: &Limits, spent: Duration) -> Result<Self> {
+        limits.check_bytes(bytes)?;
         if bytes.is_empty() {
             return Err(Error::Decode { reason: "the file is empty".into(), source: None });
         }
         let format = image::guess_format(bytes).ok().filter(|format| FORMATS.contains(format)).ok_or_else(|| {
             Error::Decode { reason: "its content is none of JPEG, PNG, WebP, BMP, GIF, TIFF".into(), source: None }
         })?;
-        let deadline = Deadline::after(limits.max_decode_time);
+        let deadline = Deadline::after(limits.max_decode_time.saturating_sub(spent));
         let pixels = if format == ImageFormat::Jpeg {
-            let metadata = jpeg::metadata(bytes);
-            if let Some(photo) = reduced_jpeg(bytes, &metadata, limits, detail, &deadline)? {
-                return Ok(photo);
-            }
-            full::decode_jpeg(bytes, metadata, limits, &deadline)?
+            full::decode_jpeg(bytes, jpeg::metadata(bytes), limits, &deadline)?
         } else {
             full::decode(bytes, format, limits, &deadline)?
         };
@@ -230,69 +240,6 @@ impl Photo {
     /// Height of the photo in pixels, upright, whatever was decoded.
     pub fn height(&self) -> u32 {
         self.height
-    }
-}
-
-/// Decodes a JPEG at a reduced size where that is enough; nothing where it should be decoded in full.
-fn reduced_jpeg(
-    bytes: &[u8],
-    metadata: &jpeg::Metadata,
-    limits: &Limits,
-    detail: Detail,
-    deadline: &Deadline,
-) -> Result<Option<Photo>> {
-    let (Detail::EnoughFor(fit), Some(size)) = (detail, metadata.size) else { return Ok(None) };
-    limits.check_pixels(size)?;
-    let orientation = full::orientation(metadata.exif.as_deref());
-    let (turned, ends_left, ends_top) = effect(orientation);
-    let (width, height) = if turned { (size.1, size.0) } else { size };
-    let at = geometry(&fit, width, height);
-    let Some(divisor) = divisor(width, height, at.content_width, at.content_height) else { return Ok(None) };
-    let content = [at.content_width, at.content_height];
-    let enough = if turned { [content[1], content[0]] } else { content };
-    let decoded = jpeg::decode_reduced(bytes, divisor, enough, deadline);
-    if deadline.has_passed() {
-        return Err(limits.timed_out());
-    }
-    let Some(rgb) = decoded else { return Ok(None) };
-    let mut image = DynamicImage::from(rgb);
-    image.apply_orientation(orientation);
-    let mut rgb = image.into_rgb8();
-    let grey = metadata.components == 1;
-    let icc = metadata.icc.clone().and_then(|icc| profile::adopt(icc, grey, &mut rgb)).map(Arc::from);
-    let reduction = Some(Reduction { divisor, ends_left, ends_top });
-    Ok(Some(Photo { width, height, rgb, reduction, icc }))
-}
-
-/// How many decoded pixels there must be for each pixel of the network's, a side. With 2, label maps of the default
-/// model agree with those of the full decode on 99.65 to 99.86 % of the pixels of street photos (tests/default_model.rs
-/// prints it); with 1 it was 97.9 to 99.6 %.
-const OVERSAMPLING: u64 = 2;
-
-/// Photos below this do not gain from half their size: the full decoder is as quick there.
-const MIN_HALVED_PX: u64 = 8_000_000;
-
-/// The largest divisor, of those that a JPEG can be decoded at, that leaves enough for the content on both sides.
-fn divisor(width: u32, height: u32, content_width: u32, content_height: u32) -> Option<u32> {
-    let sides =
-        [(width, content_width), (height, content_height)].map(|(own, content)| (u64::from(own), u64::from(content)));
-    let leaves_enough = |divisor: u64| sides.iter().all(|(own, content)| *own >= content * OVERSAMPLING * divisor);
-    let pays = |divisor: u64| divisor > 2 || sides[0].0 * sides[1].0 >= MIN_HALVED_PX;
-    [8, 4, 2].into_iter().find(|divisor| leaves_enough(*divisor) && pays(*divisor)).map(|divisor| divisor as u32)
-}
-
-/// What an orientation does to a stored picture: whether width and height change places, and whether what was its right
-/// or lower edge comes to lie on the left, and at the top.
-fn effect(orientation: Orientation) -> (bool, bool, bool) {
-    match orientation {
-        Orientation::NoTransforms => (false, false, false),
-        Orientation::FlipHorizontal => (false, true, false),
-        Orientation::Rotate180 => (false, true, true),
-        Orientation::FlipVertical => (false, false, true),
-        Orientation::Rotate90FlipH => (true, false, false),
-        Orientation::Rotate90 => (true, true, false),
-        Orientation::Rotate270FlipH => (true, true, true),
-        Orientation::Rotate270 => (true, false, true),
     }
 }
 

@@ -25,6 +25,7 @@
 
 pub mod batch;
 pub mod decode;
+mod digest;
 pub mod engine;
 mod error;
 pub mod export;

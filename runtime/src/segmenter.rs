@@ -8,7 +8,7 @@ mod segmentation;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::batch::content_hash;
+use crate::digest;
 use crate::engine::{self, BatchSize, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -59,7 +59,7 @@ impl Segmenter {
     /// [`Error::Engine`] for what should run it.
     pub fn open_model(model: &Model, options: &EngineOptions) -> Result<Self> {
         let segmenter = Self::with_engines(engine::open_sessions(model.onnx(), model.spec(), options)?)?;
-        Ok(Self { model_hash: Some(content_hash(model.onnx())), ..segmenter })
+        Ok(Self { model_hash: Some(digest::hex(model.onnx())), ..segmenter })
     }
 
     /// What the model that this library carries expects and returns; opens no engine.

@@ -9,7 +9,8 @@ use clothseg::spec::{Fit, InputSpec};
 use clothseg::{Detail, Limits, Photo};
 use proptest::prelude::*;
 
-const FIT: Fit = Fit::LongestSide { size: 8, multiple: 1 };
+/// Networks for which the fixtures are decoded at 1/8 and at 1/4 of their size.
+const FITS: [Fit; 2] = [Fit::LongestSide { size: 8, multiple: 1 }, Fit::LongestSide { size: 16, multiple: 1 }];
 
 /// Every photo among the fixtures, and one of each format that the `image` crate writes.
 fn files() -> Vec<Vec<u8>> {
@@ -27,14 +28,16 @@ fn files() -> Vec<Vec<u8>> {
     files
 }
 
-/// What a fuzz target does with its bytes, too.
+/// What a fuzz target does with its bytes, too (and at 1/2).
 fn decode(bytes: &[u8]) -> Result<(), TestCaseError> {
     let limits = Limits { max_pixels: 1_000_000, ..Limits::default() };
-    for detail in [Detail::Full, Detail::EnoughFor(FIT)] {
+    let details =
+        [(Detail::Full, FITS[0]), (Detail::EnoughFor(FITS[0]), FITS[0]), (Detail::EnoughFor(FITS[1]), FITS[1])];
+    for (detail, fit) in details {
         let Ok(photo) = Photo::from_bytes_with(bytes, &limits, detail) else { continue };
         prop_assert!(u64::from(photo.width()) * u64::from(photo.height()) <= limits.max_pixels);
         prop_assert!(photo.is_reduced() || photo.rgb().dimensions() == (photo.width(), photo.height()));
-        let (tensor, at) = prepare(&photo, &InputSpec::imagenet(FIT)).unwrap();
+        let (tensor, at) = prepare(&photo, &InputSpec::imagenet(fit)).unwrap();
         prop_assert_eq!(tensor.dim(), (1, 3, at.tensor_height as usize, at.tensor_width as usize));
     }
     Ok(())

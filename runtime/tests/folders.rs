@@ -314,6 +314,30 @@ fn photos_to_look_at_are_gathered_and_leave_when_they_are_well() {
 }
 
 #[test]
+fn a_jpeg_that_cannot_be_reduced_after_all_waits_for_room_and_is_decoded_in_full() {
+    let env = TestEnv::new();
+    let mut jpeg = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
+    support::drawn_photo(1037, 1531).write_with_encoder(encoder).unwrap();
+    env.write("in/sound.jpg", &jpeg);
+    // Left over behind the pixels: the full decoder does not mind.
+    let end = jpeg.len() - 2;
+    jpeg.splice(end..end, [0x12, 0x34, 0x56]);
+    for number in 0..4 {
+        env.write(&format!("in/odd-{number}.jpg"), &jpeg);
+    }
+    // An overlay needs all pixels anyway.
+    env.run(&["in", "-o", "full", "--format", "labels,overlay"]).expect(0, &["5 photos done"]);
+    for memory in ["0", "30", "1024"] {
+        let run = ["in", "-o", memory, "--format", "labels", "--jobs", "3", "--memory", memory];
+        env.run(&run).expect(0, &["5 photos done"]);
+        let labels = |below: &str, name: &str| std::fs::read(env.path(below).join(name)).unwrap();
+        assert_eq!(labels(memory, "odd-0.labels.png"), labels("full", "odd-0.labels.png"));
+        assert_ne!(labels(memory, "sound.labels.png"), labels("full", "sound.labels.png"), "reduced");
+    }
+}
+
+#[test]
 fn a_folder_has_one_run_at_a_time() {
     let env = TestEnv::new();
     env.photo("a.png");

@@ -38,10 +38,12 @@ fn ended(run: Child) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-/// Every file that has its own name is whole.
-fn assert_whole_files(env: &TestEnv) {
-    for name in env.files("out") {
-        let path = env.path("out").join(&name);
+/// Every file below these folders that has its own name is whole.
+fn assert_whole_files(env: &TestEnv, folders: &[&str]) {
+    for (folder, name) in
+        folders.iter().flat_map(|folder| env.files(folder).into_iter().map(move |name| (folder, name)))
+    {
+        let path = env.path(folder).join(&name);
         let bytes = std::fs::read(&path).unwrap();
         match name.rsplit_once('.').unwrap() {
             (_, "png") => drop(image::load_from_memory(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"))),
@@ -80,24 +82,22 @@ fn last_lines(env: &TestEnv, below: &str) -> BTreeMap<String, Value> {
     lines.collect()
 }
 
-#[test]
-fn killed_again_and_again_a_run_ends_like_an_undisturbed_one() {
-    let env = TestEnv::new();
-    env.photos("in", 30);
-    env.run(&[&["in", "-o", "whole"], &FORMATS[..]].concat()).expect(0, &["30 photos done"]);
+/// Kills a run of `in` into `out` at ever other points of its work and resumes it, until it is done; gives how often it was
+/// killed. `folders` are all that it writes to.
+fn run_through_kills(env: &TestEnv, flags: &[&str], folders: &[&str]) -> usize {
     let mut kills = 0;
     loop {
-        let before = lines(&env);
-        let mut run = env.start(&[&["in", "-o", "out", "--resume", "--jobs", "3"], &FORMATS[..]].concat());
-        wait_for_lines(&env, &mut run, before + 1 + kills % 4);
+        let before = lines(env);
+        let mut run = env.start(&[&["in", "-o", "out", "--resume", "--jobs", "3"], flags].concat());
+        wait_for_lines(env, &mut run, before + 1 + kills % 4);
         // At a different point of the work each time.
         std::thread::sleep(Duration::from_micros(700 * (kills as u64 % 5)));
         let _ = run.kill();
         let (code, stderr) = ended(run);
-        assert_whole_files(&env);
+        assert_whole_files(env, folders);
         if code.is_some() {
             assert_eq!(code, Some(0), "{stderr}");
-            break;
+            return kills;
         }
         kills += 1;
         if kills % 3 == 0 {
@@ -106,12 +106,45 @@ fn killed_again_and_again_a_run_ends_like_an_undisturbed_one() {
             manifest.set_len(manifest.metadata().unwrap().len() - 9).unwrap();
         }
     }
+}
+
+/// What a kill may cost is the photos in work: three jobs, and the line that was torn.
+fn assert_little_is_done_twice(env: &TestEnv, photos: usize, kills: usize) {
     assert!(kills >= 3, "the run was killed only {kills} times");
+    assert!(lines(env) <= photos + kills * 4, "{} lines for {photos} photos and {kills} kills", lines(env));
+}
+
+#[test]
+fn killed_again_and_again_a_run_ends_like_an_undisturbed_one() {
+    let env = TestEnv::new();
+    env.photos("in", 30);
+    env.run(&[&["in", "-o", "whole"], &FORMATS[..]].concat()).expect(0, &["30 photos done"]);
+    let kills = run_through_kills(&env, &FORMATS, &["out"]);
     assert_eq!(results(&env, "out"), results(&env, "whole"));
     assert_eq!(last_lines(&env, "out"), last_lines(&env, "whole"));
-    // What a kill may cost is the photos in work: three jobs, and the line that was torn.
-    let most = 30 + kills * 4;
-    assert!(lines(&env) <= most, "{} lines for 30 photos and {kills} kills", lines(&env));
+    assert_little_is_done_twice(&env, 30, kills);
+}
+
+#[test]
+fn files_of_a_whole_run_and_photos_to_look_at_come_through_kills_too() {
+    let env = TestEnv::new();
+    env.photos("in", 20);
+    // In half of them there is nothing, in the others a garment that the frame cuts.
+    for number in 0..8 {
+        let color = if number % 2 == 0 { support::GREY } else { support::RED };
+        env.save(&format!("in/c/{number}.png"), &image::RgbImage::from_pixel(50 + number, 60, color).into());
+    }
+    let flags = |look| ["--formats", "coco,cutout,overlay", "--review-dir", look];
+    let whole = env.run(&[&["in", "-o", "whole"], &flags("whole-look")[..]].concat());
+    whole.expect(0, &["28 photos done, 8 to look at"]);
+    assert_eq!(env.files("whole-look").len(), 2 * 8);
+    let kills = run_through_kills(&env, &flags("look"), &["out", "look"]);
+    // The COCO file is among them; its photos are in the order of the input, whatever the order of the work.
+    assert!(env.path("out/coco.json").exists());
+    assert_eq!(results(&env, "out"), results(&env, "whole"));
+    assert_eq!(results(&env, "look"), results(&env, "whole-look"));
+    assert_eq!(last_lines(&env, "out"), last_lines(&env, "whole"));
+    assert_little_is_done_twice(&env, 28, kills);
 }
 
 #[test]

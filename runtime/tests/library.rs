@@ -7,6 +7,8 @@ mod support;
 
 use std::sync::Arc;
 
+use clothseg::export::coco::{CocoAnnotation, CocoInfo, CocoPhoto, CocoSegmentation, write_coco};
+use clothseg::export::{ClassOutline, Document, document};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
     Detail, Engine, EngineInfo, EngineOptions, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider,
@@ -85,6 +87,29 @@ fn a_photo_is_cut_once_for_all_classes() {
     assert!(Arc::ptr_eq(&partition, &segmentation.partition(&pixels)));
     assert!(!Arc::ptr_eq(&partition, &segmentation.partition(&smooth)));
     assert_eq!(segmentation, segmentation.clone());
+}
+
+#[test]
+fn results_of_ones_own_go_into_the_formats_too() {
+    let segmenter = Segmenter::with_engine(Box::new(Constant::new(10, 5.0))).unwrap();
+    let segmentation = segmenter.segment(&grey_photo(60, 40)).unwrap();
+    let corrected = segmentation.polygons("pants", &PolygonOptions::default()).unwrap();
+    let outlines = [ClassOutline::new(&segmentation.regions()[0], corrected)];
+    let about = Document::new("a.jpg", &[10], &outlines).with_decode_ms(1.5);
+    let json: serde_json::Value =
+        serde_json::from_slice(&document(&segmenter, &segmentation, &about).unwrap()).unwrap();
+    assert_eq!((&json["photo"], &json["timings_ms"]["decode"]), (&"a.jpg".into(), &1.5.into()));
+    assert_eq!(json["classes"][0]["polygons"].as_array().unwrap().len(), 1);
+
+    let rings = CocoSegmentation::Polygons(vec![outlines[0].polygons[0].exterior.concat()]);
+    let mut annotation = CocoAnnotation::new(10, rings, 2400, [0, 0, 60, 40]);
+    annotation.score = 0.9;
+    let photo = CocoPhoto::new("a.jpg", 60, 40, vec![annotation]);
+    let (mut out, taxonomy) = (Vec::new(), &segmenter.spec().taxonomy);
+    write_coco(&mut out, taxonomy, &[10], &CocoInfo::new("fake"), || Ok([Ok(photo.clone())].into_iter())).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(json["annotations"][0]["score"], 0.9);
+    assert_eq!(json["annotations"][0]["iscrowd"], 0);
 }
 
 #[test]

@@ -1,23 +1,18 @@
-//! The bytes of a photo: read once, hashed, and estimated before they become pixels.
+//! The bytes of a photo: read once, and hashed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::digest;
 use super::inputs::Source;
 use super::manifest::InputRecord;
 use crate::decode::Limits;
+use crate::digest;
 use crate::error::{Error, Result};
-
-/// Bytes that a pixel takes from decoding until its photo is written, with something to spare: 8 while an 8-bit photo with
-/// transparency is decoded or turned upright, 16 for one of 16 bits; later RGB, the label map, and an overlay or masks on
-/// their way into a file, 11 together.
-const BYTES_PER_PIXEL: u64 = 16;
 
 /// A file's bytes.
 pub(super) enum Content {
@@ -79,14 +74,6 @@ pub(super) fn read(file: Option<File>, source: &Source, facts: &mut InputRecord,
     Ok(content)
 }
 
-/// Bytes that a photo takes until it is written, told by its header. One that the decoder will refuse takes none.
-pub(super) fn cost_bytes(content: &[u8], limits: &Limits) -> u64 {
-    let reader = image::ImageReader::new(Cursor::new(content)).with_guessed_format().ok();
-    let size = reader.and_then(|reader| reader.into_dimensions().ok());
-    let pixels = size.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
-    if pixels > limits.max_pixels { 0 } else { content.len() as u64 + pixels * BYTES_PER_PIXEL }
-}
-
 /// Returns when files below `root`, and their names in their folders, are on the disk.
 pub(super) fn sync(paths: &[PathBuf], root: &Path) -> Result<()> {
     let mut folders = BTreeSet::new();
@@ -105,17 +92,6 @@ pub(super) fn sync(paths: &[PathBuf], root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_photo_is_estimated_by_its_header() {
-        let mut png = Cursor::new(Vec::new());
-        image::RgbImage::new(200, 100).write_to(&mut png, image::ImageFormat::Png).unwrap();
-        let png = png.into_inner();
-        let limits = Limits::default();
-        assert_eq!(cost_bytes(&png, &limits), png.len() as u64 + 20_000 * BYTES_PER_PIXEL);
-        assert_eq!(cost_bytes(&png, &Limits { max_pixels: 19_999, ..limits.clone() }), 0);
-        assert_eq!(cost_bytes(b"no photo", &limits), 8);
-    }
 
     #[test]
     fn a_file_is_read_once_within_its_limit() {

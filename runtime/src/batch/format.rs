@@ -109,6 +109,7 @@ impl FromStr for Format {
 
 /// Where the alpha of cut-outs comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum CutoutAlpha {
     /// The mask with smooth edges ([`smooth_edges`](crate::export::smooth_edges)).
     #[default]

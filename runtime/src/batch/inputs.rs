@@ -3,9 +3,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::digest::{self, Key};
 use super::shard::Shard;
 use super::stems::{StemForm, unique_stems};
+use crate::digest::{self, Key};
 use crate::error::Error;
 
 /// One photo to segment and where its files go.
@@ -143,18 +143,27 @@ impl Inputs {
     }
 }
 
-/// A set of files by their one real path each.
+/// A set of files by their one real path each, and the folders that they are in.
 #[derive(Debug, Default)]
-pub(super) struct Identities(HashSet<Key>);
+pub(super) struct Identities {
+    files: HashSet<Key>,
+    folders: HashSet<Key>,
+}
 
 impl Identities {
-    fn insert(&mut self, path: &Path) -> bool {
-        self.0.insert(Self::key(path))
+    pub(super) fn insert(&mut self, path: &Path) -> bool {
+        self.folders.extend(path.parent().map(Self::key));
+        self.files.insert(Self::key(path))
     }
 
     /// Whether this real path is one of them.
     pub(super) fn contains(&self, path: &Path) -> bool {
-        self.0.contains(&Self::key(path))
+        self.files.contains(&Self::key(path))
+    }
+
+    /// Whether any of them is in the folder of this real path.
+    pub(super) fn are_in(&self, folder: &Path) -> bool {
+        self.folders.contains(&Self::key(folder))
     }
 
     fn key(path: &Path) -> Key {

@@ -5,12 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest;
 use super::journal;
 use super::review::Reason;
 use super::shard::Shard;
 use super::timings::StageTimings;
 use super::{BatchOptions, fingerprint};
+use crate::digest;
 use crate::error::Result;
 use crate::export::coco::CocoPhoto;
 use crate::postprocess::PixelBox;

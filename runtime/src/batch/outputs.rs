@@ -10,6 +10,7 @@ use super::BatchOptions;
 use super::format::{CutoutAlpha, Format};
 use super::inputs::{Identities, Input};
 use super::links::{link_to, path_to};
+use super::occupant::{Occupant, ResultFolder};
 use super::stems::with_suffix;
 use super::write::write_atomically;
 use crate::decode::Photo;
@@ -27,30 +28,6 @@ pub(super) struct Context<'a> {
     pub(super) options: &'a BatchOptions,
     /// Photos of this run: they are never written over.
     pub(super) protected: &'a Identities,
-}
-
-impl Context<'_> {
-    /// Fails for a path that is one of the photos.
-    fn spare_photos(&self, path: &Path) -> Result<()> {
-        if std::fs::canonicalize(path).is_ok_and(|path| self.protected.contains(&path)) {
-            let path = path.display();
-            return Err(Error::Invalid(format!(
-                "{path} is a photo and would be written over; choose another output folder"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Removes a file of an earlier run.
-    fn remove(&self, path: &Path) -> Result<()> {
-        self.spare_photos(path)?;
-        match std::fs::remove_file(path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Write { path: path.to_owned(), source })
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What came of one photo.
@@ -80,9 +57,9 @@ pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: 
     // The way from here to the photo is asked for before there may be a file.
     let folder = stem.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+    let mut writer = Writer { about, stem, folder: ResultFolder::new(folder, about.protected), files: Vec::new() };
     // The JSON says that the others are there: it leaves first and comes last.
-    about.remove(&with_suffix(stem, ".json"))?;
-    let mut writer = Writer { about, stem, files: Vec::new() };
+    writer.remove(".json")?;
     write_class_files(&mut writer, segmentation, &formats)?;
     let mut coco = None;
     for format in formats {
@@ -112,16 +89,40 @@ pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: 
 struct Writer<'a> {
     about: &'a Context<'a>,
     stem: &'a Path,
+    folder: ResultFolder<'a>,
     files: Vec<PathBuf>,
 }
 
 impl Writer<'_> {
     fn write(&mut self, suffix: &str, bytes: &[u8]) -> Result<()> {
         let path = with_suffix(self.stem, suffix);
-        self.about.spare_photos(&path)?;
+        self.look(&path)?;
         write_atomically(&path, bytes)?;
         self.files.push(path);
         Ok(())
+    }
+
+    /// Removes the file of an earlier run, if there is one.
+    fn remove(&self, suffix: &str) -> Result<()> {
+        let path = with_suffix(self.stem, suffix);
+        if self.look(&path)? == Occupant::Nobody {
+            return Ok(());
+        }
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is there already; an error where it is one of the photos.
+    fn look(&self, path: &Path) -> Result<Occupant> {
+        match self.folder.occupant(path) {
+            Occupant::Photo => Err(Error::Invalid(format!(
+                "{} is a photo and would be written over; choose another output folder",
+                path.display()
+            ))),
+            occupant => Ok(occupant),
+        }
     }
 }
 
@@ -146,7 +147,7 @@ fn write_class_files(writer: &mut Writer<'_>, segmentation: &Segmentation, forma
             let suffix = format!(".{name}{infix}.png");
             match &files {
                 Some(files) => writer.write(&suffix, &files[index])?,
-                None => about.remove(&with_suffix(writer.stem, &suffix))?,
+                None => writer.remove(&suffix)?,
             }
         }
     }
@@ -190,11 +191,7 @@ fn encode(
 }
 
 fn json(about: &Context<'_>, segmentation: &Segmentation, outlines: &[ClassOutline<'_>]) -> Result<Vec<u8>> {
-    let document = export::Document {
-        photo: &about.input.name,
-        classes: &about.options.classes,
-        outlines,
-        decode_ms: about.decode_ms,
-    };
+    let document =
+        export::Document::new(&about.input.name, &about.options.classes, outlines).with_decode_ms(about.decode_ms);
     export::document(about.segmenter, segmentation, &document)
 }

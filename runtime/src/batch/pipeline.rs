@@ -19,12 +19,21 @@ pub(super) trait Stages: Sync {
     fn read(&self, index: usize) -> Option<Self::Loaded>;
     /// Bytes that this photo holds from decoding until it is written.
     fn cost_bytes(&self, loaded: &Self::Loaded) -> u64;
-    fn decode(&self, loaded: Self::Loaded) -> Option<Self::Decoded>;
+    fn decode(&self, loaded: Self::Loaded) -> Decoding<Self::Loaded, Self::Decoded>;
     /// Runs the network; as many answers as photos.
     fn segment(&self, decoded: Vec<Self::Decoded>) -> Vec<Option<Self::Segmented>>;
     fn write(&self, segmented: Self::Segmented);
     /// Whether no more photos are to be begun.
     fn stops(&self) -> bool;
+}
+
+/// How decoding a photo ended.
+pub(super) enum Decoding<Loaded, Decoded> {
+    Done(Decoded),
+    /// It takes more than was thought: it waits for as much room as it costs now.
+    Again(Loaded),
+    /// The photo has ended.
+    Ended,
 }
 
 /// How much may be in work.
@@ -167,10 +176,19 @@ impl<'a, S: Stages> Pipeline<'a, S> {
     }
 
     fn decode(&self, Held { item, bytes }: Held<S::Loaded>) {
-        let decoded = self.stages.decode(item);
+        let decoded = match self.stages.decode(item) {
+            Decoding::Done(item) => Decoding::Done(Held { item, bytes }),
+            Decoding::Again(item) => Decoding::Again(Held { bytes: self.stages.cost_bytes(&item), item }),
+            Decoding::Ended => Decoding::Ended,
+        };
         self.update(|state| match decoded {
-            Some(item) => state.decoded.push_back(Held { item, bytes }),
-            None => state.end_photo(bytes),
+            Decoding::Done(held) => state.decoded.push_back(held),
+            Decoding::Again(held) => {
+                // Nothing of it is held while it waits.
+                state.bytes -= bytes;
+                state.loaded.push_front(held);
+            }
+            Decoding::Ended => state.end_photo(bytes),
         });
     }
 
@@ -215,7 +233,8 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-    /// Counts what is held, and what it was at most. Photo `i` costs `costs[i]` bytes; 0 ends at reading.
+    /// Counts what is held, and what it was at most. Photo `i` costs `costs[i]` bytes; 0 ends at reading. One of a multiple of
+    /// 5 is thought to cost 1 until it is decoded for the first time.
     #[derive(Default)]
     struct Counting {
         costs: Vec<u64>,
@@ -244,11 +263,12 @@ mod tests {
     }
 
     impl Stages for Counting {
-        type Loaded = usize;
+        /// With whether its cost is known.
+        type Loaded = (usize, bool);
         type Decoded = usize;
         type Segmented = usize;
 
-        fn read(&self, index: usize) -> Option<usize> {
+        fn read(&self, index: usize) -> Option<(usize, bool)> {
             let flying = self.in_flight.fetch_add(1, SeqCst) + 1;
             self.most_in_flight.fetch_max(flying, SeqCst);
             std::thread::yield_now();
@@ -256,21 +276,27 @@ mod tests {
                 self.in_flight.fetch_sub(1, SeqCst);
                 return None;
             }
-            Some(index)
+            Some((index, !self.costs[index].is_multiple_of(5)))
         }
 
-        fn cost_bytes(&self, index: &usize) -> u64 {
-            self.costs[*index]
+        fn cost_bytes(&self, (index, known): &(usize, bool)) -> u64 {
+            if *known { self.costs[*index] } else { 1 }
         }
 
-        fn decode(&self, index: usize) -> Option<usize> {
+        fn decode(&self, (index, known): (usize, bool)) -> Decoding<(usize, bool), usize> {
+            if !known {
+                self.enter(1);
+                std::thread::yield_now();
+                self.held_bytes.fetch_sub(1, SeqCst);
+                return Decoding::Again((index, true));
+            }
             self.enter(self.costs[index]);
             std::thread::yield_now();
             if self.costs[index].is_multiple_of(7) {
                 self.leave(index);
-                return None;
+                return Decoding::Ended;
             }
-            Some(index)
+            Decoding::Done(index)
         }
 
         fn segment(&self, decoded: Vec<usize>) -> Vec<Option<usize>> {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::digest::{self, Key};
 use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
 use super::manifest::{InputRecord, Record, Status, manifests_in};
 use super::review::{ReviewFiles, ReviewOptions};
 use super::stems::{spelling, stem_key, with_suffix};
+use crate::digest::{self, Key};
 use crate::error::{Error, Result};
 
 /// The photos of earlier runs. About 100 bytes each: lines stay in their file until they are needed.

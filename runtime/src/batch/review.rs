@@ -108,6 +108,11 @@ impl ReviewFiles {
         [&self.photo, &self.overlay]
     }
 
+    /// The folder that both are in.
+    pub(super) fn folder(&self) -> &Path {
+        self.photo.parent().unwrap_or(Path::new(""))
+    }
+
     /// Whether both are there.
     pub(super) fn exist(&self) -> bool {
         self.paths().iter().all(|path| path.is_file())

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Component, Path};
 use std::str::FromStr;
 
-use super::digest;
+use crate::digest;
 use crate::error::{Error, Result};
 
 /// One part of a run that is split over processes or machines.

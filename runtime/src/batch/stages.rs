@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::content::{self, Content};
+use super::cost;
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
-use super::pipeline::Stages;
+use super::occupant::{Occupant, ResultFolder};
+use super::pipeline::{Decoding, Stages};
 use super::resume::{self, Known};
 use super::review::{Reason, ReviewFiles};
 use super::stems::spelling;
 use super::timings::{StageTimings, milliseconds};
 use super::{BatchOptions, Cancel, Done, Ended, Outcome, Summary, outputs};
-use crate::decode::Photo;
+use crate::decode::{Photo, Plan};
 use crate::error::{Error, Result};
 use crate::export;
 use crate::export::coco::CocoPhoto;
@@ -56,6 +58,9 @@ pub(super) struct Job {
 pub(super) struct Loaded {
     job: Job,
     content: Content,
+    plan: Plan,
+    /// What a decoder that gave the photo up has taken.
+    spent: Duration,
 }
 
 pub(super) struct Decoded {
@@ -114,7 +119,12 @@ impl Stages for Work<'_> {
         let look = guard("reading", || self.look(&mut job));
         job.timings.read_ms = milliseconds(job.started.elapsed());
         match look {
-            Ok(Look::ToDo(content)) => return Some(Loaded { job, content }),
+            Ok(Look::ToDo(content)) => {
+                let BatchOptions { limits, .. } = self.options;
+                // Whatever the header is, the decoder says what is wrong with it.
+                let plan = guard("reading", || Ok(Plan::of(&content, limits, self.options.detail(self.segmenter))));
+                return Some(Loaded { job, content, plan: plan.unwrap_or(Plan::Whole), spent: Duration::ZERO });
+            }
             Ok(Look::Finished(review)) => self.tell(job.input.name, Ok(Ended::Skipped { review })),
             Err(error) => self.fail(job, error),
         }
@@ -122,22 +132,28 @@ impl Stages for Work<'_> {
     }
 
     fn cost_bytes(&self, loaded: &Loaded) -> u64 {
-        let cost = || Ok(content::cost_bytes(&loaded.content, &self.options.limits));
-        // Whatever the header is, the decoder says what is wrong with it.
+        let cost = || Ok(cost::cost_bytes(&loaded.content, &loaded.plan, self.options, self.segmenter.spec()));
         guard("reading", cost).unwrap_or_default()
     }
 
-    fn decode(&self, Loaded { mut job, content }: Loaded) -> Option<Decoded> {
+    fn decode(&self, Loaded { mut job, content, plan, spent }: Loaded) -> Decoding<Loaded, Decoded> {
         let started = Instant::now();
-        let detail = self.options.detail(self.segmenter);
-        let photo = guard("decoding", || Photo::from_bytes_with(&content, &self.options.limits, detail));
-        job.timings.decode_ms = milliseconds(started.elapsed());
-        job.content = self.options.review.folder.is_some().then_some(content);
+        let limits = &self.options.limits;
+        let photo = guard("decoding", || match plan {
+            Plan::Whole => Photo::whole_from_bytes(&content, limits, spent).map(Some),
+            Plan::Reduced(_) => Photo::reduced_from_bytes(&content, limits, self.options.detail(self.segmenter)),
+        });
+        let spent = spent + started.elapsed();
+        job.timings.decode_ms = milliseconds(spent);
         match photo {
-            Ok(photo) => Some(Decoded { job, photo }),
+            Ok(Some(photo)) => {
+                job.content = self.options.review.folder.is_some().then_some(content);
+                Decoding::Done(Decoded { job, photo })
+            }
+            Ok(None) => Decoding::Again(Loaded { job, content, plan: Plan::Whole, spent }),
             Err(error) => {
                 self.fail(job, error);
-                None
+                Decoding::Ended
             }
         }
     }
@@ -248,10 +264,8 @@ impl Work<'_> {
     ) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
         let files = ReviewFiles::of(&job.input, folder);
-        let is_photo = |path: &&std::path::Path| {
-            std::fs::canonicalize(path).is_ok_and(|path| self.inputs.identities().contains(&path))
-        };
-        if let Some(path) = files.paths().iter().find(|path| is_photo(path)) {
+        let folder = ResultFolder::new(files.folder(), self.inputs.identities());
+        if let Some(path) = files.paths().iter().find(|path| folder.occupant(path) == Occupant::Photo) {
             let path = path.display();
             return Err(Error::Invalid(format!(
                 "{path} is a photo and would be written over; choose another review folder"

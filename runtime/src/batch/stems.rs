@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::digest::{self, Key};
+use crate::digest::{self, Key};
 
 /// Endings that make a file in a folder a photo. A file named by itself is read whatever its name.
 const PHOTO_ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];

@@ -36,6 +36,25 @@ struct Tables {
     ac: [Option<AcTable>; 4],
 }
 
+/// More than Huffman tables of all slots take, and one in the making.
+const TABLES_BYTES: u64 = 80 << 10;
+
+/// Bytes that [`decode_reduced`] holds at the most, told by the segments before the first scan; nothing for what it would
+/// leave to the full decoder there.
+pub(super) fn held_bytes(bytes: &[u8], divisor: u32, enough: [u32; 2]) -> Option<u64> {
+    let mut segments = Segments::new(bytes)?;
+    loop {
+        let Segment { marker, body } = segments.next()?;
+        if marker.is_frame() {
+            let frame = Frame::read(Kind::of(marker)?, body, divisor, enough)?;
+            return Some(TABLES_BYTES + frame.held_bytes() + picture::held_bytes(&frame));
+        }
+        if matches!(marker, Marker::START_OF_SCAN | Marker::END) {
+            return None;
+        }
+    }
+}
+
 /// Decodes at 1 / `divisor` (2, 4 or 8) of the size, sides rounded up: each pixel stands for a square of `divisor` x
 /// `divisor` pixels, of which the last of a row and of a column may lie partly beyond the photo. Where a file holds
 /// colour at less than its size, it may come out coarser than light, but not below `enough` pixels across and down.
@@ -64,6 +83,7 @@ pub(super) fn decode_reduced(bytes: &[u8], divisor: u32, enough: [u32; 2], deadl
                 let frame = frame.as_mut().filter(|_| scans <= MAX_SCANS)?;
                 if scans == 1 {
                     frame.set_quantization(&quantization)?;
+                    frame.make_planes();
                 }
                 let scan = Scan::read(body, frame)?;
                 if scan.is_needed(frame) {

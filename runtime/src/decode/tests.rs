@@ -3,7 +3,8 @@ use std::io::Cursor;
 use super::*;
 use crate::preprocess::prepare;
 use crate::spec::InputSpec;
-use image::{ExtendedColorType, ImageEncoder, Rgba, RgbaImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ExtendedColorType, ImageEncoder, Rgba, RgbaImage};
 
 fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -215,6 +216,7 @@ fn a_reduced_photo_lies_where_the_full_one_does_in_every_orientation() {
 
 #[test]
 fn a_photo_is_reduced_to_no_less_than_twice_what_the_network_sees() {
+    use super::reduced::divisor;
     assert_eq!(divisor(203, 157, 12, 9), Some(8));
     assert_eq!(divisor(203, 157, 13, 9), Some(4));
     assert_eq!(divisor(203, 157, 12, 10), Some(4));
@@ -319,4 +321,40 @@ fn the_profile_is_kept_and_the_network_sees_srgb() {
     encoder.set_icc_profile(p3.clone()).unwrap();
     encoder.write_image(rgb.as_raw(), 160, 120, ExtendedColorType::Rgb8).unwrap();
     assert_eq!(open(&png).icc(), Some(p3.as_slice()));
+}
+
+#[test]
+fn a_plan_is_what_the_decoder_does_and_holds() {
+    let limits = Limits::default();
+    let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let large = RgbImage::from_fn(1203, 905, |x, y| image::Rgb([x as u8, y as u8, (x ^ y) as u8]));
+    let mut files: Vec<_> = (1..=8).map(|way| encode_jpeg(&large, Some(exif(way)), Some(p3.clone()))).collect();
+    for name in ["444", "422", "420", "grey", "rgb", "cmyk", "progressive", "progressive444", "restart"] {
+        files.push(fixture(&format!("{name}.jpg")));
+    }
+    files.extend([fixture("palette.png"), encode(&large.into(), ImageFormat::Png), b"\xff\xd8\xff\xda".to_vec()]);
+    let mut reduced = 0;
+    for (file, bytes) in files.iter().enumerate() {
+        for size in [8, 18, 37, 75, 150, 301] {
+            let detail = Detail::EnoughFor(Fit::LongestSide { size, multiple: 1 });
+            let plan = Plan::of(bytes, &limits, detail);
+            let (photo, held) = counting::most_held(|| Photo::reduced_from_bytes(bytes, &limits, detail).unwrap());
+            let context = format!("file {file} for {size}: {plan:?}, {held} bytes held");
+            match (plan, photo) {
+                (Plan::Whole, None) => {}
+                (Plan::Reduced(plan), Some(photo)) => {
+                    reduced += 1;
+                    assert_eq!((plan.width, plan.height), (photo.width(), photo.height()), "{context}");
+                    let kept = photo.rgb().as_raw().capacity() + photo.icc().map_or(0, <[u8]>::len);
+                    assert_eq!(plan.decoded_bytes, kept as u64, "{context}");
+                    assert!(held <= plan.decoding_bytes, "{context}");
+                }
+                _ => panic!("{context}"),
+            }
+        }
+    }
+    assert!(reduced > 30, "{reduced} were reduced");
+    let too_large = Limits { max_pixels: 1000, ..limits };
+    assert_eq!(Plan::of(&files[0], &too_large, Detail::EnoughFor(FIT)), Plan::Whole);
+    assert_eq!(Plan::of(&files[0], &Limits::default(), Detail::Full), Plan::Whole);
 }

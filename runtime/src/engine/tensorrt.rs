@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::binding::{Binding, ShapeRange};
 use super::{EngineOptions, Provider};
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::onnx::Interface;
 use crate::spec::{Fit, ModelSpec};
@@ -72,15 +73,9 @@ pub(super) fn engine_folder(onnx: &[u8], binding: &Binding, options: &EngineOpti
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' })
         .collect();
-    let key = fnv1a(onnx) ^ fnv1a(format!("{min} {max} {precision}").as_bytes()).rotate_left(1);
-    Ok(root.join(format!("{name}-{precision}-{key:016x}")))
-}
-
-/// FNV-1a, 64 bits: tells files apart that nobody made to be mistaken for each other.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    bytes.iter().fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+    let all = format!("{} {min} {max} {precision}", digest::hex(onnx));
+    let key = u128::from_be_bytes(digest::key(all.as_bytes()));
+    Ok(root.join(format!("{name}-{precision}-{key:032x}")))
 }
 
 fn holds_engine(folder: &Path) -> bool {

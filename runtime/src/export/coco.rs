@@ -19,6 +19,7 @@ use crate::postprocess::LabelMap;
 
 /// How COCO segmentations are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum CocoForm {
     /// Polygons; run lengths for classes that COCO's polygons cannot express (see [`coco_photo`]).
     #[default]
@@ -62,6 +63,7 @@ impl FromStr for CocoForm {
 
 /// What one photo adds to a COCO file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CocoPhoto {
     /// The photo as its user names it.
     pub file_name: String,
@@ -75,6 +77,7 @@ pub struct CocoPhoto {
 
 /// One class in a photo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CocoAnnotation {
     /// Class index.
     pub category_id: usize,
@@ -91,7 +94,23 @@ pub struct CocoAnnotation {
     pub score: f64,
 }
 
-/// Where a class is.
+impl CocoPhoto {
+    /// A photo of this size in pixels, with annotations of one's own.
+    #[must_use]
+    pub fn new(file_name: &str, width: u32, height: u32, annotations: Vec<CocoAnnotation>) -> Self {
+        Self { file_name: file_name.to_owned(), width, height, annotations }
+    }
+}
+
+impl CocoAnnotation {
+    /// One garment, not a crowd, and of a certainty of 1. `area` is in pixels, `bbox` is left, top, width, height.
+    #[must_use]
+    pub fn new(category_id: usize, segmentation: CocoSegmentation, area: u64, bbox: [u32; 4]) -> Self {
+        Self { category_id, segmentation, area, bbox, iscrowd: 0, score: 1.0 }
+    }
+}
+
+/// Where a class is. COCO has no other ways to say it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CocoSegmentation {
@@ -106,7 +125,7 @@ pub enum CocoSegmentation {
     },
 }
 
-/// Run lengths.
+/// Run lengths, in one of the two ways that COCO has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CocoCounts {
@@ -127,21 +146,11 @@ pub fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[ClassOutline<'_>]
         let segmentation = rings(outline)
             .filter(|_| form == CocoForm::Polygons)
             .unwrap_or_else(|| run_lengths(map, region.class, form));
-        CocoAnnotation {
-            category_id: region.class,
-            segmentation,
-            area: region.area_px,
-            bbox: [bounds.x, bounds.y, bounds.width, bounds.height],
-            iscrowd: 0,
-            score: (f64::from(region.confidence) * 1e4).round() / 1e4,
-        }
+        let bbox = [bounds.x, bounds.y, bounds.width, bounds.height];
+        let score = (f64::from(region.confidence) * 1e4).round() / 1e4;
+        CocoAnnotation { score, ..CocoAnnotation::new(region.class, segmentation, region.area_px, bbox) }
     };
-    CocoPhoto {
-        file_name: file_name.to_owned(),
-        width: map.width(),
-        height: map.height(),
-        annotations: outlines.iter().map(annotation).collect(),
-    }
+    CocoPhoto::new(file_name, map.width(), map.height(), outlines.iter().map(annotation).collect())
 }
 
 /// The outline as COCO's polygons, if they can express it.

@@ -10,6 +10,7 @@ use crate::postprocess::PixelBox;
 
 /// How much of the photo stays round a garment that is cropped to its box.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum CropMargin {
     /// Pixels on each side.
     Pixels(u32),

@@ -9,6 +9,7 @@ use crate::segmenter::{Segmentation, Segmenter};
 
 /// What is said of a photo besides its segmentation.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Document<'a> {
     /// The photo as its user names it.
     pub photo: &'a str,
@@ -16,8 +17,22 @@ pub struct Document<'a> {
     pub classes: &'a [usize],
     /// The outlines of the classes asked for.
     pub outlines: &'a [ClassOutline<'a>],
-    /// Milliseconds that decoding took.
+    /// Milliseconds that decoding took; 0 where they are not known.
     pub decode_ms: f64,
+}
+
+impl<'a> Document<'a> {
+    /// `outlines` are those of `classes`, as [`outlines`](super::outlines) gives them.
+    #[must_use]
+    pub fn new(photo: &'a str, classes: &'a [usize], outlines: &'a [ClassOutline<'a>]) -> Self {
+        Self { photo, classes, outlines, decode_ms: 0.0 }
+    }
+
+    /// The same with the time that decoding took, in milliseconds.
+    #[must_use]
+    pub fn with_decode_ms(self, decode_ms: f64) -> Self {
+        Self { decode_ms, ..self }
+    }
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ use crate::taxonomy::Taxonomy;
 
 /// Bits a pixel of a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum MaskDepth {
     /// 8 bits: 255 = class. Every program reads it.
     #[default]

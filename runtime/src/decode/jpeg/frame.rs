@@ -40,9 +40,11 @@ pub(super) struct Component {
     pub(super) blocks: [u32; 2],
     /// Blocks in a row of the plane: whole units.
     pub(super) blocks_in_row: u32,
+    /// Rows of blocks in the plane: whole units.
+    block_rows: u32,
     /// Blocks to pixels.
     pub(super) transform: Transform,
-    /// Decoded pixels, `blocks_in_row * cell[0]` a row.
+    /// Decoded pixels, `blocks_in_row * cell[0]` a row; none before the first scan.
     pub(super) plane: Vec<u8>,
     /// Progressive: the mean of each block so far, quantized.
     pub(super) means: Vec<i32>,
@@ -54,6 +56,16 @@ impl Component {
     /// Width of the plane.
     pub(super) fn stride(&self) -> usize {
         (self.blocks_in_row * self.cell[0]) as usize
+    }
+
+    /// Blocks of the plane.
+    fn area(&self) -> usize {
+        self.blocks_in_row as usize * self.block_rows as usize
+    }
+
+    /// Bytes of the plane.
+    fn plane_bytes(&self) -> usize {
+        self.area() * (self.cell[0] * self.cell[1]) as usize
     }
 }
 
@@ -110,7 +122,6 @@ impl Frame {
             };
             let blocks = [0, 1].map(|axis: usize| size[axis].div_ceil(factor[axis]).div_ceil(BLOCK));
             let padded = [0, 1].map(|axis: usize| units[axis] * sampling[axis]);
-            let area = padded[0] as usize * padded[1] as usize;
             Some(Component {
                 id,
                 sampling,
@@ -119,9 +130,10 @@ impl Frame {
                 cell: own_cell,
                 blocks,
                 blocks_in_row: padded[0],
+                block_rows: padded[1],
                 transform: scale::transform(own_cell)?,
-                plane: vec![0; area * (own_cell[0] * own_cell[1]) as usize],
-                means: if kind == Kind::Progressive { vec![0; area] } else { Vec::new() },
+                plane: Vec::new(),
+                means: Vec::new(),
                 seen: false,
             })
         };
@@ -133,6 +145,27 @@ impl Frame {
             sampling: largest,
             cell,
             components,
+        })
+    }
+
+    /// Bytes that the planes take.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let means = |component: &Component| if self.kind == Kind::Progressive { 4 * component.area() } else { 0 };
+        self.components.iter().map(|component| (component.plane_bytes() + means(component)) as u64).sum()
+    }
+
+    /// Makes room for the pixels.
+    pub(super) fn make_planes(&mut self) {
+        for component in &mut self.components {
+            component.plane = vec![0; component.plane_bytes()];
+            component.means = if self.kind == Kind::Progressive { vec![0; component.area()] } else { Vec::new() };
+        }
+    }
+
+    /// How many pixels of the picture one of a component's plane stands for, across and down.
+    pub(super) fn factor(&self, component: &Component) -> [usize; 2] {
+        [0, 1].map(|axis: usize| {
+            (self.cell * self.sampling[axis] / component.sampling[axis] / component.cell[axis]).max(1) as usize
         })
     }
 

@@ -40,6 +40,16 @@ pub(super) fn compose(mut frame: Frame, adobe_transform: Option<u8>) -> Option<R
     RgbImage::from_raw(width, height, pixels)
 }
 
+/// Bytes a column that [`fitted`] has at hand: where it lies between others, and a sum.
+const BYTES_PER_COLUMN: u64 = (size_of::<(usize, usize, u32)>() + size_of::<u32>()) as u64;
+
+/// Bytes that [`compose`] holds at the most, the frame not counted.
+pub(super) fn held_bytes(frame: &Frame) -> u64 {
+    let [width, height] = frame.reduced.map(u64::from);
+    let enlarged = frame.components.iter().filter(|component| frame.factor(component) != [1, 1]).count() as u64;
+    (3 + enlarged) * width * height + BYTES_PER_COLUMN * (width + 1)
+}
+
 /// Whether three components are red, green and blue: as the full decoder tells it.
 fn is_rgb(frame: &Frame, adobe_transform: Option<u8>) -> Option<bool> {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
@@ -62,10 +72,7 @@ fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
 
 /// The plane of a component at the size of the finest one, and its width.
 fn fitted<'a>(component: &'a Component, frame: &Frame) -> (Cow<'a, [u8]>, usize) {
-    // How many pixels of the picture one of the plane stands for.
-    let factor = [0, 1].map(|axis: usize| {
-        (frame.cell * frame.sampling[axis] / component.sampling[axis] / component.cell[axis]).max(1) as usize
-    });
+    let factor = frame.factor(component);
     if factor == [1, 1] {
         return (Cow::Borrowed(&component.plane), component.stride());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use image::ImageFormat;
 
 use super::*;
+use crate::decode::counting;
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
@@ -213,6 +214,24 @@ fn blocks_go_where_they_belong_at_every_sampling_order_and_interval() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_held_is_told_by_the_header() {
+    let value = |component, x: u32, y: u32| if component == 0 { (x * 37 + y * 91) as u8 } else { 128 };
+    let samplings: [&[[u8; 2]]; 5] =
+        [&[[1, 1]], &[[1, 1]; 3], &[[2, 2], [1, 1], [1, 1]], &[[4, 1], [1, 1], [1, 1]], &[[4, 2], [2, 1], [1, 2]]];
+    for sampling in samplings {
+        let bytes = Plain { size: [1310, 770], sampling, interleaved: true, restart_interval: 0, value }.encode();
+        for (divisor, enough) in [8, 4, 2].into_iter().flat_map(|divisor| [(divisor, FINE), (divisor, [1, 1])]) {
+            let (picture, held) = counting::most_held(|| decode(&bytes, divisor, enough));
+            let told = held_bytes(&bytes, divisor, enough).unwrap();
+            let context = format!("{sampling:?} 1/{divisor} {enough:?}: {held} bytes held, {told} told");
+            assert!(picture.is_some() && held <= told && told <= held + TABLES_BYTES + 8000, "{context}");
+        }
+    }
+    assert_eq!(held_bytes(&fixture("progressive.jpg"), 4, FINE), None);
+    assert_eq!(held_bytes(&fixture("cmyk.jpg"), 8, FINE), None);
 }
 
 #[test]

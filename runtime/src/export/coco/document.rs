@@ -137,16 +137,11 @@ mod tests {
     use super::*;
 
     fn photo(name: &str, classes: &[usize]) -> CocoPhoto {
-        let annotation = |&category_id: &usize| CocoAnnotation {
-            category_id,
-            segmentation: CocoSegmentation::RunLengths { size: [2, 3], counts: CocoCounts::Plain(vec![1, 5]) },
-            area: 5,
-            bbox: [0, 0, 3, 2],
-            iscrowd: 0,
-            score: 0.5,
+        let annotation = |&category_id: &usize| {
+            let counts = CocoCounts::Plain(vec![1, 5]);
+            CocoAnnotation::new(category_id, CocoSegmentation::RunLengths { size: [2, 3], counts }, 5, [0, 0, 3, 2])
         };
-        let annotations = classes.iter().map(annotation).collect();
-        CocoPhoto { file_name: name.into(), width: 3, height: 2, annotations }
+        CocoPhoto::new(name, 3, 2, classes.iter().map(annotation).collect())
     }
 
     #[test]

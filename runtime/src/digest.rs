@@ -1,11 +1,11 @@
-//! Names for bytes. BLAKE3 throughout: equal hashes mean equal bytes, also for files made to deceive, and it hashes many
-//! times faster than photos are decoded.
+//! Names for bytes, for all who need one. BLAKE3 throughout: equal hashes mean equal bytes, also for files made to deceive,
+//! and it hashes many times faster than photos are decoded.
 
 /// A short name of some bytes: 2^64 different ones are needed before two are likely to share it.
-pub(super) type Key = [u8; 16];
+pub(crate) type Key = [u8; 16];
 
 /// The short name of these bytes.
-pub(super) fn key(bytes: &[u8]) -> Key {
+pub(crate) fn key(bytes: &[u8]) -> Key {
     let mut key = Key::default();
     key.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     key

@@ -1,0 +1,102 @@
+//! What is where a result is to be: photos of the run are never written over or removed, through links neither.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::inputs::Identities;
+
+/// What bears the name of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occupant {
+    /// Nothing.
+    Nobody,
+    /// A photo of the run, or a link to one.
+    Photo,
+    /// Anything else, such as a result of an earlier run.
+    Other,
+}
+
+/// A folder of results.
+///
+/// Most results are new, and most folders of results hold no photo. So the folder is resolved once, and each name costs one
+/// look; only links, and files in a folder that holds photos, are followed to their real paths.
+pub(super) struct ResultFolder<'a> {
+    photos: &'a Identities,
+    may_hold_photos: bool,
+}
+
+impl<'a> ResultFolder<'a> {
+    pub(super) fn new(folder: &Path, photos: &'a Identities) -> Self {
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        // Of one that cannot be resolved, such as one that is not there yet, nothing is known.
+        let may_hold_photos = fs::canonicalize(here).map_or(true, |real_path| photos.are_in(&real_path));
+        Self { photos, may_hold_photos }
+    }
+
+    /// What `path`, a name in this folder, stands for at this moment.
+    pub(super) fn occupant(&self, path: &Path) -> Occupant {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Occupant::Nobody,
+            Ok(metadata) if !metadata.is_symlink() && !self.may_hold_photos => Occupant::Other,
+            _ => match fs::canonicalize(path) {
+                Ok(real_path) if self.photos.contains(&real_path) => Occupant::Photo,
+                _ => Occupant::Other,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// Two folders, `in` with `a.png`, which is a photo of the run, and `b.png`, which is none, and `out` with `a.png`.
+    fn tree() -> (tempfile::TempDir, PathBuf, Identities) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        for name in ["in/a.png", "in/b.png", "out/a.png"] {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), b"x").unwrap();
+        }
+        let mut photos = Identities::default();
+        photos.insert(&root.join("in/a.png"));
+        (folder, root, photos)
+    }
+
+    #[test]
+    fn photos_are_told_from_results_beside_them_and_elsewhere() {
+        let (_folder, root, photos) = tree();
+        let at = |folder: &str, name: &str| {
+            let folder = root.join(folder);
+            ResultFolder::new(&folder, &photos).occupant(&folder.join(name))
+        };
+        assert_eq!(
+            [at("in", "a.png"), at("in", "b.png"), at("in", "c.png")],
+            [Occupant::Photo, Occupant::Other, Occupant::Nobody]
+        );
+        assert_eq!([at("out", "a.png"), at("out", "c.png")], [Occupant::Other, Occupant::Nobody]);
+        assert_eq!([at("absent", "a.png"), at("out/../in", "a.png")], [Occupant::Nobody, Occupant::Photo]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_followed_of_files_and_of_folders() {
+        use std::os::unix::fs::symlink;
+        let (_folder, root, photos) = tree();
+        symlink(root.join("in/a.png"), root.join("out/to-photo.png")).unwrap();
+        symlink(root.join("in/b.png"), root.join("out/to-other.png")).unwrap();
+        symlink(root.join("in/gone.png"), root.join("out/to-nothing.png")).unwrap();
+        symlink(root.join("in"), root.join("linked")).unwrap();
+        let at = |folder: &str, name: &str| {
+            let folder = root.join(folder);
+            ResultFolder::new(&folder, &photos).occupant(&folder.join(name))
+        };
+        assert_eq!(at("out", "to-photo.png"), Occupant::Photo);
+        assert_eq!(at("out", "to-other.png"), Occupant::Other);
+        assert_eq!(at("out", "to-nothing.png"), Occupant::Other, "a link that leads nowhere is there all the same");
+        assert_eq!([at("linked", "a.png"), at("linked", "b.png")], [Occupant::Photo, Occupant::Other]);
+    }
+}
