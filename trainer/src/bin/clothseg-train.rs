@@ -278,25 +278,7 @@ fn run(command: Command) -> Result<()> {
             print(&format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
         }
         Command::Quantize { model, data, output, photos, provider } => {
-            let config = Config::open(&data)?;
-            let dataset = Dataset::open(&resolve(&config.data.train), &config.target()?, config.data.on_damage)?;
-            let photos = spread(&dataset, photos)?.into_iter().map(|(photo, _)| Ok(Photo::from_rgb(photo)?));
-            let photos = photos.collect::<Result<Vec<_>>>()?;
-            let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-            let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-int8.onnx")));
-            let done = quantize(&model, &photos, &output, &options(provider))?;
-            print(&format!(
-                "{}: {:.1} MB (was {:.1}); {} convolutions in 8 bits; {:.2} % of the cells of {} photos keep their class, logits \
-                 differ by {:.3} (root mean square), run by {}\n",
-                done.path.display(),
-                done.bytes as f64 / 1e6,
-                done.float_bytes as f64 / 1e6,
-                done.convolutions,
-                done.agreement * 100.0,
-                photos.len(),
-                done.difference,
-                done.engine
-            ))
+            in_eight_bits(&model, &data, output, photos, provider)
         }
         Command::Labels { config, output, photos } => {
             let config = Config::open(&config)?;
@@ -330,6 +312,28 @@ fn run(command: Command) -> Result<()> {
             ))
         }
     }
+}
+
+fn in_eight_bits(model: &Path, data: &Path, output: Option<PathBuf>, photos: usize, provider: Provider) -> Result<()> {
+    let config = Config::open(data)?;
+    let dataset = Dataset::open(&resolve(&config.data.train), &config.target()?, config.data.on_damage)?;
+    let photos = spread(&dataset, photos)?.into_iter().map(|(photo, _)| Ok(Photo::from_rgb(photo)?));
+    let photos = photos.collect::<Result<Vec<_>>>()?;
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-int8.onnx")));
+    let done = quantize(model, &photos, &output, &options(provider))?;
+    print(&format!(
+        "{}: {:.1} MB (was {:.1}); {} convolutions in 8 bits; {:.2} % of the cells of {} photos keep their class, logits \
+         differ by {:.3} (root mean square), run by {}\n",
+        done.path.display(),
+        done.bytes as f64 / 1e6,
+        done.float_bytes as f64 / 1e6,
+        done.convolutions,
+        done.agreement * 100.0,
+        photos.len(),
+        done.difference,
+        done.engine
+    ))
 }
 
 fn options(provider: Provider) -> EngineOptions {
