@@ -102,6 +102,13 @@ fn resume_skips_what_is_whole_and_redoes_the_rest() {
     run(&["--tolerance", "3"]).expect(0, &["6 photos done;"]);
     run(&["--tolerance", "3", "--jobs", "1", "--quiet"]).expect(0, &[]);
     run(&["--tolerance", "3"]).expect(0, &["6 done before"]);
+
+    // Another quality is another result.
+    run(&["--quality", "best"]).expect(0, &["6 photos done;"]);
+    run(&["--quality", "best"]).expect(0, &["6 done before"]);
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(env.path("out/00.json")).unwrap()).unwrap();
+    assert_eq!(text(&json, "quality"), "best");
+    run(&["--quality", "fine"]).expect(2, &["fast or best"]);
 }
 
 #[test]

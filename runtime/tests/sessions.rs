@@ -289,6 +289,21 @@ fn the_best_quality_takes_the_mean_with_the_mirror_image() {
 }
 
 #[test]
+fn the_best_quality_goes_through_batches_too() {
+    for batch in [BatchSize::UpTo(8), BatchSize::Exactly(2)] {
+        let engine = Brightness::new(batch);
+        let runs = Arc::clone(&engine.runs);
+        let segmenter = Segmenter::with_engine(Box::new(engine)).unwrap().with_quality(Quality::Best).unwrap();
+        let photos = [1, 2, 3].map(|level| photo(level, 64, 64));
+        let found: Vec<usize> =
+            segmenter.segment_batch(&photos).iter().map(|result| only_class(result.as_ref().unwrap())).collect();
+        assert_eq!(found, [1, 2, 3]);
+        let expected = if batch == BatchSize::UpTo(8) { 2 } else { 4 };
+        assert_eq!(runs.load(Ordering::SeqCst), expected, "each run and its mirror image");
+    }
+}
+
+#[test]
 fn the_best_quality_is_refused_where_mirrored_cells_would_lie_between_cells() {
     let segmenter = |quality| Segmenter::with_engine(Box::new(Lopsided::new(2, 4))).unwrap().with_quality(quality);
     assert!(segmenter(Quality::Fast).is_ok());

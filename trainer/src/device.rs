@@ -126,9 +126,10 @@ fn gpus() -> std::result::Result<Vec<Gpu>, String> {
         .into_iter()
         .map(|device| {
             let name = device.identity().map_or_else(|| "unnamed".to_owned(), |identity| identity.name.to_string());
-            // Mesa's and Google's software devices name themselves.
-            let in_software =
-                ["llvmpipe", "lavapipe", "swiftshader"].iter().any(|software| name.to_lowercase().contains(software));
+            // Mesa's, Google's and Microsoft's software devices name themselves.
+            let in_software = ["llvmpipe", "lavapipe", "swiftshader", "microsoft basic render"]
+                .iter()
+                .any(|software| name.to_lowercase().contains(software));
             Gpu { device, name, in_software }
         })
         .collect())

@@ -4,7 +4,7 @@ pub mod pictures;
 
 use std::fmt::Write as _;
 
-use clothseg::{Photo, Segmenter};
+use clothseg::{Photo, Quality, Segmenter};
 
 use crate::data::{Dataset, Sample};
 use crate::error::{Error, Result};
@@ -28,6 +28,8 @@ pub struct Evaluation {
     pub has_study_classes: bool,
     /// What ran the model.
     pub engine: String,
+    /// How much work each photo was worth.
+    pub quality: Quality,
 }
 
 /// Runs a model over a dataset whose labels are in the model's classes.
@@ -49,7 +51,8 @@ pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) 
     // Without the library's path: this goes into files that leave the machine.
     let mut engine = segmenter.engine_info().clone();
     engine.path = None;
-    Ok(Evaluation { classes, photos, confusion, study, has_study_classes, engine: engine.to_string() })
+    let (engine, quality) = (engine.to_string(), segmenter.quality());
+    Ok(Evaluation { classes, photos, confusion, study, has_study_classes, engine, quality })
 }
 
 /// The model's class names, where they are those of `target` in the same order.
@@ -108,7 +111,7 @@ impl Evaluation {
 
     /// The same as Markdown.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("| | |\n| --- | ---: |\n");
+        let mut text = format!("| quality {} | |\n| --- | ---: |\n", self.quality);
         for (name, value) in self.summary() {
             let _ = writeln!(text, "| {name} | {} |", percent(value));
         }

@@ -42,6 +42,7 @@ struct Json<'a> {
     height: u32,
     model: &'a str,
     engine: EngineJson<'a>,
+    quality: &'static str,
     timings_ms: TimingsJson,
     classes: Vec<ClassJson<'a>>,
 }
@@ -75,7 +76,7 @@ struct ClassJson<'a> {
 }
 
 /// The segmentation as JSON: for each class asked for its area, share of the photo (0..1), confidence (0..1), bounding
-/// box and polygons in photo pixels, and the photo, model, engine and timings in milliseconds.
+/// box and polygons in photo pixels, and the photo, model, engine, quality (`fast` or `best`) and timings in milliseconds.
 ///
 /// # Errors
 /// [`Error::Encode`].
@@ -88,6 +89,7 @@ pub fn document(segmenter: &Segmenter, segmentation: &Segmentation, about: &Docu
         height: map.height(),
         model: &segmenter.spec().name,
         engine: engine(segmenter.engine_info()),
+        quality: segmenter.quality().name(),
         timings_ms: TimingsJson {
             decode: round(about.decode_ms, 3),
             preprocess: round(timings.preprocess_ms, 3),

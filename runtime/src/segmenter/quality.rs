@@ -17,7 +17,7 @@ pub enum Quality {
     #[default]
     Fast,
     /// A second run on the mirrored photo, and the mean of both outputs: twice the network's time. A garment is the same
-    /// garment in a mirror, so that what the two disagree about is doubtful, and the mean is right more often than either.
+    /// garment in a mirror: where the two disagree, the network is in doubt.
     Best,
 }
 
@@ -33,17 +33,18 @@ impl Quality {
     /// Whether a model of this description can be run so. The mirrored cells must fall on the cells, and they do where the
     /// input's width is a multiple of the output's stride.
     pub(super) fn check(self, spec: &ModelSpec) -> Result<()> {
-        let (width, stride) = match spec.input.fit {
-            Fit::Stretch { width, .. } => (width, spec.output.stride),
-            Fit::LongestSide { multiple, .. } => (multiple, spec.output.stride),
+        let stride = spec.output.stride.max(1);
+        let (width, what) = match spec.input.fit {
+            Fit::Stretch { width, .. } => (width, "is"),
+            Fit::LongestSide { multiple, .. } => (multiple, "is a multiple of"),
         };
-        if self == Self::Fast || width.is_multiple_of(stride.max(1)) {
+        if self == Self::Fast || width.is_multiple_of(stride) {
             return Ok(());
         }
+        let name = &spec.name;
         Err(Error::Invalid(format!(
-            "the quality `best` needs a model whose input width ({width}) is a multiple of its output's stride ({stride}); \
-             use `fast` with {}",
-            spec.name
+            "the quality `best` needs an input width that is a multiple of the output's stride, {stride}; that of {name} {what} \
+             {width}: use `fast`"
         )))
     }
 }

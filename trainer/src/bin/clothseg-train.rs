@@ -13,7 +13,7 @@ use clothseg_trainer::data::{
     Dataset, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, prepare,
 };
 use clothseg_trainer::device::DeviceChoice;
-use clothseg_trainer::evaluate::pictures::{Contestant, label_sheet, side_by_side, spread};
+use clothseg_trainer::evaluate::pictures::{Contestant, label_sheet, side_by_side, small, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::export::Chosen;
 use clothseg_trainer::export::quantize::quantize;
@@ -88,7 +88,7 @@ enum Command {
         #[arg(long, default_value = "auto")]
         provider: Provider,
     },
-    /// Write a model in 8 bits, which processors with integer dot products run faster: smaller, and a little off.
+    /// Write a model in 8 bits, for CPUs: smaller, faster where the processor has integer dot products, and a little off.
     Quantize {
         /// The model, as `export` wrote it.
         model: PathBuf,
@@ -101,7 +101,7 @@ enum Command {
         /// Photos that the ranges are taken from.
         #[arg(long, value_name = "COUNT", default_value_t = 64)]
         photos: usize,
-        /// What runs the models: auto, cpu, cuda, tensorrt or embedded.
+        /// What runs both models: auto, cpu, cuda or embedded.
         #[arg(long, default_value = "auto")]
         provider: Provider,
     },
@@ -273,9 +273,10 @@ fn run(command: Command) -> Result<()> {
             if let Some(path) = grid {
                 let models = std::iter::once(&model).chain(&beside).map(|model| contestant(model, quality, provider));
                 let models = models.collect::<Result<Vec<_>>>()?;
-                side_by_side(&path, &models, &spread(&dataset, grid_photos)?)?;
+                side_by_side(&path, &models, &spread(&dataset, grid_photos).collect::<Result<Vec<_>>>()?)?;
             }
-            print(&format!("{} photos, {}\n{}", evaluation.photos, evaluation.engine, evaluation.table()))
+            let Evaluation { photos, engine, quality, .. } = &evaluation;
+            print(&format!("{photos} photos, {engine}, quality {quality}\n{}", evaluation.table()))
         }
         Command::Quantize { model, data, output, photos, provider } => {
             in_eight_bits(&model, &data, output, photos, provider)
@@ -285,7 +286,8 @@ fn run(command: Command) -> Result<()> {
             let target = config.target()?;
             let mut shown = Vec::new();
             for source in resolve(&config.data.train) {
-                shown.push(spread(&Dataset::open(&[source], &target, config.data.on_damage)?, photos)?);
+                let dataset = Dataset::open(&[source], &target, config.data.on_damage)?;
+                shown.push(spread(&dataset, photos).map(|shown| Ok(small(shown?))).collect::<Result<Vec<_>>>()?);
             }
             label_sheet(&output, &target.taxonomy, &shown)
         }
@@ -317,11 +319,10 @@ fn run(command: Command) -> Result<()> {
 fn in_eight_bits(model: &Path, data: &Path, output: Option<PathBuf>, photos: usize, provider: Provider) -> Result<()> {
     let config = Config::open(data)?;
     let dataset = Dataset::open(&resolve(&config.data.train), &config.target()?, config.data.on_damage)?;
-    let photos = spread(&dataset, photos)?.into_iter().map(|(photo, _)| Ok(Photo::from_rgb(photo)?));
-    let photos = photos.collect::<Result<Vec<_>>>()?;
+    let photos = spread(&dataset, photos).map(|shown| Ok(Photo::from_rgb(shown?.0)?));
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
     let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-int8.onnx")));
-    let done = quantize(model, &photos, &output, &options(provider))?;
+    let done = quantize(model, photos, &output, &options(provider))?;
     print(&format!(
         "{}: {:.1} MB (was {:.1}); {} convolutions in 8 bits; {:.2} % of the cells of {} photos keep their class, logits \
          differ by {:.3} (root mean square), run by {}\n",
@@ -330,7 +331,7 @@ fn in_eight_bits(model: &Path, data: &Path, output: Option<PathBuf>, photos: usi
         done.float_bytes as f64 / 1e6,
         done.convolutions,
         done.agreement * 100.0,
-        photos.len(),
+        done.photos,
         done.difference,
         done.engine
     ))

@@ -26,11 +26,23 @@ pub struct Contestant {
 /// A photo, and its true label where there is one.
 pub type Shown = (RgbImage, Option<LabelImage>);
 
-/// `count` photos of a dataset with their labels, evenly spread over it; fewer where some are damaged and to be skipped.
-pub fn spread(dataset: &Dataset, count: usize) -> Result<Vec<Shown>> {
+/// `count` photos of a dataset with their labels, evenly spread over it, one after another; fewer where some are damaged and to
+/// be skipped.
+pub fn spread(dataset: &Dataset, count: usize) -> impl Iterator<Item = Result<Shown>> + '_ {
     let count = count.min(dataset.len());
-    let sound = (0..count).filter_map(|index| dataset.load_sound(index * dataset.len() / count).transpose());
-    sound.map(|sample| sample.map(|sample| (sample.photo, Some(sample.labels)))).collect()
+    let sound = (0..count).filter_map(move |index| dataset.load_sound(index * dataset.len() / count).transpose());
+    sound.map(|sample| sample.map(|sample| (sample.photo, Some(sample.labels))))
+}
+
+/// The same with no more of the photo than a sheet shows.
+pub fn small((photo, labels): Shown) -> Shown {
+    let (width, height) = CELL_PX;
+    let fits = photo.width() <= 2 * width || photo.height() <= 2 * height;
+    let photo = match fits {
+        true => photo,
+        false => image::DynamicImage::ImageRgb8(photo).thumbnail(2 * width, 2 * height).into_rgb8(),
+    };
+    (photo, labels)
 }
 
 /// Draws a row a photo (photo, truth where any photo has one, each model's prediction) into a PNG file. All models must

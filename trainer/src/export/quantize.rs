@@ -5,7 +5,10 @@
 //! The ranges come from photos (static quantisation): see [`ranges`]. The scheme is that of Jacob et al., "Quantization and
 //! Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018, section 2, with a scale for each
 //! output channel of the weights (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018,
-//! section 3). The last layer stays in floats: its logits are compared, softened and interpolated.
+//! section 3). The last convolution and what follows it stay in floats: logits are compared, softened and interpolated.
+//!
+//! The files are for CPUs. TensorRT takes no zero points other than 0, and with them would go half of the steps of everything
+//! that is never negative.
 
 mod graph;
 mod ranges;
@@ -13,8 +16,8 @@ mod ranges;
 use std::path::{Path, PathBuf};
 
 use clothseg::batch::write_atomically;
-use clothseg::engine::{self, EngineOptions};
-use clothseg::{Model, ModelSpec, Photo, preprocess};
+use clothseg::engine::{self, EngineOptions, Provider};
+use clothseg::{Engine, Model, ModelSpec, Photo, preprocess};
 use ndarray::{Array4, ArrayView3, Axis};
 use onnx_ir::{Message, ModelProto};
 use serde_json::json;
@@ -25,6 +28,9 @@ use crate::error::{Error, Result};
 /// Which of the photos' ranges may go unseen, tried in this order: of 20 photos' maxima, the share 0.95 takes the largest but
 /// one.
 const SHARES: [f64; 3] = [1.0, 0.95, 0.8];
+
+/// Share of cells that must keep their class; a model that does worse is not written.
+const LEAST_AGREEMENT: f64 = 0.8;
 
 /// What became of a model.
 #[derive(Clone, Debug)]
@@ -37,6 +43,8 @@ pub struct Quantized {
     pub float_bytes: usize,
     /// Convolutions in 8 bits.
     pub convolutions: usize,
+    /// Photos that the ranges are from.
+    pub photos: usize,
     /// Share of the photos whose ranges are covered; see [`ranges`].
     pub share: f64,
     /// Share of the cells of the photos' outputs in which both models name the same class.
@@ -81,48 +89,63 @@ impl Comparison {
     }
 }
 
-/// Writes the model in 8 bits, with ranges from `photos`, which should be such as it was trained on, a few dozen.
-pub fn quantize(model: &Path, photos: &[Photo], output: &Path, options: &EngineOptions) -> Result<Quantized> {
+/// Writes the model in 8 bits, with ranges from `photos`, which should be such as it was trained on, a few dozen. Of the
+/// photos only what the network sees is kept.
+pub fn quantize(
+    model: &Path,
+    photos: impl IntoIterator<Item = Result<Photo>>,
+    output: &Path,
+    options: &EngineOptions,
+) -> Result<Quantized> {
     let fail = |cause: String| Error::Export { path: output.to_path_buf(), cause };
-    if photos.is_empty() {
-        return Err(fail("there is no photo to take ranges from".to_owned()));
+    if options.provider == Provider::Tensorrt {
+        return Err(fail("models in 8 bits of this kind are for CPUs; TensorRT has --fp16".to_owned()));
     }
     let float = Model::open(model)?;
     let inputs = photos
-        .iter()
-        .map(|photo| Ok(preprocess::prepare(photo, &float.spec().input)?.0))
+        .into_iter()
+        .map(|photo| Ok(preprocess::prepare(&photo?, &float.spec().input)?.0))
         .collect::<Result<Vec<Array4<f32>>>>()?;
+    if inputs.is_empty() {
+        return Err(fail("there is no photo to take ranges from".to_owned()));
+    }
     let mut proto = ModelProto::parse_from_bytes(float.onnx()).map_err(|error| fail(error.to_string()))?;
+    graph::check(&proto).map_err(fail)?;
     simplify(proto.graph.mut_or_insert_default());
     let plan = graph::Plan::of(proto.graph.get_or_default()).map_err(fail)?;
     let observed = ranges::observe(&proto, &plan.tensors(), float.spec(), &inputs, options)?;
-    let mut engine = engine::open(float.onnx(), float.spec(), options)?;
-    let truth = inputs.iter().map(|input| Ok(engine.run(input.view())?)).collect::<Result<Vec<_>>>()?;
-
     let mut spec = float.spec().clone();
     spec.name = format!("{}-int8", spec.name);
+    let mut engine = engine::open(float.onnx(), float.spec(), options)?;
     let mut best: Option<(f64, Comparison, Vec<u8>)> = None;
     for share in SHARES {
         let mut eight_bits = proto.clone();
         plan.rewrite(eight_bits.graph.mut_or_insert_default(), &observed.covering(share)).map_err(fail)?;
         let bytes = eight_bits.write_to_bytes().map_err(|error| fail(error.to_string()))?;
-        let comparison = compare(&bytes, &spec, &inputs, &truth, options)?;
+        let comparison = compare(engine.as_mut(), &bytes, &spec, &inputs, options)?;
+        let (agreement, difference) = (comparison.agreement(), comparison.difference());
+        let covered = share * 100.0;
         tracing::info!(
-            "ranges of {:.0} % of the photos: {:.2} % of cells agree, logits differ by {:.3}",
-            share * 100.0,
-            comparison.agreement() * 100.0,
-            comparison.difference()
+            "ranges of {covered:.0} % of the photos: {:.2} % of cells agree, logits differ by {difference:.3}",
+            agreement * 100.0
         );
-        if best.as_ref().is_none_or(|(_, known, _)| comparison.difference() < known.difference()) {
+        if difference.is_finite() && best.as_ref().is_none_or(|(_, known, _)| difference < known.difference()) {
             best = Some((share, comparison, bytes));
         }
     }
-    let (share, comparison, bytes) = best.ok_or_else(|| fail("no range was tried".to_owned()))?;
-    spec.training.insert(
-        "quantised".to_owned(),
-        json!({ "from": float.spec().name, "photos": photos.len(), "ranges_cover": share,
-                "cells_agree": (comparison.agreement() * 1e4).round() / 1e4 }),
-    );
+    let (share, comparison, bytes) = best.ok_or_else(|| fail("its logits are no numbers in 8 bits".to_owned()))?;
+    if comparison.agreement() < LEAST_AGREEMENT {
+        return Err(fail(format!(
+            "only {:.1} % of the cells keep their class, and {:.0} % are needed; more photos may help, or this network does not \
+             stand 8 bits",
+            comparison.agreement() * 100.0,
+            LEAST_AGREEMENT * 100.0
+        )));
+    }
+    let agreement = (comparison.agreement() * 1e4).round() / 1e4;
+    let facts =
+        json!({ "from": float.spec().name, "photos": inputs.len(), "ranges_cover": share, "cells_agree": agreement });
+    spec.training.insert("quantised".to_owned(), facts);
     let bytes = spec.embed_in_onnx(&bytes)?;
     write_atomically(output, &bytes)?;
     Ok(Quantized {
@@ -130,6 +153,7 @@ pub fn quantize(model: &Path, photos: &[Photo], output: &Path, options: &EngineO
         bytes: bytes.len(),
         float_bytes: float.onnx().len(),
         convolutions: plan.convolutions(),
+        photos: inputs.len(),
         share,
         agreement: comparison.agreement(),
         difference: comparison.difference(),
@@ -138,23 +162,23 @@ pub fn quantize(model: &Path, photos: &[Photo], output: &Path, options: &EngineO
 }
 
 fn compare(
+    float: &mut dyn Engine,
     bytes: &[u8],
     spec: &ModelSpec,
     inputs: &[Array4<f32>],
-    truth: &[Array4<f32>],
     options: &EngineOptions,
 ) -> Result<Comparison> {
-    let mut engine = engine::open(bytes, spec, options)?;
+    let mut eight_bits = engine::open(bytes, spec, options)?;
     let mut comparison = Comparison::default();
-    for (input, float) in inputs.iter().zip(truth) {
-        let found = engine.run(input.view())?;
-        if found.dim() != float.dim() {
-            let cause =
-                format!("the 8-bit model returns {:?} where the float model returns {:?}", found.dim(), float.dim());
+    for input in inputs {
+        let (truth, found) = (float.run(input.view())?, eight_bits.run(input.view())?);
+        if found.dim() != truth.dim() {
+            let (found, truth) = (found.dim(), truth.dim());
+            let cause = format!("the 8-bit model returns {found:?} where the float model returns {truth:?}");
             return Err(Error::file(&spec.name, cause));
         }
-        for (float, found) in float.outer_iter().zip(found.outer_iter()) {
-            comparison.add(float, found);
+        for (truth, found) in truth.outer_iter().zip(found.outer_iter()) {
+            comparison.add(truth, found);
         }
     }
     Ok(comparison)

@@ -49,7 +49,7 @@ fn models(config: &StudyConfig, runs: &[PlannedRun], engine: &EngineOptions) -> 
 fn test_photos(config: &StudyConfig, runs: &[PlannedRun]) -> Result<Vec<Shown>> {
     let Some(run) = runs.first().filter(|_| config.pictures > 0) else { return Ok(Vec::new()) };
     let test = Dataset::open(&resolve(&config.test), &run.config.target()?, run.config.data.on_damage)?;
-    spread(&test, config.pictures)
+    spread(&test, config.pictures).collect()
 }
 
 /// The photos that the config names, and those of the folders that it names.

@@ -21,11 +21,11 @@ const CELL_PX: (u32, u32) = (240, 300);
 /// Draws photo, truth and prediction of some photos, evenly spread over the data, as the network sees them.
 pub(super) fn write(path: &Path, model: &Network, dataset: &Dataset, config: &Config, device: &Device) -> Result<()> {
     let target = config.target()?;
-    let shown = spread(dataset, PHOTOS)?
-        .into_iter()
-        .filter_map(|(photo, labels)| Some(Sample { photo, labels: labels? }))
+    let samples = spread(dataset, PHOTOS)
+        .filter_map(|shown| shown.map(|(photo, labels)| Some(Sample { photo, labels: labels? })).transpose());
+    let shown = samples
         .map(|sample| {
-            let example = whole(&sample, config)?;
+            let example = whole(&sample?, config)?;
             let (_, predicted, _) = evaluated(model, &example, config, target.classes(), device);
             let (width, height) = (example.labels.width, example.labels.height);
             Ok((example.picture, example.labels, LabelImage { width, height, data: predicted }))

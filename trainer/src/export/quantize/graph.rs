@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_ir::{GraphProto, NodeProto, TensorProto};
+use onnx_ir::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::super::simplify::readers;
 use super::super::tensors::{INT8, INT32, UINT8, float_tensor, floats, integer_attribute, node, raw_tensor};
@@ -11,6 +11,10 @@ use super::ranges::Range;
 /// Largest absolute weight in steps. Seven bits: processors without VNNI add two products of eight bits in sixteen, and would
 /// overflow with eight.
 const WEIGHT_STEPS: f32 = 64.0;
+
+/// The first operator set in which DequantizeLinear has steps a channel, and the first format in which constants are no inputs.
+const OPSET: i64 = 13;
+const IR_VERSION: i64 = 4;
 
 /// Largest absolute bias in steps, far from the edge of 32 bits.
 const BIAS_STEPS: f32 = (1 << 30) as f32;
@@ -31,11 +35,73 @@ pub(super) struct Plan {
     rounded: Vec<(String, Option<String>)>,
 }
 
-/// Operations that only move numbers.
-const MOVES: [&str; 2] = ["Resize", "MaxPool"];
-
-/// Operations that engines have in 8 bits, besides convolutions and those that move.
+/// Operations that engines have in 8 bits, besides convolutions and those that only move numbers.
 const JOINS: [&str; 2] = ["Add", "Concat"];
+
+/// All operations of the networks that [`export`](crate::export) writes.
+const KNOWN: [&str; 18] = [
+    "Conv",
+    "BatchNormalization",
+    "Relu",
+    "Clip",
+    "Sigmoid",
+    "Softmax",
+    "Add",
+    "Sub",
+    "Mul",
+    "Concat",
+    "Resize",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "ReduceMean",
+    "Pad",
+    "Expand",
+    "Identity",
+];
+
+/// Why a model is none that can be rewritten here, if it is none.
+pub(super) fn check(model: &ModelProto) -> Result<(), String> {
+    let graph = model.graph.get_or_default();
+    let opset = model.opset_import.iter().find(|opset| opset.domain.is_empty()).map_or(0, |opset| opset.version);
+    if opset < OPSET || model.ir_version < IR_VERSION {
+        return Err(format!("its opset is {opset}, and {OPSET} is needed for steps a channel; export it anew"));
+    }
+    if let Some(node) = graph.node.iter().find(|node| !KNOWN.contains(&node.op_type.as_str())) {
+        return Err(format!("it is no network as `export` writes them: it has the operation {}", node.op_type));
+    }
+    let read = readers(graph);
+    match graph.output.iter().find(|output| read.get(&output.name).is_some_and(|readers| *readers > 1)) {
+        Some(output) => Err(format!("it is no network as `export` writes them: its output {} goes on", output.name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a node only moves numbers about, so that its output has the steps of its input. Linear enlarging is none: it makes
+/// new numbers, which some engines cut off instead of rounding them.
+fn only_moves(node: &NodeProto) -> bool {
+    let mode = node.attribute.iter().find(|attribute| attribute.name == "mode");
+    match node.op_type.as_str() {
+        "MaxPool" => true,
+        "Resize" => mode.is_none_or(|mode| &mode.s[..] == b"nearest"),
+        _ => false,
+    }
+}
+
+/// The nodes from the last convolutions on: they make the logits, which stay floats.
+fn tail(graph: &GraphProto) -> HashSet<usize> {
+    let mut wanted: HashSet<&String> = graph.output.iter().map(|output| &output.name).collect();
+    let mut tail = HashSet::new();
+    for (index, node) in graph.node.iter().enumerate().rev() {
+        if node.output.iter().any(|name| wanted.contains(name)) {
+            tail.insert(index);
+            if node.op_type != "Conv" {
+                wanted.extend(&node.input);
+            }
+        }
+    }
+    tail
+}
 
 impl Plan {
     /// Looks at a graph that is simplified: no batch norm of a convolution, no ReLU6 of several nodes.
@@ -60,6 +126,7 @@ impl Plan {
             writes: HashMap::new(),
             rounded: Vec::new(),
         };
+        let tail = tail(graph);
         let mut seen = HashSet::new();
         let mut round = |plan: &mut Self, name: &String, like: Option<&String>| {
             let flows = !constants.contains_key(name) && !outputs.contains(name) && !name.is_empty();
@@ -67,16 +134,16 @@ impl Plan {
                 plan.rounded.push((name.clone(), like.cloned()));
             }
         };
-        for (index, node) in graph.node.iter().enumerate() {
+        for (index, node) in graph.node.iter().enumerate().filter(|(index, _)| !tail.contains(index)) {
             let (Some(input), Some(output)) = (node.input.first(), node.output.first()) else { continue };
             let op_type = node.op_type.as_str();
             let has_weights = || node.input.iter().skip(1).all(|name| constants.contains_key(name));
-            if op_type == "Conv" && !outputs.contains(output) && has_weights() {
+            if op_type == "Conv" && has_weights() {
                 plan.convolutions.insert(index);
                 round(&mut plan, input, None);
             } else if JOINS.contains(&op_type) {
                 node.input.iter().for_each(|input| round(&mut plan, input, None));
-            } else if MOVES.contains(&op_type) {
+            } else if only_moves(node) {
                 round(&mut plan, input, None);
                 round(&mut plan, output, Some(input));
                 continue;
@@ -149,6 +216,12 @@ impl Plan {
         graph.initializer.extend(rewritten.constants);
         let wanted = readers(graph);
         graph.initializer.retain(|tensor| wanted.contains_key(&tensor.name));
+        let names = graph.initializer.iter().map(|tensor| &tensor.name);
+        let mut names: Vec<&String> = names.chain(graph.node.iter().flat_map(|node| &node.output)).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("the name {} would stand for two tensors", twice[0]));
+        }
         // What it says of tensors in between is about floats.
         graph.value_info.clear();
         Ok(())
@@ -321,6 +394,108 @@ mod tests {
         // 0.25 in steps of (2 / 255) (0.5 / 64).
         assert_eq!(constant("c_bias32").raw_data.to_vec(), [4080_i32.to_le_bytes(), [0; 4]].concat());
         assert!(!graph.initializer.iter().any(|tensor| tensor.name == "w"), "the floats are gone");
+    }
+
+    /// Operations and what they write, of those that are no pairs of rounding.
+    fn lines(graph: &GraphProto) -> Vec<String> {
+        let computes = |node: &&NodeProto| !node.op_type.ends_with("Linear");
+        let line = |node: &NodeProto| format!("{} = {}({})", node.output[0], node.op_type, node.input[0]);
+        graph.node.iter().filter(computes).map(line).collect()
+    }
+
+    fn ranges(plan: &Plan) -> HashMap<String, Range> {
+        plan.tensors().into_iter().map(|name| (name, [0.0, 1.0])).collect()
+    }
+
+    #[test]
+    fn logits_that_are_enlarged_stay_floats_too() {
+        let mut graph = graph();
+        graph.node[2] = node("Conv", &["r", "v"], "small");
+        let mut enlarged = node("Resize", &["small", "", "factors"], "logits");
+        enlarged.attribute.push(mode("linear"));
+        graph.node.push(enlarged);
+        let plan = Plan::of(&graph).unwrap();
+        assert_eq!((plan.tensors(), plan.convolutions()), (vec!["x".to_owned(), "r".to_owned()], 1));
+        plan.rewrite(&mut graph, &ranges(&plan)).unwrap();
+        assert_eq!(lines(&graph), ["r = Conv(x_rounded)", "small = Conv(r_rounded)", "logits = Resize(small)"]);
+    }
+
+    fn mode(name: &'static str) -> onnx_ir::AttributeProto {
+        let mut mode = integer_attribute("mode", 0);
+        mode.s = name.as_bytes().to_vec().into();
+        mode
+    }
+
+    #[test]
+    fn linear_enlarging_has_a_range_of_its_own() {
+        let mut graph = graph();
+        let mut enlarged = node("Resize", &["r", "", "factors"], "e");
+        enlarged.attribute.push(mode("linear"));
+        graph.node[2] = enlarged;
+        graph.node.push(node("Conv", &["e", "v"], "f"));
+        graph.node.push(node("Conv", &["f", "v"], "logits"));
+        assert_eq!(Plan::of(&graph).unwrap().tensors(), ["x", "r", "e", "f"]);
+        graph.node[2].attribute[0] = mode("nearest");
+        assert_eq!(Plan::of(&graph).unwrap().tensors(), ["x", "r", "f"]);
+    }
+
+    #[test]
+    fn activations_are_absorbed_only_where_rounding_does_the_same() {
+        let with = |low: f32| {
+            let mut graph = graph();
+            graph.initializer.push(float_tensor("low", &[], &[low]));
+            graph.initializer.push(float_tensor("high", &[], &[6.0]));
+            graph.node[1] = node("Clip", &["c", "low", "high"], "r");
+            graph
+        };
+        let absorbed = |mut graph: GraphProto| {
+            let plan = Plan::of(&graph).unwrap();
+            plan.rewrite(&mut graph, &ranges(&plan)).unwrap();
+            !graph.node.iter().any(|node| matches!(node.op_type.as_str(), "Clip" | "Relu"))
+        };
+        assert!(absorbed(with(0.0)));
+        assert!(!absorbed(with(-1.0)), "it cuts elsewhere");
+        let mut read = with(0.0);
+        read.node[2] = node("Add", &["r", "c"], "s");
+        read.node.push(node("Conv", &["s", "v"], "logits"));
+        assert!(!absorbed(read), "somebody reads what is below 0");
+    }
+
+    #[test]
+    fn joins_are_rounded_and_shared_weights_twice() {
+        let mut graph = graph();
+        graph.node = vec![
+            node("Conv", &["x", "w", "b"], "one"),
+            node("Conv", &["y", "w", "b"], "other"),
+            node("Add", &["one", "other"], "sum"),
+            node("Concat", &["sum", "one"], "both"),
+            node("Conv", &["both", "v"], "logits"),
+        ];
+        let plan = Plan::of(&graph).unwrap();
+        assert_eq!(plan.tensors(), ["x", "one", "y", "other", "sum", "both"]);
+        plan.rewrite(&mut graph, &ranges(&plan)).unwrap();
+        assert!(graph.initializer.iter().any(|tensor| tensor.name == "other_weight8"));
+        assert_eq!(lines(&graph)[2..4], ["sum = Add(one_rounded)", "both = Concat(sum_rounded)"]);
+    }
+
+    #[test]
+    fn other_models_are_refused_by_what_they_have() {
+        let model = |opset: i64, graph: GraphProto| {
+            let mut model = ModelProto::new();
+            model.ir_version = 8;
+            model.opset_import.push(Default::default());
+            model.opset_import[0].version = opset;
+            model.graph = Some(graph).into();
+            model
+        };
+        assert_eq!(check(&model(18, graph())), Ok(()));
+        assert!(check(&model(12, graph())).unwrap_err().contains("opset is 12"));
+        let mut shapes = graph();
+        shapes.node.push(node("Shape", &["x"], "s"));
+        assert!(check(&model(18, shapes)).unwrap_err().contains("Shape"));
+        let mut on = graph();
+        on.node.push(node("Relu", &["logits"], "more"));
+        assert!(check(&model(18, on)).unwrap_err().contains("logits goes on"));
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub(super) struct Observed {
 impl Observed {
     /// Ranges that this share of the photos, 0..1, stays within.
     pub(super) fn covering(&self, share: f64) -> HashMap<String, Range> {
-        let outside = |count: usize| ((count as f64 * (1.0 - share)) as usize).min(count.saturating_sub(1));
+        // A little less, so that 0.8 of 5 is 4 in floats too.
+        let inside = |count: usize| ((count as f64 * share - 1e-9).ceil() as usize).clamp(1, count.max(1));
+        let outside = |count: usize| count.saturating_sub(inside(count));
         let range = |(name, largest): (&String, &Vec<f32>)| {
             let least = self.least.get(name)?;
             let low = least.get(outside(least.len()))?.min(0.0);
@@ -93,4 +95,26 @@ fn observing(model: &ModelProto, tensors: &[String]) -> std::result::Result<Vec<
     output.type_.mut_or_insert_default().mut_tensor_type().shape.clear();
     graph.output.truncate(1);
     model.write_to_bytes().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_leaves_out_the_photos_beyond_its_share() {
+        let observed = |count: u8| {
+            let rising: Vec<f32> = (1..=count).map(f32::from).collect();
+            let falling: Vec<f32> = rising.iter().rev().map(|value| -value).collect();
+            let named = |values: Vec<f32>| HashMap::from([("x".to_owned(), values)]);
+            Observed { least: named(falling), largest: named(rising) }
+        };
+        let range = |count, share| observed(count).covering(share)["x"];
+        assert_eq!(range(5, 1.0), [-5.0, 5.0]);
+        assert_eq!(range(5, 0.8), [-4.0, 4.0]);
+        assert_eq!(range(20, 0.95), [-19.0, 19.0]);
+        assert_eq!(range(1, 0.5), [-1.0, 1.0]);
+        let positive = Observed { least: HashMap::from([("x".to_owned(), vec![2.0])]), ..observed(1) };
+        assert_eq!(positive.covering(1.0)["x"], [0.0, 1.0], "0 is within");
+    }
 }

@@ -23,16 +23,19 @@ fn the_default_model_in_8_bits_says_nearly_the_same() {
         std::fs::read_dir(root.join("samples")).unwrap().map(|entry| entry.unwrap().path()).collect();
     photos.retain(|path| path.extension().is_some_and(|extension| extension == "jpg" || extension == "png"));
     photos.sort();
-    let photos: Vec<Photo> = photos.iter().take(3).map(|path| Photo::open(path, &Limits::default()).unwrap()).collect();
+    let open = |path: &PathBuf| Ok(Photo::open(path, &Limits::default())?);
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("int8.onnx");
-    let done = quantize(&model, &photos, &output, &EngineOptions::default()).unwrap();
+    let done = quantize(&model, photos.iter().map(open), &output, &EngineOptions::default()).unwrap();
     assert!(done.agreement > 0.95 && done.convolutions > 10, "{done:?}");
     assert!(done.bytes * 3 < done.float_bytes, "{done:?}");
     // It describes itself, and runs as any model does.
     let segmenter = clothseg::Segmenter::open(&output, &EngineOptions::default()).unwrap();
     assert_eq!(segmenter.spec().name, "garments-tiny-int8");
-    assert_eq!(segmenter.spec().training["quantised"]["photos"], 3);
-    assert!(segmenter.segment(&photos[0]).unwrap().regions().len() > 1);
-    assert!(matches!(quantize(&model, &[], &output, &EngineOptions::default()), Err(Error::Export { .. })));
+    assert_eq!(segmenter.spec().training["quantised"]["photos"], photos.len());
+    assert!(segmenter.segment(&open(&photos[0]).unwrap()).unwrap().regions().len() > 1);
+    let none = quantize(&model, Vec::new(), &output, &EngineOptions::default());
+    assert!(matches!(none, Err(Error::Export { .. })));
+    let tensorrt = EngineOptions { provider: Provider::Tensorrt, ..EngineOptions::default() };
+    assert!(quantize(&model, Vec::new(), &output, &tensorrt).unwrap_err().to_string().contains("for CPUs"));
 }
