@@ -2,10 +2,11 @@
 //! of QuantizeLinear and DequantizeLinear say what each number of the float graph may be rounded to. An engine that knows
 //! integer convolutions runs them; any other computes the same in floats.
 //!
-//! The ranges come from photos (static quantisation): see [`ranges`]. The scheme is that of Jacob et al., "Quantization and
-//! Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018, section 2, with a scale for each
-//! output channel of the weights (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018,
-//! section 3). The last convolution and what follows it stay in floats: logits are compared, softened and interpolated.
+//! The ranges come from photos (static quantisation): a tensor's is the one that a share of them stays within. The scheme is
+//! that of Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+//! 2018, section 2, with a scale for each output channel of the weights (Krishnamoorthi, "Quantizing deep convolutional
+//! networks for efficient inference", 2018, section 3). The last convolution and what follows it stay in floats: logits are
+//! compared, softened and interpolated.
 //!
 //! The files are for CPUs. TensorRT takes no zero points other than 0, and with them would go half of the steps of everything
 //! that is never negative.
@@ -45,7 +46,7 @@ pub struct Quantized {
     pub convolutions: usize,
     /// Photos that the ranges are from.
     pub photos: usize,
-    /// Share of the photos whose ranges are covered; see [`ranges`].
+    /// Share of the photos whose ranges are covered.
     pub share: f64,
     /// Share of the cells of the photos' outputs in which both models name the same class.
     pub agreement: f64,
