@@ -10,6 +10,7 @@ use clothseg_trainer::data::Target;
 use clothseg_trainer::data::augment::generator;
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::export;
+use clothseg_trainer::export::quantize::quantize;
 use clothseg_trainer::model::{Architecture, Network, NetworkConfig, Pass, Upsampling};
 use image::{Rgb, RgbImage};
 use rand::Rng;
@@ -51,8 +52,14 @@ fn every_network_is_exported_with_its_answers() {
             assert!(exported.difference <= export::TOLERANCE, "{}: {}", path.display(), exported.difference);
             let segmenter = Segmenter::open(&path, &options).unwrap();
             let photo = RgbImage::from_fn(70, 110, |x, y| Rgb([x as u8, y as u8, 99]));
-            let segmentation = segmenter.segment(&Photo::from_rgb(photo).unwrap()).unwrap();
+            let photo = Photo::from_rgb(photo).unwrap();
+            let segmentation = segmenter.segment(&photo).unwrap();
             assert_eq!(segmentation.label_map().labels().len(), 70 * 110);
+            // In 8 bits as well. Without training the logits lie close together: that classes change is no failure here.
+            match quantize(&path, [Ok(photo)], &path.with_extension("int8.onnx"), &options) {
+                Ok(done) => assert!(done.convolutions > 10, "{done:?}"),
+                Err(error) => assert!(error.to_string().contains("keep their class"), "{}: {error}", path.display()),
+            }
         }
     }
 }

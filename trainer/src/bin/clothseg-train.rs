@@ -108,7 +108,7 @@ enum Command {
     /// Draw photos and the labels that a network would learn from them, mapped to its classes, as PNG. Striped is what counts
     /// nowhere.
     Labels {
-        /// The training's config; a row of pictures for each of its sources.
+        /// The training's config; each of its sources begins a row.
         config: PathBuf,
         /// The picture.
         #[arg(short, long, value_name = "FILE")]
@@ -281,16 +281,7 @@ fn run(command: Command) -> Result<()> {
         Command::Quantize { model, data, output, photos, provider } => {
             in_eight_bits(&model, &data, output, photos, provider)
         }
-        Command::Labels { config, output, photos } => {
-            let config = Config::open(&config)?;
-            let target = config.target()?;
-            let mut shown = Vec::new();
-            for source in resolve(&config.data.train) {
-                let dataset = Dataset::open(&[source], &target, config.data.on_damage)?;
-                shown.push(spread(&dataset, photos).map(|shown| Ok(small(shown?))).collect::<Result<Vec<_>>>()?);
-            }
-            label_sheet(&output, &target.taxonomy, &shown)
-        }
+        Command::Labels { config, output, photos } => draw_labels(&config, &output, photos),
         Command::Study { config, only, tables_only, list, device, provider } => {
             let config = StudyConfig::open(&config)?;
             if list {
@@ -314,6 +305,17 @@ fn run(command: Command) -> Result<()> {
             ))
         }
     }
+}
+
+fn draw_labels(config: &Path, output: &Path, photos: usize) -> Result<()> {
+    let config = Config::open(config)?;
+    let target = config.target()?;
+    let mut shown = Vec::new();
+    for source in resolve(&config.data.train) {
+        let dataset = Dataset::open(&[source], &target, config.data.on_damage)?;
+        shown.push(spread(&dataset, photos).map(|shown| Ok(small(shown?))).collect::<Result<Vec<_>>>()?);
+    }
+    label_sheet(output, &target.taxonomy, &shown)
 }
 
 fn in_eight_bits(model: &Path, data: &Path, output: Option<PathBuf>, photos: usize, provider: Provider) -> Result<()> {

@@ -91,3 +91,37 @@ fn predict(models: &[Contestant], photo: &RgbImage) -> Result<Vec<Segmentation>>
     let photo = Photo::from_rgb(photo.clone())?;
     models.iter().map(|model| Ok(model.segmenter.segment(&photo)?)).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn shown(width: u32, height: u32, class: u8) -> Shown {
+        let data = vec![class; (width * height) as usize];
+        (RgbImage::from_pixel(width, height, image::Rgb([40; 3])), Some(LabelImage { width, height, data }))
+    }
+
+    #[test]
+    fn a_sheet_has_a_row_for_each_source_and_four_photos_a_row() {
+        let taxonomy = Taxonomy::builtin("garments").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let height = |sources: &[Vec<Shown>]| {
+            let path = folder.path().join("sheet.png");
+            label_sheet(&path, &taxonomy, sources).unwrap();
+            image::image_dimensions(path).unwrap().1
+        };
+        let photos = |count| vec![shown(90, 120, 1); count];
+        let (one, two, three) =
+            (height(&[photos(4)]), height(&[photos(4), photos(1)]), height(&[photos(5), photos(4)]));
+        assert!(two > one && two - one == three - two, "{one} {two} {three}");
+    }
+
+    #[test]
+    fn a_large_photo_shrinks_and_keeps_its_labels() {
+        let (photo, labels) = small(shown(1500, 1000, 2));
+        assert_eq!((photo.dimensions(), photo.get_pixel(0, 0).0), ((300, 200), [40; 3]));
+        assert_eq!(labels.unwrap().width, 1500);
+        assert_eq!(small(shown(200, 900, 2)).0.dimensions(), (200, 900));
+    }
+}
