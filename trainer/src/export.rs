@@ -66,11 +66,12 @@ pub fn export_run(run: &Path, chosen: Chosen, output: Option<&Path>, options: &E
     let config_path = if run.is_dir() { RunFolder::at(run).config() } else { run.to_path_buf() };
     let config = Config::open(&config_path)?;
     let folder = if run.is_dir() { RunFolder::at(run) } else { RunFolder::at(&config.run) };
-    let best = chosen == Chosen::Best && folder.best().is_file();
-    let path = if best { folder.best() } else { folder.last() };
-    if !path.is_file() {
-        return Err(Error::Run { path: config.run.clone(), cause: "holds no checkpoint yet; train first".to_owned() });
-    }
+    let path = match chosen {
+        Chosen::Best => folder.best_or_last(),
+        Chosen::Last => Some(folder.last()).filter(|path| path.is_file()),
+    };
+    let none = || Error::Run { path: config.run.clone(), cause: "holds no checkpoint yet; train first".to_owned() };
+    let path = path.ok_or_else(none)?;
     let checkpoint = Checkpoint::open(&path)?;
     let device = cpu();
     let classes = config.target()?.classes();
@@ -146,6 +147,9 @@ fn facts(config: &Config, checkpoint: &Checkpoint) -> serde_json::Map<String, Va
     facts.insert("loss".to_owned(), config.loss.terms.clone().into());
     if config.model.pretrained {
         facts.insert("encoder_weights".to_owned(), pretrained::SOURCE.into());
+    }
+    if let Some(run) = &config.model.start_from {
+        facts.insert("started_from".to_owned(), run.display().to_string().into());
     }
     facts.insert("epochs".to_owned(), checkpoint.state.epoch.into());
     facts.insert("steps".to_owned(), checkpoint.state.step.into());

@@ -14,6 +14,7 @@ mod progress;
 mod run_folder;
 mod schedule;
 mod step;
+mod transfer;
 mod validate;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ pub use run_folder::RunFolder;
 pub(crate) use run_folder::same_training;
 pub use schedule::{Position, Schedule, learning_rate};
 pub use step::{StepLoss, StepOptions, Stepper};
+pub use transfer::EarlierWeights;
 pub use validate::{Validation, validate};
 
 use self::progress::Progress;
@@ -65,8 +67,7 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let device = device.open()?;
     tracing::info!("training on {}", device.description);
     // Read before there is a run's folder, which a missing file would leave behind.
-    let encoder =
-        (config.model.pretrained && !resume).then(|| EncoderWeights::open(&EncoderWeights::path())).transpose()?;
+    let beginning = if resume { None } else { Beginning::open(config)? };
     let folder = RunFolder::prepare(config, resume)?;
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
@@ -75,9 +76,8 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let (mut run, mut model) = Run::new(config, folder, target.classes(), class_weights, &device)?;
     if resume {
         model = run.resume(model)?;
-    } else if let Some(encoder) = encoder {
-        model = encoder.load_into(model)?;
-        tracing::info!("encoder: {}", pretrained::SOURCE);
+    } else if let Some(beginning) = beginning {
+        model = beginning.load_into(model)?;
     }
     tracing::info!(
         "{}: {} classes, {} weights; {} examples to train on, {} to validate on",
@@ -92,6 +92,32 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     run.log.finish();
     run.draw(&model, &valid_data);
     Ok(State { wall_s: run.wall_s(), ..run.state })
+}
+
+/// Weights that a new run starts with in place of random ones.
+enum Beginning {
+    Earlier(EarlierWeights),
+    Encoder(EncoderWeights),
+}
+
+impl Beginning {
+    fn open(config: &Config) -> Result<Option<Self>> {
+        Ok(match &config.model.start_from {
+            Some(run) => Some(Self::Earlier(EarlierWeights::open(run, config)?)),
+            None if config.model.pretrained => Some(Self::Encoder(EncoderWeights::open(&EncoderWeights::path())?)),
+            None => None,
+        })
+    }
+
+    fn load_into(&self, network: Network) -> Result<Network> {
+        match self {
+            Self::Earlier(weights) => Ok(weights.load_into(network)),
+            Self::Encoder(weights) => {
+                tracing::info!("encoder: {}", pretrained::SOURCE);
+                weights.load_into(network)
+            }
+        }
+    }
 }
 
 /// A run in progress.

@@ -15,7 +15,9 @@ use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::log;
 use clothseg_trainer::model::Network;
-use clothseg_trainer::train::{self, OptimizerConfig, OptimizerKind, Start, StepOptions, Stepper, new_optimizer};
+use clothseg_trainer::train::{
+    self, EarlierWeights, OptimizerConfig, OptimizerKind, Start, StepOptions, Stepper, new_optimizer,
+};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -70,6 +72,21 @@ fn numbers(model: &Network, takes: impl Fn(ParamId) -> bool) -> Vec<f32> {
     let mut numbers = Numbers(takes, Vec::new());
     model.visit(&mut numbers);
     numbers.1
+}
+
+/// The numbers of the parameters that training changes, in order.
+fn trained_numbers(model: &Network) -> Vec<f32> {
+    struct Trained(HashSet<ParamId>);
+    impl ModuleVisitor for Trained {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if param.is_require_grad() {
+                self.0.insert(param.id);
+            }
+        }
+    }
+    let mut trained = Trained(HashSet::new());
+    model.visit(&mut trained);
+    numbers(model, |id| trained.0.contains(&id))
 }
 
 fn fresh(config: &Config) -> Network {
@@ -217,4 +234,63 @@ fn the_encoder_moves_by_its_own_rate_and_all_by_no_more_than_the_limit() {
     let all = norm(&[encoder, rest].concat());
     let limited = moves(StepOptions { clip_norm: Some(all / 0.1 / 2.0), ..whole }).concat();
     assert!((norm(&limited) / all - 0.5).abs() < 1e-3, "{} {all}", norm(&limited));
+}
+
+#[test]
+fn a_run_starts_from_what_an_earlier_one_learnt() {
+    let root = tempfile::tempdir().unwrap();
+    let earlier = make_run(root.path(), "earlier", 1, "epochs = 1\naverage_decay = 0.5");
+    train::train(&earlier, Start::default()).unwrap();
+    let [_, learnt] = end(&earlier);
+
+    // One step that changes next to nothing: the statistics move, the weights do not.
+    let mut config = make_run(root.path(), "later", 1, "epochs = 1").clone();
+    config.model.start_from = Some(earlier.run.clone());
+    config.train.learning_rate = 1e-12;
+    train::train(&config, Start { last_step: Some(1), ..Start::default() }).unwrap();
+    let (path, checkpoint) = last(&config);
+    let (earlier_path, earlier_checkpoint) = last(&earlier);
+    let weights = |path: &Path, checkpoint: &Checkpoint| {
+        let network = config.network(config.target().unwrap().classes()).init(&cpu().autodiff(), 9);
+        trained_numbers(&checkpoint.load_model(path, network).unwrap())
+    };
+    let (now, before) = (weights(&path, &checkpoint), weights(&earlier_path, &earlier_checkpoint));
+    assert!(!now.is_empty() && now.len() < learnt.len());
+    assert!(now.iter().zip(&before).all(|(now, before)| (now - before).abs() < 1e-6), "the run began elsewhere");
+
+    // Of other classes: all but the classifier, whose shape may be the same by chance. A decoder that goes further: its
+    // last stage is new.
+    let classifier = |model: &Network| {
+        let encoder = model.encoder_parameters();
+        let all = numbers(model, |id| !encoder.contains(&id));
+        all[all.len() - 3..].to_vec() // a part of its bias, the last parameter
+    };
+    let others = Config { taxonomy: "imaterialist".to_owned(), ..config.clone() };
+    let loaded = EarlierWeights::open(&earlier.run, &others).unwrap().load_into(fresh(&others));
+    let encoder = |model: &Network| {
+        let encoder = model.encoder_parameters();
+        numbers(model, |id| encoder.contains(&id))
+    };
+    assert!(learnt.starts_with(&encoder(&loaded)));
+    assert_eq!(classifier(&loaded), classifier(&fresh(&others)));
+    let mut finer = config.clone();
+    finer.model.output_stride = 2;
+    let loaded = EarlierWeights::open(&earlier.run, &finer).unwrap().load_into(fresh(&finer));
+    assert!(learnt.starts_with(&encoder(&loaded)));
+    assert!(loaded.num_params() > learnt.len());
+}
+
+#[test]
+fn a_run_that_cannot_be_started_from_is_named_with_the_reason() {
+    let root = tempfile::tempdir().unwrap();
+    let earlier = make_run(root.path(), "earlier", 1, "epochs = 1");
+    let refused = |config: &Config| EarlierWeights::open(&earlier.run, config).err().unwrap().to_string();
+    assert!(refused(&earlier).contains("holds no checkpoint"));
+    train::train(&earlier, Start { last_step: Some(1), ..Start::default() }).unwrap();
+    let mut wider = earlier.clone();
+    wider.model.width = 0.125;
+    assert!(refused(&wider).contains("unet-lite0 of width 0.0625"), "{}", refused(&wider));
+    let mut other = earlier.clone();
+    other.model.pretrained = true;
+    assert!(refused(&other).contains("say pretrained = false"), "{}", refused(&other));
 }

@@ -127,6 +127,11 @@ impl RunFolder {
     pub fn best(&self) -> PathBuf {
         self.root.join("best.ckpt")
     }
+
+    /// The best checkpoint, or the last one where no epoch was finished; none where there is neither.
+    pub fn best_or_last(&self) -> Option<PathBuf> {
+        [self.best(), self.last()].into_iter().find(|path| path.is_file())
+    }
 }
 
 /// Whether two configs differ at most in what does not change the training. Mapping files count by their contents; one
