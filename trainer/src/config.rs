@@ -157,7 +157,16 @@ impl Config {
     /// Reads and checks a config. Mapping paths come back relative to the working folder.
     pub fn open(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let mut config: Config = toml::from_str(&text).map_err(|error| Error::file(path, error.to_string()))?;
+        let config = toml::from_str(&text).map_err(|error| Error::file(path, error.to_string()))?;
+        Self::checked(config, path)
+    }
+
+    /// As [`Config::open`] of a file at `path` that holds `table`.
+    pub fn from_table(table: toml::Table, path: &Path) -> Result<Self> {
+        Self::checked(table.try_into().map_err(|error: toml::de::Error| Error::file(path, error.to_string()))?, path)
+    }
+
+    fn checked(mut config: Self, path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
         for source in config.data.train.iter_mut().chain(&mut config.data.valid) {
             if let Some(mapping) = &mut source.mapping {

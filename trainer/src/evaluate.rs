@@ -5,6 +5,7 @@ pub mod pictures;
 use std::fmt::Write as _;
 
 use clothseg::{Photo, Quality, Segmenter};
+use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Sample};
 use crate::error::{Error, Result};
@@ -30,6 +31,24 @@ pub struct Evaluation {
     pub engine: String,
     /// How much work each photo was worth.
     pub quality: Quality,
+}
+
+/// Scores of one class, as results keep them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// Its name.
+    pub name: String,
+    /// Photos whose truth shows it.
+    pub photos: u64,
+    /// Mean over these of its IoU.
+    pub iou_per_image: Option<f64>,
+    /// Its IoU over all pixels of all photos.
+    pub iou: Option<f64>,
+}
+
+/// A share as results keep it, to six digits.
+pub(crate) fn rounded(share: Option<f64>) -> Option<f64> {
+    share.map(|share| (share * 1e6).round() / 1e6)
 }
 
 /// Runs a model over a dataset whose labels are in the model's classes.
@@ -90,6 +109,20 @@ impl Evaluation {
             summary.extend([("study's mean IoU, 17 classes", seventeen), ("study's mean IoU, 2 classes", two)]);
         }
         summary
+    }
+
+    /// The scores of each class, in order.
+    pub fn class_scores(&self) -> Vec<ClassScore> {
+        let score = |(class, name): (usize, &String)| {
+            let per_image = self.study.per_image().class(class);
+            ClassScore {
+                name: name.clone(),
+                photos: per_image.map_or(0, |(_, photos)| photos),
+                iou_per_image: rounded(per_image.map(|(iou, _)| iou)),
+                iou: rounded(self.confusion.iou(class)),
+            }
+        };
+        self.classes.iter().enumerate().map(score).collect()
     }
 
     /// A table for the terminal.

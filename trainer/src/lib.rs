@@ -6,6 +6,7 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
+pub mod experiments;
 pub mod export;
 pub mod kernels;
 pub mod log;

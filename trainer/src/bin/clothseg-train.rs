@@ -15,6 +15,7 @@ use clothseg_trainer::data::{
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::evaluate::pictures::{Contestant, label_sheet, side_by_side, small, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
+use clothseg_trainer::experiments::{ExperimentsConfig, ExperimentsOptions, run_experiments};
 use clothseg_trainer::export::Chosen;
 use clothseg_trainer::export::quantize::quantize;
 use clothseg_trainer::log::progress::LineWriter;
@@ -131,6 +132,24 @@ enum Command {
         /// Print the runs, and which are done.
         #[arg(long)]
         list: bool,
+        /// What trains: auto (a GPU where there is one), cpu or gpu.
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
+        /// What runs the models on the test data: auto, cpu, cuda, tensorrt or embedded.
+        #[arg(long, default_value = "auto")]
+        provider: Provider,
+    },
+    /// Train one config with the changes of each experiment, and write a table of what each gave. What is done is not
+    /// repeated.
+    Experiments {
+        /// The series, TOML.
+        config: PathBuf,
+        /// Only this experiment; may be given several times.
+        #[arg(long, value_name = "KEY")]
+        only: Vec<String>,
+        /// Train nothing: write the tables of what there is.
+        #[arg(long)]
+        tables_only: bool,
         /// What trains: auto (a GPU where there is one), cpu or gpu.
         #[arg(long, default_value_t)]
         device: DeviceChoice,
@@ -289,6 +308,12 @@ fn run(command: Command) -> Result<()> {
             }
             let options = StudyOptions { only, tables_only, device, engine: options(provider) };
             let folder = study::study(&config, &options)?;
+            tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
+            Ok(())
+        }
+        Command::Experiments { config, only, tables_only, device, provider } => {
+            let options = ExperimentsOptions { only, tables_only, device, engine: options(provider) };
+            let folder = run_experiments(&ExperimentsConfig::open(&config)?, &options)?;
             tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
             Ok(())
         }

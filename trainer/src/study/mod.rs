@@ -16,7 +16,7 @@ use clothseg::batch::write_atomically;
 use clothseg::engine::EngineOptions;
 
 pub use config::{LossEntry, NetworkEntry, PlannedRun, StudyConfig};
-pub use result::{ClassResult, RunResult};
+pub use result::RunResult;
 pub use tables::{csv_table, markdown_tables};
 
 use crate::config::{Config, resolve};

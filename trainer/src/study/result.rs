@@ -10,7 +10,7 @@ use crate::checkpoint::State;
 use crate::config::{Config, SourceConfig};
 use crate::device::cpu;
 use crate::error::{Error, Result};
-use crate::evaluate::Evaluation;
+use crate::evaluate::{ClassScore, Evaluation, rounded};
 use crate::metrics::StudyScores;
 use crate::train::same_training;
 
@@ -46,24 +46,11 @@ pub struct RunResult {
     /// Share of right pixels.
     pub pixel_accuracy: Option<f64>,
     /// Class by class.
-    pub classes: Vec<ClassResult>,
+    pub classes: Vec<ClassScore>,
     /// What it was scored on.
     pub test: Vec<SourceConfig>,
     /// The run's settings, as TOML.
     pub config: String,
-}
-
-/// Scores of one class.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassResult {
-    /// Its name.
-    pub name: String,
-    /// Photos whose truth shows it.
-    pub photos: u64,
-    /// Mean over these of its IoU.
-    pub iou_per_image: Option<f64>,
-    /// Its IoU over all pixels of all photos.
-    pub iou: Option<f64>,
 }
 
 impl RunResult {
@@ -72,16 +59,6 @@ impl RunResult {
         // With autodiff, which knows what is trained.
         let network = run.config.network(evaluation.classes.len()).init(&cpu().autodiff(), run.config.seed);
         let confusion = &evaluation.confusion;
-        let rounded = |value: Option<f64>| value.map(|value| (value * 1e6).round() / 1e6);
-        let classes = evaluation.classes.iter().enumerate().map(|(class, name)| {
-            let per_image = evaluation.study.per_image().class(class);
-            ClassResult {
-                name: name.clone(),
-                photos: per_image.map_or(0, |(_, photos)| photos),
-                iou_per_image: rounded(per_image.map(|(iou, _)| iou)),
-                iou: rounded(confusion.iou(class)),
-            }
-        });
         let StudyScores { two, seventeen, all } = evaluation.study.scores();
         Ok(Self {
             run: run.name.clone(),
@@ -98,7 +75,7 @@ impl RunResult {
             mean_dice: rounded(confusion.mean_dice()),
             any_garment_iou: rounded(confusion.any_garment_iou()),
             pixel_accuracy: rounded(confusion.pixel_accuracy()),
-            classes: classes.collect(),
+            classes: evaluation.class_scores(),
             test: study.test.clone(),
             config: run.config_text()?,
         })
