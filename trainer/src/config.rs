@@ -114,9 +114,12 @@ pub struct DataConfig {
     pub train: Vec<SourceConfig>,
     /// Scored after each epoch.
     pub valid: Vec<SourceConfig>,
+    /// Scored by `eval --test`: what no choice was made by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test: Vec<SourceConfig>,
 }
 
-/// Tables `[[data.train]]` and `[[data.valid]]`.
+/// Tables `[[data.train]]`, `[[data.valid]]` and `[[data.test]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
@@ -168,7 +171,7 @@ impl Config {
 
     fn checked(mut config: Self, path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        for source in config.data.train.iter_mut().chain(&mut config.data.valid) {
+        for source in config.data.sources_mut() {
             if let Some(mapping) = &mut source.mapping {
                 *mapping = folder.join(&*mapping);
             }
@@ -212,8 +215,9 @@ impl Config {
         self.loss.check(self.train.shards)?;
         self.augment.check()?;
         self.train.check(target.classes())?;
-        for (key, sources) in [("data.train", &self.data.train), ("data.valid", &self.data.valid)] {
-            demand(!sources.is_empty(), key, "names no source")?;
+        let DataConfig { train, valid, test, .. } = &self.data;
+        for (key, sources) in [("data.train", train), ("data.valid", valid), ("data.test", test)] {
+            demand(key == "data.test" || !sources.is_empty(), key, "names no source")?;
             demand(
                 sources.iter().all(|source| source.repeat > 0.0 && source.repeat <= 1000.0),
                 key,
@@ -280,6 +284,13 @@ impl Config {
     /// How examples vary.
     pub fn augmentation(&self) -> Augmentation {
         self.augment.augmentation(self.input_spec().fit)
+    }
+}
+
+impl DataConfig {
+    /// All sources: those to train on, to validate on, to test on.
+    pub(crate) fn sources_mut(&mut self) -> impl Iterator<Item = &mut SourceConfig> {
+        self.train.iter_mut().chain(&mut self.valid).chain(&mut self.test)
     }
 }
 

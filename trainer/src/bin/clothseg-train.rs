@@ -55,40 +55,7 @@ enum Command {
         device: DeviceChoice,
     },
     /// Score an ONNX file on labelled photos, through clothseg and at the photos' own size.
-    Eval {
-        /// The model.
-        model: PathBuf,
-        /// A config (of a run); its validation data is used.
-        #[arg(long, value_name = "CONFIG")]
-        data: PathBuf,
-        /// Another split of that data.
-        #[arg(long)]
-        split: Option<String>,
-        /// Also write the scores as CSV.
-        #[arg(long, value_name = "FILE")]
-        csv: Option<PathBuf>,
-        /// Also write the scores as Markdown.
-        #[arg(long, value_name = "FILE")]
-        markdown: Option<PathBuf>,
-        /// Also draw the confusion matrix, as PNG.
-        #[arg(long, value_name = "FILE")]
-        confusion: Option<PathBuf>,
-        /// Also draw some photos with truth and prediction, as PNG.
-        #[arg(long, value_name = "FILE")]
-        grid: Option<PathBuf>,
-        /// In that picture, what this model of the same classes makes of them; may be given several times.
-        #[arg(long, value_name = "MODEL", requires = "grid")]
-        beside: Vec<PathBuf>,
-        /// Photos in that picture.
-        #[arg(long, value_name = "COUNT", default_value_t = 8)]
-        grid_photos: usize,
-        /// fast, or best: the mean over the photo and its mirror image.
-        #[arg(long, default_value_t)]
-        quality: Quality,
-        /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
-        #[arg(long, default_value = "auto")]
-        provider: Provider,
-    },
+    Eval(EvalArguments),
     /// Write a model in 8 bits, for CPUs: smaller, faster where the processor has integer dot products, and a little off.
     Quantize {
         /// The model, as `export` wrote it.
@@ -217,6 +184,45 @@ struct PrepareArguments {
     on_damage: OnDamage,
 }
 
+#[derive(clap::Args)]
+struct EvalArguments {
+    /// The model.
+    model: PathBuf,
+    /// A config (of a run); its validation data is used.
+    #[arg(long, value_name = "CONFIG")]
+    data: PathBuf,
+    /// Its test data instead.
+    #[arg(long)]
+    test: bool,
+    /// Another split of that data.
+    #[arg(long)]
+    split: Option<String>,
+    /// Also write the scores as CSV.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Also write the scores as Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Also draw the confusion matrix, as PNG.
+    #[arg(long, value_name = "FILE")]
+    confusion: Option<PathBuf>,
+    /// Also draw some photos with truth and prediction, as PNG.
+    #[arg(long, value_name = "FILE")]
+    grid: Option<PathBuf>,
+    /// In that picture, what this model of the same classes makes of them; may be given several times.
+    #[arg(long, value_name = "MODEL", requires = "grid")]
+    beside: Vec<PathBuf>,
+    /// Photos in that picture.
+    #[arg(long, value_name = "COUNT", default_value_t = 8)]
+    grid_photos: usize,
+    /// fast, or best: the mean over the photo and its mirror image.
+    #[arg(long, default_value_t)]
+    quality: Quality,
+    /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
+    #[arg(long, default_value = "auto")]
+    provider: Provider,
+}
+
 impl PrepareArguments {
     fn options(self) -> PrepareOptions {
         let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images };
@@ -266,37 +272,7 @@ fn run(command: Command) -> Result<()> {
             tracing::info!("done; next: clothseg-train export {}", config.run.display());
             Ok(())
         }
-        Command::Eval {
-            model,
-            data,
-            split,
-            csv,
-            markdown,
-            confusion,
-            grid,
-            beside,
-            grid_photos,
-            quality,
-            provider,
-        } => {
-            let dataset = labelled(&data, split.as_deref())?;
-            let evaluation = score(&model, &data, &dataset, quality, provider)?;
-            for (path, text) in [(csv, evaluation.csv()), (markdown, evaluation.markdown())] {
-                if let Some(path) = path {
-                    write_atomically(&path, text.as_bytes())?;
-                }
-            }
-            if let Some(path) = confusion {
-                log::confusion::write(&path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
-            }
-            if let Some(path) = grid {
-                let models = std::iter::once(&model).chain(&beside).map(|model| contestant(model, quality, provider));
-                let models = models.collect::<Result<Vec<_>>>()?;
-                side_by_side(&path, &models, &spread(&dataset, grid_photos).collect::<Result<Vec<_>>>()?)?;
-            }
-            let Evaluation { photos, engine, quality, .. } = &evaluation;
-            print(&format!("{photos} photos, {engine}, quality {quality}\n{}", evaluation.table()))
-        }
+        Command::Eval(arguments) => eval(&arguments),
         Command::Quantize { model, data, output, photos, provider } => {
             in_eight_bits(&model, &data, output, photos, provider)
         }
@@ -368,25 +344,46 @@ fn options(provider: Provider) -> EngineOptions {
     EngineOptions { provider, ..EngineOptions::default() }
 }
 
-/// The validation data of a config, or another split of it.
-fn labelled(config: &Path, split: Option<&str>) -> Result<Dataset> {
-    let config = Config::open(config)?;
-    let mut sources = resolve(&config.data.valid);
-    if let Some(split) = split {
+fn eval(arguments: &EvalArguments) -> Result<()> {
+    let EvalArguments { model, quality, provider, .. } = arguments;
+    let config = Config::open(&arguments.data)?;
+    let dataset = labelled(arguments, &config)?;
+    let open = |model: &Path| Segmenter::open(model, &options(*provider))?.with_quality(*quality).map_err(Error::from);
+    let segmenter = open(model)?;
+    let evaluation = evaluate(&segmenter, &dataset, matching_classes(&segmenter, &config.target()?)?)?;
+    for (path, text) in [(&arguments.csv, evaluation.csv()), (&arguments.markdown, evaluation.markdown())] {
+        if let Some(path) = path {
+            write_atomically(path, text.as_bytes())?;
+        }
+    }
+    if let Some(path) = &arguments.confusion {
+        log::confusion::write(path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
+    }
+    if let Some(path) = &arguments.grid {
+        let contestant = |model: &PathBuf| {
+            let segmenter = open(model)?;
+            Ok(Contestant { caption: segmenter.spec().name.clone(), segmenter })
+        };
+        let models = std::iter::once(model).chain(&arguments.beside).map(contestant).collect::<Result<Vec<_>>>()?;
+        let shown = spread(&dataset, arguments.grid_photos).collect::<Result<Vec<_>>>()?;
+        side_by_side(path, &models, &shown)?;
+    }
+    let Evaluation { photos, engine, quality, .. } = &evaluation;
+    print(&format!("{photos} photos, {engine}, quality {quality}\n{}", evaluation.table()))
+}
+
+/// The data to score on: a config's validation data or test data, or another split of it.
+fn labelled(arguments: &EvalArguments, config: &Config) -> Result<Dataset> {
+    let chosen = if arguments.test { &config.data.test } else { &config.data.valid };
+    if chosen.is_empty() {
+        let cause = "names no data to test on ([[data.test]]); leave out --test".to_owned();
+        return Err(Error::Config { path: arguments.data.clone(), key: "data.test".to_owned(), cause });
+    }
+    let mut sources = resolve(chosen);
+    if let Some(split) = &arguments.split {
         sources.iter_mut().for_each(|source| source.split = split.to_owned());
     }
     Dataset::open(&sources, &config.target()?, config.data.on_damage)
-}
-
-fn score(model: &Path, config: &Path, dataset: &Dataset, quality: Quality, provider: Provider) -> Result<Evaluation> {
-    let segmenter = Segmenter::open(model, &options(provider))?.with_quality(quality)?;
-    let classes = matching_classes(&segmenter, &Config::open(config)?.target()?)?;
-    evaluate(&segmenter, dataset, classes)
-}
-
-fn contestant(model: &Path, quality: Quality, provider: Provider) -> Result<Contestant> {
-    let segmenter = Segmenter::open(model, &options(provider))?.with_quality(quality)?;
-    Ok(Contestant { caption: segmenter.spec().name.clone(), segmenter })
 }
 
 fn print(text: &str) -> Result<()> {

@@ -78,10 +78,9 @@ impl RunFolder {
     /// files of one name in different folders.
     fn copy_config(&self, config: &Config) -> Result<()> {
         let mut copy = config.clone();
-        let mappings = read_mappings(config)?;
-        let sources = copy.data.train.iter_mut().chain(&mut copy.data.valid);
-        for (index, (source, bytes)) in sources.zip(mappings).enumerate() {
-            let (Some(mapping), Some(bytes)) = (&mut source.mapping, bytes) else { continue };
+        for (index, source) in copy.data.sources_mut().enumerate() {
+            let Some(bytes) = read_mapping(source)? else { continue };
+            let Some(mapping) = &mut source.mapping else { continue };
             let file_name = mapping.file_name().unwrap_or_default().to_string_lossy();
             let name = PathBuf::from("mappings").join(format!("{index}-{file_name}"));
             let to = self.root.join(&name);
@@ -142,21 +141,21 @@ pub(crate) fn same_training(earlier: &Config, now: &Config) -> bool {
         config.about.clear();
         config.run.clear();
         config.train.checkpoint_minutes = 1.0;
-        for source in config.data.train.iter_mut().chain(&mut config.data.valid) {
-            source.mapping = None;
-        }
+        config.data.test.clear();
+        config.data.sources_mut().for_each(|source| source.mapping = None);
         config
     };
     let mappings = |config: &Config| read_mappings(config).ok();
     core(earlier) == core(now) && mappings(earlier).is_some_and(|earlier| mappings(now) == Some(earlier))
 }
 
-/// The mapping file of each source, those to train on first; [`None`] where a source has none.
+/// The mapping files of the sources that a training sees, those to train on first; [`None`] where a source has none.
 fn read_mappings(config: &Config) -> Result<Vec<Option<Vec<u8>>>> {
-    let read = |source: &SourceConfig| {
-        source.mapping.as_ref().map(|path| std::fs::read(path).map_err(Error::io("read", path))).transpose()
-    };
-    config.data.train.iter().chain(&config.data.valid).map(read).collect()
+    config.data.train.iter().chain(&config.data.valid).map(read_mapping).collect()
+}
+
+fn read_mapping(source: &SourceConfig) -> Result<Option<Vec<u8>>> {
+    source.mapping.as_ref().map(|path| std::fs::read(path).map_err(Error::io("read", path))).transpose()
 }
 
 #[cfg(test)]
