@@ -15,7 +15,7 @@ use clothseg_trainer::checkpoint::Checkpoint;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::{LabelImage, Target};
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
-use clothseg_trainer::export::Chosen;
+use clothseg_trainer::export::{Chosen, Weights};
 use clothseg_trainer::metrics::Confusion;
 use clothseg_trainer::train::Start;
 use clothseg_trainer::{data, export, train};
@@ -99,7 +99,7 @@ fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
     let again = train::train(&config, Start::default()).unwrap_err().to_string();
     assert!(again.contains("--resume"), "{again}");
 
-    let exported = export::export_run(&config.run, Chosen::Best, None, &embedded()).unwrap();
+    let exported = export::export_run(&config.run, Chosen::Best, None, Weights::Full, &embedded()).unwrap();
     assert!(exported.difference <= export::TOLERANCE);
     let segmenter = Segmenter::open(&exported.path, &embedded()).unwrap();
     assert_eq!(segmenter.spec().training["trained_on"].as_array().unwrap().len(), 1);

@@ -23,7 +23,7 @@ use crate::data::Dataset;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, matching_classes};
-use crate::export::{Chosen, export_run};
+use crate::export::{Chosen, Weights, export_run};
 use crate::train::{RunFolder, Start, train};
 
 /// What to do of a series.
@@ -82,7 +82,7 @@ fn carry_out(series: &ExperimentsConfig, experiment: &Experiment, options: &Expe
     let resume = folder.last().is_file();
     let state = train(config, Start { resume, device: options.device, last_step: None })?;
     let model = folder.root().join(format!("{key}.onnx"));
-    export_run(&config.run, Chosen::Best, Some(&model), &options.engine)?;
+    export_run(&config.run, Chosen::Best, Some(&model), Weights::Full, &options.engine)?;
     let target = config.target()?;
     let segmenter = Segmenter::open(&model, &options.engine)?;
     let classes = matching_classes(&segmenter, &target)?;

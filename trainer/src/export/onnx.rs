@@ -2,31 +2,26 @@
 //!
 //! burn-onnx captures shapes as constants in three places: the input, the output, and the `sizes` of each `Resize`. The
 //! first two become symbolic; `sizes` become the `scales` that they stand for at the captured size. These are whole
-//! numbers in every network here, and an error says where they are not. Then the graph is simplified.
+//! numbers in every network here, and an error says where they are not.
 
 use std::collections::HashMap;
 
-use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use onnx_ir::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
-use super::simplify::simplify;
 use super::tensors::{float_tensor, integers};
 
 /// Rows and columns of a feature map.
 type Size = [i64; 2];
 
 /// Frees batch, height and width of a graph captured at `side` x `side` pixels, and names its input and output.
-pub(super) fn make_dynamic(bytes: &[u8], input: &str, output: &str, side: i64) -> Result<Vec<u8>, String> {
-    let mut model = ModelProto::parse_from_bytes(bytes).map_err(|error| format!("burn-onnx wrote no ONNX: {error}"))?;
-    let graph = model.graph.mut_or_insert_default();
+pub(super) fn make_dynamic(graph: &mut GraphProto, input: &str, output: &str, side: i64) -> Result<(), String> {
     let (&[_], &[_]) = (&graph.input[..], &graph.output[..]) else {
         return Err(format!("the graph has {} inputs and {} outputs", graph.input.len(), graph.output.len()));
     };
     rename(graph, input, output);
     scale_resizes(graph, input, side)?;
     free_axes(&mut graph.input[0], [(0, "batch"), (2, "height"), (3, "width")])?;
-    free_axes(&mut graph.output[0], [(0, "batch"), (2, "output_height"), (3, "output_width")])?;
-    simplify(graph);
-    model.write_to_bytes().map_err(|error| format!("cannot encode the graph: {error}"))
+    free_axes(&mut graph.output[0], [(0, "batch"), (2, "output_height"), (3, "output_width")])
 }
 
 fn rename(graph: &mut GraphProto, input: &str, output: &str) {

@@ -23,6 +23,7 @@ use ndarray::{Array4, ArrayView3, Axis};
 use onnx_ir::{Message, ModelProto};
 use serde_json::json;
 
+use super::halves;
 use super::simplify::simplify;
 use crate::error::{Error, Result};
 
@@ -111,6 +112,7 @@ pub fn quantize(
         return Err(fail("there is no photo to take ranges from".to_owned()));
     }
     let mut proto = ModelProto::parse_from_bytes(float.onnx()).map_err(|error| fail(error.to_string()))?;
+    halves::restore(proto.graph.mut_or_insert_default());
     graph::check(&proto).map_err(fail)?;
     simplify(proto.graph.mut_or_insert_default());
     let plan = graph::Plan::of(proto.graph.get_or_default()).map_err(fail)?;

@@ -8,6 +8,7 @@ pub(super) const UINT8: i32 = 2;
 pub(super) const INT8: i32 = 3;
 pub(super) const INT32: i32 = 6;
 pub(super) const INT64: i32 = 7;
+pub(super) const FLOAT16: i32 = 10;
 
 /// The numbers of a FLOAT tensor; nothing for others, and for numbers that lie in another file.
 pub(super) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {

@@ -24,7 +24,7 @@ use crate::data::Dataset;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, matching_classes};
-use crate::export::{Chosen, export_run};
+use crate::export::{Chosen, Weights, export_run};
 use crate::log::curves::compare_charts;
 use crate::train::{RunFolder, Start, train};
 
@@ -112,7 +112,7 @@ fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> 
     let resume = folder.last().is_file();
     let state = train(&run.config, Start { resume, device: options.device, last_step: None })?;
     let model = run.model_path();
-    export_run(&run.config.run, Chosen::Last, Some(&model), &options.engine)?;
+    export_run(&run.config.run, Chosen::Last, Some(&model), Weights::Full, &options.engine)?;
     let target = run.config.target()?;
     let segmenter = Segmenter::open(&model, &options.engine)?;
     let classes = matching_classes(&segmenter, &target)?;

@@ -21,8 +21,8 @@ const BETA: f64 = 0.999;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "must be \"none\", \"inverse-frequency\", \"median-frequency\", \"effective-number\", or a list of \
-                 one number a class"
+    expecting = "must be \"none\", \"inverse-frequency\", \"median-frequency\", \"effective-number\", \
+                 \"root-frequency\", or a list of one number a class"
 )]
 pub enum ClassWeights {
     /// From the data.
@@ -52,6 +52,10 @@ pub enum ClassWeightRule {
     /// One over the effective number of images that show it (Cui et al., "Class-Balanced Loss Based on Effective Number of
     /// Samples", 2019). Images are the samples, for the pixels of one garment are near copies of each other.
     EffectiveNumber,
+    /// The root of one over the class's share of all pixels: half way, in orders of magnitude, between no weights, by which
+    /// a class of thin or rare things may never begin, and [`ClassWeightRule::InverseFrequency`], by which everything
+    /// looks like one.
+    RootFrequency,
 }
 
 /// What a dataset shows of a class. Every image counts as one, whatever its size, since crops are cut at one scale; where a
@@ -68,7 +72,8 @@ pub struct ClassCount {
 ///
 /// - inverse frequency: `sum(a) / (C a)`;
 /// - median frequency: `median(f) / f`, where `f = a / n`;
-/// - effective number: `w / mean(w)`, where `w = (1 - b) / (1 - b^n)` and `b` = 0.999.
+/// - effective number: `w / mean(w)`, where `w = (1 - b) / (1 - b^n)` and `b` = 0.999;
+/// - root frequency: `sqrt(median(a) / a)`.
 ///
 /// A weight is at most ten times the median one. Classes that the data does not show have weight 1, which is never used.
 pub fn weights(rule: ClassWeightRule, counts: &[ClassCount]) -> Vec<f32> {
@@ -77,12 +82,14 @@ pub fn weights(rule: ClassWeightRule, counts: &[ClassCount]) -> Vec<f32> {
     let frequency = |count: &ClassCount| count.area / count.images;
     let effective = |count: &ClassCount| (1.0 - BETA) / (1.0 - BETA.powf(count.images));
     let median_frequency = median(shown.iter().map(frequency).collect());
+    let median_area = median(shown.iter().map(|count| count.area).collect());
     let mean_effective = shown.iter().map(effective).sum::<f64>() / shown.len() as f64;
     let weight = |count: &ClassCount| match rule {
         ClassWeightRule::None => 1.0,
         ClassWeightRule::InverseFrequency => all_area / (shown.len() as f64 * count.area),
         ClassWeightRule::MedianFrequency => median_frequency / frequency(count),
         ClassWeightRule::EffectiveNumber => effective(count) / mean_effective,
+        ClassWeightRule::RootFrequency => (median_area / count.area).sqrt(),
     };
     let largest = LARGEST_TO_MEDIAN * median(shown.iter().map(weight).collect());
     let weight = |count: &ClassCount| if count.area > 0.0 { weight(count).min(largest) as f32 } else { 1.0 };
@@ -233,6 +240,13 @@ mod tests {
     }
 
     #[test]
+    fn root_frequency_by_hand() {
+        // Areas 8, 1.5 and 0.5; the median is 1.5.
+        let weights = weights(ClassWeightRule::RootFrequency, &counts(&WARDROBE));
+        assert_eq!(weights, [0.1875_f32.sqrt(), 1.0, 3.0_f32.sqrt(), 1.0]);
+    }
+
+    #[test]
     fn a_rare_class_is_held_at_ten_medians() {
         let rare = [(5.0, 5.0), (1.0, 5.0), (1e-6, 1.0)];
         let found = weights(ClassWeightRule::InverseFrequency, &counts(&rare));
@@ -255,13 +269,14 @@ mod tests {
     proptest! {
         #[test]
         fn weights_are_finite_above_nothing_and_fall_with_the_count(
-            areas in prop::collection::vec((0.0..1.0_f64, 1_u32..1000), 1..20), rule in 1_usize..4
+            areas in prop::collection::vec((0.0..1.0_f64, 1_u32..1000), 1..20), rule in 1_usize..5
         ) {
             let rule = [
                 ClassWeightRule::None,
                 ClassWeightRule::InverseFrequency,
                 ClassWeightRule::MedianFrequency,
                 ClassWeightRule::EffectiveNumber,
+                ClassWeightRule::RootFrequency,
             ][rule];
             let counts: Vec<ClassCount> = areas
                 .iter()
@@ -271,7 +286,7 @@ mod tests {
             prop_assert_eq!(found.len(), counts.len());
             prop_assert!(found.iter().all(|weight| *weight > 0.0 && weight.is_finite()), "{:?}", found);
             let size = |count: &ClassCount| match rule {
-                ClassWeightRule::InverseFrequency => count.area,
+                ClassWeightRule::InverseFrequency | ClassWeightRule::RootFrequency => count.area,
                 ClassWeightRule::MedianFrequency => count.area / count.images,
                 _ => count.images,
             };
