@@ -5,10 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${CLOTHSEG_DATA:-$PWD/../shared/data}
-if [ ! -d "$data" ]; then
-  echo "ci/bench model: there is no data in $data; set CLOTHSEG_DATA" >&2
-  exit 1
-fi
+for folder in "$data" "$data/photos"; do
+  if [ ! -d "$folder" ]; then
+    echo "ci/bench model: there is no folder $folder; set CLOTHSEG_DATA" >&2
+    exit 1
+  fi
+done
 config_of() { echo "trainer/configs/${1%-int8}.toml"; }
 if [ $# -eq 0 ]; then
   for file in models/*.onnx; do
@@ -46,7 +48,7 @@ network_ms() {
   local out=$work/out
   rm -rf "$out"
   "$target/release/clothseg-run" "$data/photos" -o "$out" --format json --jobs 1 --threads "$2" --quiet \
-    --model "models/$1.onnx"
+    --model "models/$1.onnx" || return 1
   python3 - "$out/manifest.jsonl" <<'PYTHON'
 import json, statistics, sys
 
@@ -68,7 +70,9 @@ echo "| model | MB | network, ms a photo, 1 thread | $(nproc) threads |"
 echo "| --- | ---: | ---: | ---: |"
 for model in "$@"; do
   size=$(wc -c < "models/$model.onnx" | awk '{ printf "%.1f", $1 / 1e6 }')
-  echo "| $model | $size | $(network_ms "$model" 1) | $(network_ms "$model" "$(nproc)") |"
+  one=$(network_ms "$model" 1)
+  all=$(network_ms "$model" "$(nproc)")
+  echo "| $model | $size | $one | $all |"
 done
 echo
 echo "Class by class: $work/MODEL-QUALITY-DATA.md"

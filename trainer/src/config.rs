@@ -114,7 +114,7 @@ pub struct DataConfig {
     pub train: Vec<SourceConfig>,
     /// Scored after each epoch.
     pub valid: Vec<SourceConfig>,
-    /// Scored by `eval --test`: what no choice was made by.
+    /// Scored by `eval --test`: data that the run neither trains on nor chooses its best checkpoint by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<SourceConfig>,
 }
@@ -322,6 +322,11 @@ pub fn data_folder() -> PathBuf {
     let start = std::env::current_dir().unwrap_or_default();
     let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start);
     root.parent().unwrap_or(root).join("shared").join("data")
+}
+
+/// What descriptions call sources: `ccp/train`.
+pub(crate) fn names(sources: &[SourceConfig]) -> Vec<String> {
+    sources.iter().map(|source| format!("{}/{}", source.root.display(), source.split)).collect()
 }
 
 /// All sources resolved.

@@ -97,6 +97,14 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
+    /// What is wrong with the model in a file, with the file's name where the runtime does not say it.
+    pub fn model(path: &Path) -> impl Fn(clothseg::Error) -> Error + '_ {
+        move |error| match error {
+            clothseg::Error::NotOnnx { .. } | clothseg::Error::BadSpec { .. } => Error::file(path, error.chain()),
+            error => error.into(),
+        }
+    }
+
     /// The message with its causes, on one line.
     pub fn chain(&self) -> String {
         match self {

@@ -203,6 +203,7 @@ struct TableRow<'a> {
     share: String,
 }
 
-fn percent(value: Option<f64>) -> String {
+/// A share as tables show it.
+pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} %", 100.0 * value))
 }

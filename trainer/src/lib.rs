@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod model;
 pub mod study;
 pub mod train;
+mod trained;
 
 pub use error::{Error, Result};
 

@@ -30,7 +30,7 @@ pub use best::BestBy;
 pub use class_weights::{ClassWeightRule, ClassWeights};
 pub use optimizer::{OptimizerConfig, OptimizerKind, new_optimizer};
 pub use run_folder::RunFolder;
-pub(crate) use run_folder::same_training;
+pub(crate) use run_folder::{same_settings, same_training};
 pub use schedule::{Position, Schedule, learning_rate};
 pub use step::{StepLoss, StepOptions, Stepper};
 pub use transfer::EarlierWeights;
@@ -69,6 +69,9 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     // Read before there is a run's folder, which a missing file would leave behind.
     let beginning = if resume { None } else { Beginning::open(config)? };
     let folder = RunFolder::prepare(config, resume)?;
+    if let Some(Beginning::Earlier(weights)) = &beginning {
+        folder.write_start(weights.facts())?;
+    }
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;

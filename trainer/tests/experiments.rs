@@ -77,12 +77,39 @@ fn a_series_is_done_one_by_one_and_never_twice() {
     assert!(tables().contains("| experiment | background | shirt |"), "{}", tables());
     assert_eq!(fs::metadata(series.result_path("dice")).unwrap().modified().unwrap(), written);
 
-    // With other settings the result is another's.
+    // Called by another path, and with another title, it is the same series.
     let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("title = \"squares\"", "title = \"boxes\"")).unwrap();
+    let same = ExperimentsConfig::open(&folder.path().join("./series.toml")).unwrap();
+    run_experiments(&same, &ExperimentsOptions::default()).unwrap();
+    assert!(tables().contains("boxes"), "{}", tables());
+
+    // With other settings the result is another's.
     fs::write(&path, text.replace("0.002", "0.003")).unwrap();
     let changed = ExperimentsConfig::open(&path).unwrap();
     let error = run_experiments(&changed, &ExperimentsOptions::default()).unwrap_err().to_string();
     assert!(error.contains("other settings"), "{error}");
+}
+
+#[test]
+fn one_that_fails_does_not_keep_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_series(folder.path());
+    let text = fs::read_to_string(&path).unwrap();
+    // The base's folder is taken by something else.
+    fs::create_dir_all(folder.path().join("runs/base")).unwrap();
+    fs::write(folder.path().join("runs/base/config.toml"), "[server]").unwrap();
+    let error = run_experiments(&ExperimentsConfig::open(&path).unwrap(), &ExperimentsOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("\n  base: "), "{error}");
+    assert!(fs::read_to_string(folder.path().join("out/tables.md")).unwrap().contains("| Dice |"));
+    // Test data that are not there show before anything is trained.
+    let key = text.find("[[test.sources]]").unwrap();
+    let missing =
+        format!("{}{}", &text[..key], text[key..].replacen("valid", "none", 1)).replace("\"dice\"", "\"again\"");
+    fs::write(&path, missing).unwrap();
+    let only = ExperimentsOptions { only: vec!["again".to_owned()], ..ExperimentsOptions::default() };
+    assert!(run_experiments(&ExperimentsConfig::open(&path).unwrap(), &only).is_err());
+    assert!(!folder.path().join("runs/again").exists());
 }
 
 #[test]
@@ -98,8 +125,9 @@ fn what_cannot_be_run_is_named() {
     for (from, to, expected) in [
         ("key = \"dice\"", "key = \"base\"", "two are called `base`"),
         ("key = \"dice\"", "key = \"../dice\"", "write letters"),
-        ("0.002", "-1", "(experiment dice)"),
-        ("loss.terms", "loss.temrs", "temrs"),
+        ("key = \"dice\"", "key = \"..\"", "write letters"),
+        ("0.002", "-1", "series.toml: experiment dice, over"),
+        ("loss.terms", "loss.temrs", "series.toml: experiment dice, over"),
     ] {
         let error = refused(from, to).to_string();
         assert!(error.contains(expected), "{error}");

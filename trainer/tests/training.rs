@@ -16,7 +16,7 @@ use clothseg_trainer::device::cpu;
 use clothseg_trainer::log;
 use clothseg_trainer::model::Network;
 use clothseg_trainer::train::{
-    self, EarlierWeights, OptimizerConfig, OptimizerKind, Start, StepOptions, Stepper, new_optimizer,
+    self, EarlierWeights, OptimizerConfig, OptimizerKind, RunFolder, Start, StepOptions, Stepper, new_optimizer,
 };
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
@@ -258,8 +258,7 @@ fn a_run_starts_from_what_an_earlier_one_learnt() {
     assert!(!now.is_empty() && now.len() < learnt.len());
     assert!(now.iter().zip(&before).all(|(now, before)| (now - before).abs() < 1e-6), "the run began elsewhere");
 
-    // Of other classes: all but the classifier, whose shape may be the same by chance. A decoder that goes further: its
-    // last stage is new.
+    // Of other classes: all but the classifier.
     let classifier = |model: &Network| {
         let encoder = model.encoder_parameters();
         let all = numbers(model, |id| !encoder.contains(&id));
@@ -273,11 +272,18 @@ fn a_run_starts_from_what_an_earlier_one_learnt() {
     };
     assert!(learnt.starts_with(&encoder(&loaded)));
     assert_eq!(classifier(&loaded), classifier(&fresh(&others)));
+    // A decoder that goes further: its last stage is new, and what comes before is not.
     let mut finer = config.clone();
     finer.model.output_stride = 2;
-    let loaded = EarlierWeights::open(&earlier.run, &finer).unwrap().load_into(fresh(&finer));
-    assert!(learnt.starts_with(&encoder(&loaded)));
-    assert!(loaded.num_params() > learnt.len());
+    let loaded = numbers(&EarlierWeights::open(&earlier.run, &finer).unwrap().load_into(fresh(&finer)), |_| true);
+    let shared = loaded.iter().zip(&learnt).take_while(|(loaded, learnt)| loaded == learnt).count();
+    let encoder_numbers = encoder(&fresh(&finer)).len();
+    assert!(shared > encoder_numbers + (learnt.len() - encoder_numbers) / 2, "{shared} of {}", learnt.len());
+    // The description of what comes of it says where it began.
+    let facts = RunFolder::at(&config.run).read_start().unwrap();
+    assert_eq!((&facts["name"], &facts["steps"]), (&"noise".into(), &3.into()));
+    assert!(facts["trained_on"][0].as_str().unwrap().ends_with("/train"), "{facts}");
+    assert!(facts["started_from"].is_null());
 }
 
 #[test]

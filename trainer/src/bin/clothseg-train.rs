@@ -301,11 +301,11 @@ fn run(command: Command) -> Result<()> {
             let weights = if half { Weights::Half } else { Weights::Full };
             let done = export::export_run(&run, chosen, output.as_deref(), weights, &options(provider))?;
             print(&format!(
-                "{}: {:.1} MB; logits differ from Burn's by at most {:.1e} ({:.1e} allowed), run by {}\n",
+                "{}: {:.1} MB; logits differ from Burn's by at most {:.1e}{}, run by {}\n",
                 done.path.display(),
                 done.bytes as f64 / 1e6,
                 done.difference,
-                done.tolerance,
+                if half { " with rounded weights" } else { "" },
                 done.engine
             ))
         }
@@ -352,7 +352,10 @@ fn eval(arguments: &EvalArguments) -> Result<()> {
     let EvalArguments { model, quality, provider, .. } = arguments;
     let config = Config::open(&arguments.data)?;
     let dataset = labelled(arguments, &config)?;
-    let open = |model: &Path| Segmenter::open(model, &options(*provider))?.with_quality(*quality).map_err(Error::from);
+    let open = |model: &Path| {
+        let segmenter = Segmenter::open(model, &options(*provider));
+        segmenter.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
+    };
     let segmenter = open(model)?;
     let evaluation = evaluate(&segmenter, &dataset, matching_classes(&segmenter, &config.target()?)?)?;
     for (path, text) in [(&arguments.csv, evaluation.csv()), (&arguments.markdown, evaluation.markdown())] {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clothseg::decode::{Limits, Photo};
+use clothseg::preprocess::resize_region;
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -115,6 +116,17 @@ impl Dataset {
         }
     }
 
+    /// As [`Dataset::load_sound`], in the shape that the photo had before it was squashed, where the source says it: what a
+    /// model is shown when it is scored, since nobody squashes photos for it.
+    pub fn load_unsquashed(&self, index: usize) -> Result<Option<Sample>> {
+        let Some(sample) = self.load_sound(index)? else { return Ok(None) };
+        let Some(aspect) = self.source(index).aspect else { return Ok(Some(sample)) };
+        let height = sample.photo.height();
+        let width = (f64::from(height) * aspect).round().clamp(1.0, f64::from(u16::MAX)) as u32;
+        let photo = resize_region(&sample.photo, None, width, height)?;
+        Ok(Some(Sample { photo, labels: sample.labels.resized(width, height) }))
+    }
+
     /// Loads every sound example, does `work` on it, and hands what comes of it to `gather`, in the order of the examples;
     /// where `parallel`, up to 256 at a time. Stops at an error. Returns how many examples there were.
     pub fn for_each<T: Send>(
@@ -124,7 +136,7 @@ impl Dataset {
         mut gather: impl FnMut(T),
     ) -> Result<usize> {
         let mut count = 0;
-        let one = |index| self.load_sound(index)?.map(&work).transpose();
+        let one = |index| self.load_unsquashed(index)?.map(&work).transpose();
         in_order(self.len(), parallel, one, |result| {
             count += usize::from(result.is_some());
             result.into_iter().for_each(&mut gather);
@@ -236,6 +248,24 @@ mod tests {
             assert_eq!(seen, (0..1000).collect::<Vec<_>>());
             assert_eq!(most, if parallel { AT_ONCE } else { 1 });
         }
+    }
+
+    #[test]
+    fn a_squashed_photo_is_scored_in_the_shape_that_it_had() {
+        let root = tempfile::tempdir().unwrap();
+        let source = write_noise(root.path(), "train", &["a"]);
+        let target = Target::builtin("garments").unwrap();
+        let shape = |aspect| {
+            let dataset = Dataset::open(&[Source { aspect, ..source.clone() }], &target, OnDamage::Refuse).unwrap();
+            let mut shapes = Vec::new();
+            let work = |sample: Sample| Ok((sample.photo.dimensions(), (sample.labels.width, sample.labels.height)));
+            dataset.for_each(false, work, |shape| shapes.push(shape)).unwrap();
+            shapes[0]
+        };
+        let (photo, labels) = shape(None);
+        assert_eq!(photo, labels);
+        let narrow = (photo.1 / 2, photo.1);
+        assert_eq!(shape(Some(0.5)), (narrow, narrow));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub type Shown = (RgbImage, Option<LabelImage>);
 /// be skipped.
 pub fn spread(dataset: &Dataset, count: usize) -> impl Iterator<Item = Result<Shown>> + '_ {
     let count = count.min(dataset.len());
-    let sound = (0..count).filter_map(move |index| dataset.load_sound(index * dataset.len() / count).transpose());
+    let sound = (0..count).filter_map(move |index| dataset.load_unsquashed(index * dataset.len() / count).transpose());
     sound.map(|sample| sample.map(|sample| (sample.photo, Some(sample.labels))))
 }
 

@@ -31,6 +31,9 @@ pub struct ExperimentsConfig {
     /// Where the base config lies.
     #[serde(skip)]
     base_path: PathBuf,
+    /// Where the series lies.
+    #[serde(skip)]
+    path: PathBuf,
 }
 
 /// Table `[[test]]`.
@@ -52,7 +55,7 @@ pub struct ExperimentEntry {
     /// What the tables call it.
     pub title: String,
     /// Keys of the base config with other values. A table changes the keys that it names; everything else, a list of
-    /// sources too, is replaced.
+    /// sources too, is replaced, and nothing can be taken away. Mapping files are relative to the base config.
     #[serde(default)]
     pub set: Table,
 }
@@ -84,6 +87,8 @@ impl ExperimentsConfig {
         series.base_table = toml::from_str(&base).map_err(|error| Error::file(&series.base_path, error.to_string()))?;
         let fail = |key: &str, cause: String| Error::Config { path: path.to_path_buf(), key: key.to_owned(), cause };
         series.check().map_err(|(key, cause)| fail(key, cause))?;
+        Config::from_table(series.base_table.clone(), &series.base_path)?;
+        series.path = path.to_path_buf();
         series.experiments()?;
         Ok(series)
     }
@@ -91,7 +96,9 @@ impl ExperimentsConfig {
     fn check(&self) -> std::result::Result<(), (&'static str, String)> {
         let mut keys = HashSet::new();
         let plain = |key: &str| {
-            !key.is_empty() && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.+".contains(letter))
+            !key.is_empty()
+                && !key.starts_with('.')
+                && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.+".contains(letter))
         };
         for ExperimentEntry { key, .. } in &self.entries {
             if !plain(key) {
@@ -118,13 +125,17 @@ impl ExperimentsConfig {
     fn experiment(&self, entry: &ExperimentEntry) -> Result<Experiment> {
         let mut table = self.base_table.clone();
         merge(&mut table, &entry.set);
-        let named = |error: Error| match error {
-            Error::Config { path, key, cause } => {
-                Error::Config { path, key, cause: format!("{cause} (experiment {})", entry.key) }
-            }
-            error => error,
+        // The base alone is sound: what is wrong comes from the changes.
+        let named = |cause: String| {
+            let (key, base) = (&entry.key, self.base_path.display());
+            Error::file(&self.path, format!("experiment {key}, over {base}: {cause}"))
         };
-        let mut config = Config::from_table(table, &self.base_path).map_err(named)?;
+        let config = Config::from_table(table, &self.base_path);
+        let mut config = config.map_err(|error| match error {
+            Error::Config { key, cause, .. } => named(format!("`{key}` {cause}")),
+            Error::File { cause, .. } => named(cause),
+            error => error,
+        })?;
         config.run = config.run.join(&entry.key);
         config.name = entry.key.clone();
         Ok(Experiment { key: entry.key.clone(), title: entry.title.clone(), config })

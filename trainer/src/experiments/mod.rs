@@ -10,7 +10,6 @@ mod tables;
 
 use std::path::PathBuf;
 
-use clothseg::Segmenter;
 use clothseg::batch::write_atomically;
 use clothseg::engine::EngineOptions;
 
@@ -23,8 +22,8 @@ use crate::data::Dataset;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, matching_classes};
-use crate::export::{Chosen, Weights, export_run};
-use crate::train::{RunFolder, Start, train};
+use crate::export::Chosen;
+use crate::trained::trained_segmenter;
 
 /// What to do of a series.
 #[derive(Clone, Debug, Default)]
@@ -48,17 +47,26 @@ pub fn run_experiments(series: &ExperimentsConfig, options: &ExperimentsOptions)
         let cause = format!("there is no experiment `{unknown}`; experiments: {}", keys.join(", "));
         return Err(Error::file(&series.output, cause));
     }
+    let mut failed = Vec::new();
     let wanted = |key: &String| options.only.is_empty() || options.only.contains(key);
     for (index, experiment) in experiments.iter().enumerate() {
         if options.tables_only || !wanted(&experiment.key) || is_done(series, experiment)? {
             continue;
         }
         tracing::info!("{}: experiment {} of {}: {}", series.name, index + 1, experiments.len(), experiment.key);
-        carry_out(series, experiment, options)?;
+        if let Err(error) = carry_out(series, experiment, options) {
+            // Such as a rate at which the loss is no number any more: the others can still be compared.
+            tracing::error!("{}: {}", experiment.key, error.chain());
+            failed.push(format!("{}: {}", experiment.key, error.chain()));
+            continue;
+        }
         write_tables(series, &experiments)?;
     }
     write_tables(series, &experiments)?;
-    Ok(series.output.clone())
+    match failed.is_empty() {
+        true => Ok(series.output.clone()),
+        false => Err(Error::file(&series.output, format!("experiments that failed:\n  {}", failed.join("\n  ")))),
+    }
 }
 
 /// Whether an experiment's result is there, made by the very settings that the series now has.
@@ -67,9 +75,9 @@ fn is_done(series: &ExperimentsConfig, experiment: &Experiment) -> Result<bool> 
     if !path.is_file() {
         return Ok(false);
     }
-    if !ExperimentResult::read(&path)?.is_of(series, experiment) {
-        let cause = "was made by other settings than the series now has; remove it (and the run's folder) to repeat the \
-                     experiment, or give it another key";
+    if !ExperimentResult::read(&path)?.is_of(series, experiment)? {
+        let cause = "was made by other settings, mapping files or test data than the series now has; remove it (and, where the \
+                     training changes, the run's folder) to repeat the experiment, or give it another key";
         return Err(Error::file(path, cause));
     }
     Ok(true)
@@ -78,19 +86,15 @@ fn is_done(series: &ExperimentsConfig, experiment: &Experiment) -> Result<bool> 
 /// Trains, exports the best checkpoint, scores it on every test, and writes the result down.
 fn carry_out(series: &ExperimentsConfig, experiment: &Experiment, options: &ExperimentsOptions) -> Result<()> {
     let Experiment { key, config, .. } = experiment;
-    let folder = RunFolder::at(&config.run);
-    let resume = folder.last().is_file();
-    let state = train(config, Start { resume, device: options.device, last_step: None })?;
-    let model = folder.root().join(format!("{key}.onnx"));
-    export_run(&config.run, Chosen::Best, Some(&model), Weights::Full, &options.engine)?;
     let target = config.target()?;
-    let segmenter = Segmenter::open(&model, &options.engine)?;
+    // Before hours of training, so that a mistake shows at once.
+    let open = |test: &TestEntry| Dataset::open(&resolve(&test.sources), &target, config.data.on_damage);
+    let tests = series.tests.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let model = config.run.join(format!("{key}.onnx"));
+    let (state, segmenter) = trained_segmenter(config, Chosen::Best, &model, options.device, &options.engine)?;
     let classes = matching_classes(&segmenter, &target)?;
-    let mut scores = Vec::new();
-    for test in &series.tests {
-        let data = Dataset::open(&resolve(&test.sources), &target, config.data.on_damage)?;
-        scores.push(TestScores::new(&evaluate(&segmenter, &data, classes.clone())?));
-    }
+    let score = |data: &Dataset| Ok(TestScores::new(&evaluate(&segmenter, data, classes.clone())?));
+    let scores = tests.iter().map(score).collect::<Result<Vec<_>>>()?;
     ExperimentResult::new(series, experiment, &state, scores)?.write(&series.result_path(key))
 }
 
@@ -103,7 +107,7 @@ fn write_tables(series: &ExperimentsConfig, experiments: &[Experiment]) -> Resul
             continue;
         }
         let result = ExperimentResult::read(&path)?;
-        match result.is_of(series, experiment) {
+        match result.is_of(series, experiment)? {
             true => results.push((experiment.title.clone(), result)),
             false => tracing::warn!("left out, made by other settings: {}", path.display()),
         }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Experiment, ExperimentsConfig, TestEntry};
 use crate::checkpoint::State;
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result};
 use crate::evaluate::{ClassScore, Evaluation, rounded};
-use crate::train::same_training;
+use crate::train::same_settings;
 
 /// Scores of one experiment on all test data, and what it took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct ExperimentResult {
     pub tests: Vec<TestEntry>,
     /// Its settings, as TOML.
     pub config: String,
+    /// CRC-32C of the mapping files of training, validation and tests, in order: labels are what these make of them.
+    pub mappings: String,
 }
 
 /// Scores on one test's photos, all pixels of all photos taken together.
@@ -58,6 +60,24 @@ impl TestScores {
     }
 }
 
+/// A test's sources without the paths of their mapping files.
+fn scored(test: &TestEntry) -> Vec<SourceConfig> {
+    test.sources.iter().map(|source| SourceConfig { mapping: None, ..source.clone() }).collect()
+}
+
+fn mappings(series: &ExperimentsConfig, experiment: &Experiment) -> Result<String> {
+    let tests = series.tests.iter().flat_map(|test| &test.sources);
+    let data = &experiment.config.data;
+    let mut sum = 0;
+    for source in data.train.iter().chain(&data.valid).chain(tests) {
+        let text =
+            source.mapping.as_ref().map(|path| std::fs::read(path).map_err(Error::io("read", path))).transpose()?;
+        sum = crc32c::crc32c_append(sum, &text.unwrap_or_default());
+        sum = crc32c::crc32c_append(sum, &[0]);
+    }
+    Ok(format!("{sum:08x}"))
+}
+
 impl ExperimentResult {
     /// Of a training that has ended and been scored.
     pub fn new(
@@ -74,13 +94,17 @@ impl ExperimentResult {
             scores,
             tests: series.tests.clone(),
             config: config.map_err(|error| Error::file(&experiment.config.run, error.to_string()))?,
+            mappings: mappings(series, experiment)?,
         })
     }
 
-    /// Whether this is what `experiment` comes to by the settings that the series now has.
-    pub fn is_of(&self, series: &ExperimentsConfig, experiment: &Experiment) -> bool {
+    /// Whether this is what `experiment` comes to by the settings that the series now has. Titles do not count, and mapping
+    /// files count by their contents.
+    pub fn is_of(&self, series: &ExperimentsConfig, experiment: &Experiment) -> Result<bool> {
         let earlier: Option<Config> = toml::from_str(&self.config).ok();
-        self.tests == series.tests && earlier.is_some_and(|earlier| same_training(&earlier, &experiment.config))
+        let same_tests = self.tests.iter().map(scored).eq(series.tests.iter().map(scored));
+        let same_config = earlier.is_some_and(|earlier| same_settings(&earlier, &experiment.config));
+        Ok(same_tests && same_config && self.mappings == mappings(series, experiment)?)
     }
 
     /// Reads a result.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{ExperimentResult, ExperimentsConfig};
+use crate::evaluate::percent;
 
 /// All scores as Markdown: the sums of every test, then the classes of each.
 pub fn markdown_tables(series: &ExperimentsConfig, results: &[(String, ExperimentResult)]) -> String {
@@ -39,8 +40,4 @@ pub fn markdown_tables(series: &ExperimentsConfig, results: &[(String, Experimen
         }
     }
     text
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }

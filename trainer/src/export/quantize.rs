@@ -103,7 +103,7 @@ pub fn quantize(
     if options.provider == Provider::Tensorrt {
         return Err(fail("models in 8 bits of this kind are for CPUs; TensorRT has --fp16".to_owned()));
     }
-    let float = Model::open(model)?;
+    let float = Model::open(model).map_err(Error::model(model))?;
     let inputs = photos
         .into_iter()
         .map(|photo| Ok(preprocess::prepare(&photo?, &float.spec().input)?.0))

@@ -11,7 +11,6 @@ mod tables;
 
 use std::path::PathBuf;
 
-use clothseg::Segmenter;
 use clothseg::batch::write_atomically;
 use clothseg::engine::EngineOptions;
 
@@ -24,9 +23,10 @@ use crate::data::Dataset;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, matching_classes};
-use crate::export::{Chosen, Weights, export_run};
+use crate::export::Chosen;
 use crate::log::curves::compare_charts;
-use crate::train::{RunFolder, Start, train};
+use crate::train::RunFolder;
+use crate::trained::trained_segmenter;
 
 /// What to do of a study.
 #[derive(Clone, Debug, Default)]
@@ -109,12 +109,9 @@ fn is_done(config: &StudyConfig, run: &PlannedRun) -> Result<bool> {
 /// Trains, exports, scores, and writes log and result down.
 fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> Result<()> {
     let folder = RunFolder::at(&run.config.run);
-    let resume = folder.last().is_file();
-    let state = train(&run.config, Start { resume, device: options.device, last_step: None })?;
-    let model = run.model_path();
-    export_run(&run.config.run, Chosen::Last, Some(&model), Weights::Full, &options.engine)?;
+    let (state, segmenter) =
+        trained_segmenter(&run.config, Chosen::Last, &run.model_path(), options.device, &options.engine)?;
     let target = run.config.target()?;
-    let segmenter = Segmenter::open(&model, &options.engine)?;
     let classes = matching_classes(&segmenter, &target)?;
     let test = Dataset::open(&resolve(&config.test), &target, run.config.data.on_damage)?;
     let evaluation = evaluate(&segmenter, &test, classes)?;

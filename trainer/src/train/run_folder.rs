@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result};
 use clothseg::batch::write_atomically;
+use serde_json::Value;
 
 /// The files of a run.
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ impl RunFolder {
             let path = entry.map_err(Error::io("list", &self.root))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_events = name.starts_with("events.out.tfevents.") && name.contains(".clothseg.");
-            if is_events || path == self.log() || path == self.class_weights() {
+            if is_events || [self.log(), self.class_weights(), self.start()].contains(&path) {
                 std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }
@@ -117,6 +118,26 @@ impl RunFolder {
         self.root.join("last.ckpt")
     }
 
+    /// What the run started from, where that was an earlier run.
+    fn start(&self) -> PathBuf {
+        self.root.join("started_from.json")
+    }
+
+    /// Notes what the run starts from.
+    pub(super) fn write_start(&self, facts: &Value) -> Result<()> {
+        Ok(write_atomically(&self.start(), format!("{facts:#}\n").as_bytes())?)
+    }
+
+    /// What the run started from; null where it started from nothing.
+    pub fn read_start(&self) -> Result<Value> {
+        let path = self.start();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| Error::file(path, error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
     /// The weights of the classes, where they come from the data.
     pub fn class_weights(&self) -> PathBuf {
         self.root.join("class_weights.json")
@@ -136,6 +157,12 @@ impl RunFolder {
 /// Whether two configs differ at most in what does not change the training. Mapping files count by their contents; one
 /// that cannot be read is like no other.
 pub(crate) fn same_training(earlier: &Config, now: &Config) -> bool {
+    let mappings = |config: &Config| read_mappings(config).ok();
+    same_settings(earlier, now) && mappings(earlier).is_some_and(|earlier| mappings(now) == Some(earlier))
+}
+
+/// The same without a look at the mapping files.
+pub(crate) fn same_settings(earlier: &Config, now: &Config) -> bool {
     let core = |config: &Config| {
         let mut config = config.clone();
         config.about.clear();
@@ -145,8 +172,7 @@ pub(crate) fn same_training(earlier: &Config, now: &Config) -> bool {
         config.data.sources_mut().for_each(|source| source.mapping = None);
         config
     };
-    let mappings = |config: &Config| read_mappings(config).ok();
-    core(earlier) == core(now) && mappings(earlier).is_some_and(|earlier| mappings(now) == Some(earlier))
+    core(earlier) == core(now)
 }
 
 /// The mapping files of the sources that a training sees, those to train on first; [`None`] where a source has none.

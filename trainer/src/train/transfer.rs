@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
+use serde_json::{Value, json};
 
 use super::RunFolder;
 use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::config::{Config, names};
 use crate::device::cpu;
 use crate::error::{Error, Result};
 use crate::model::Network;
@@ -22,6 +23,8 @@ pub struct EarlierWeights {
     checkpoint: PathBuf,
     /// Values by the names of the fields down to them. Without the classifier's where the classes are others.
     values: BTreeMap<String, TensorData>,
+    /// What the earlier run was: its name, data and steps, and what it had started from.
+    facts: Value,
 }
 
 impl EarlierWeights {
@@ -51,14 +54,26 @@ impl EarlierWeights {
         }
         let classes = earlier.target()?.classes();
         let network = earlier.network(classes).init(&cpu(), earlier.seed);
-        let network = Checkpoint::open(&checkpoint)?.load_model(&checkpoint, network)?;
+        let opened = Checkpoint::open(&checkpoint)?;
+        let network = opened.load_model(&checkpoint, network)?;
         let mut collect = Collect { module: Vec::new(), values: BTreeMap::new() };
         network.visit(&mut collect);
         let mut values = collect.values;
         if earlier.taxonomy != config.taxonomy {
             values.retain(|name, _| !name.split('.').any(|field| field == CLASSIFIER));
         }
-        Ok(Self { checkpoint, values })
+        let facts = json!({
+            "name": earlier.name,
+            "trained_on": names(&earlier.data.train),
+            "steps": opened.state.step,
+            "started_from": folder.read_start()?,
+        });
+        Ok(Self { checkpoint, values, facts })
+    }
+
+    /// What the earlier run was, for the descriptions of models that come from it.
+    pub fn facts(&self) -> &Value {
+        &self.facts
     }
 
     /// Puts them into a network, and leaves as it is what they have no tensor of the same name and shape for: the

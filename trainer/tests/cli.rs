@@ -1,0 +1,107 @@
+//! `clothseg-train` as one calls it: from drawn photos to a scored model, and what it says of mistakes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+/// Squares of one garment on grey, and a config that trains on them for two epochs.
+fn write_config(root: &Path) -> PathBuf {
+    let data = root.join("data");
+    for (split, count) in [("train", 8), ("valid", 2), ("test", 3)] {
+        for kind in ["images", "labels"] {
+            fs::create_dir_all(data.join(split).join(kind)).unwrap();
+        }
+        for index in 0..count {
+            let inside = |x: u32, y: u32| x.abs_diff(30) < 14 && y.abs_diff(24 + 4 * index) < 16;
+            let photo = RgbImage::from_fn(64, 64, |x, y| Rgb(if inside(x, y) { [200, 40, 40] } else { [90; 3] }));
+            let label = GrayImage::from_fn(64, 64, |x, y| Luma([u8::from(inside(x, y))]));
+            photo.save(data.join(split).join(format!("images/{index}.png"))).unwrap();
+            label.save(data.join(split).join(format!("labels/{index}.png"))).unwrap();
+        }
+    }
+    fs::write(data.join("class_dict.csv"), "name,r,g,b\nbackground,0,0,0\nshirt,0,0,0\n").unwrap();
+    let source = |split: &str| format!("[[data.{split}]]\nlayout = \"folder\"\nroot = {data:?}\nsplit = \"{split}\"\n");
+    let text = format!(
+        "name = \"squares\"\ntaxonomy = \"garments\"\nrun = {:?}\n\
+         [input]\nlongest_side = 64\nmultiple = 32\ncrop = [64, 64]\n\
+         [model]\nnetwork = \"unet-lite0\"\nwidth = 0.25\noutput_stride = 4\n\
+         [train]\nepochs = 2\nbatch_size = 2\nlearning_rate = 0.003\n[data]\n{}{}",
+        root.join("run"),
+        source("train"),
+        source("valid"),
+    );
+    let path = root.join("squares.toml");
+    fs::write(&path, &text).unwrap();
+    fs::write(root.join("tested.toml"), text + &source("test")).unwrap();
+    path
+}
+
+fn call(root: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_clothseg-train")).current_dir(root).args(arguments).output().unwrap()
+}
+
+/// Standard output of a call that must succeed.
+fn done(root: &Path, arguments: &[&str]) -> String {
+    let output = call(root, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a call that must fail.
+fn failed(root: &Path, arguments: &[&str]) -> String {
+    let output = call(root, arguments);
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn photos_become_a_scored_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_config(root);
+    done(root, &["labels", "squares.toml", "-o", "sheet.png", "--photos", "4"]);
+    assert!(image::open(root.join("sheet.png")).unwrap().width() > 64);
+    done(root, &["train", "squares.toml", "--device", "cpu"]);
+
+    let provider = ["--provider", "embedded"];
+    let export = |more: &[&str]| done(root, &[&["export", "run"], more, &provider].concat());
+    export(&["-o", "squares.onnx"]);
+    assert!(export(&["-o", "half.onnx", "--half", "--last"]).contains("half.onnx"));
+    let bytes = |name: &str| fs::metadata(root.join(name)).unwrap().len();
+    assert!(bytes("half.onnx") * 10 < bytes("squares.onnx") * 7);
+
+    let scored = |model: &str, more: &[&str]| done(root, &[&["eval", model, "--data"], more, &provider].concat());
+    let valid = scored("squares.onnx", &["squares.toml", "--csv", "valid.csv", "--grid", "grid.png"]);
+    assert!(valid.starts_with("2 photos") && valid.contains("any-garment IoU"), "{valid}");
+    assert!(fs::read_to_string(root.join("valid.csv")).unwrap().contains("\"shirt\","));
+    assert!(image::open(root.join("grid.png")).is_ok());
+    assert!(scored("half.onnx", &["tested.toml", "--test"]).starts_with("3 photos"));
+    assert!(scored("half.onnx", &["squares.toml", "--split", "test"]).starts_with("3 photos"));
+
+    let quantize = ["quantize", "half.onnx", "--data", "squares.toml", "--photos", "4", "-o", "int8.onnx"];
+    let said = done(root, &[&quantize[..], &provider].concat());
+    assert!(said.contains("convolutions in 8 bits") && bytes("int8.onnx") < bytes("half.onnx"), "{said}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_config(root);
+    fs::write(root.join("text.onnx"), "no model").unwrap();
+    for (arguments, expected) in [
+        (&["train", "none.toml"][..], "none.toml"),
+        (&["export", "squares.toml"], "holds no checkpoint"),
+        (&["eval", "text.onnx", "--data", "squares.toml", "--test"], "[[data.test]]"),
+        (&["eval", "text.onnx", "--data", "squares.toml"], "text.onnx"),
+        (&["quantize", "text.onnx", "--data", "squares.toml"], "text.onnx"),
+        (&["experiments", "squares.toml"], "squares.toml"),
+    ] {
+        let error = failed(root, arguments);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
