@@ -6,6 +6,7 @@ mod confidence;
 mod dense;
 mod exponential;
 mod label_map;
+mod settle;
 mod soft;
 
 pub use confidence::mean_confidence;
@@ -47,6 +48,17 @@ impl NetworkOutput {
     /// Where the photo lies in the network's input.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// Settles splinters of garments, where the description says how ([`OutputSpec::settling`]): in the cells of an area that
+    /// is given to its neighbour the numbers of the two classes change places.
+    pub fn settle(&mut self) {
+        let Some(settling) = self.spec.settling else { return };
+        let (_, rows, columns) = self.values.dim();
+        let Geometry { content_width, content_height, .. } = self.geometry;
+        let content = [(content_height, rows), (content_width, columns)]
+            .map(|(content, cells)| cells::content_cells(content, self.spec.stride, cells).min(cells));
+        settle::settle(&mut self.values, content, &self.spec, settling);
     }
 
     /// The class of every pixel of a photo of `width` x `height`: see [`label_map`].

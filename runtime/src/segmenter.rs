@@ -30,6 +30,7 @@ pub struct Segmenter {
     taxonomy: Arc<Taxonomy>,
     info: EngineInfo,
     quality: Quality,
+    settles: bool,
     model_hash: Option<String>,
 }
 
@@ -101,6 +102,7 @@ impl Segmenter {
             taxonomy,
             info,
             quality: Quality::default(),
+            settles: true,
             model_hash: None,
         })
     }
@@ -117,6 +119,17 @@ impl Segmenter {
     /// How much work it puts into a photo.
     pub fn quality(&self) -> Quality {
         self.quality
+    }
+
+    /// The same segmenter with or without settling splinters of garments as the model's description says
+    /// ([`OutputSpec::settling`](crate::spec::OutputSpec::settling)); it begins with.
+    pub fn with_settling(self, settles: bool) -> Self {
+        Self { settles, ..self }
+    }
+
+    /// Whether splinters of garments are settled: it was not switched off, and the model's description says how.
+    pub fn settles(&self) -> bool {
+        self.settles && self.spec.output.settling.is_some()
     }
 
     /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.

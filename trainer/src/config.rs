@@ -6,7 +6,7 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
+use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec, Settling};
 use serde::{Deserialize, Serialize};
 
 pub use augment::AugmentConfig;
@@ -48,6 +48,9 @@ pub struct Config {
     pub input: InputConfig,
     /// The network.
     pub model: ModelConfig,
+    /// What the exported model's description says of its output.
+    #[serde(default, skip_serializing_if = "OutputConfig::is_default")]
+    pub output: OutputConfig,
     /// The loss.
     #[serde(default)]
     pub loss: LossConfig,
@@ -101,6 +104,21 @@ pub struct ModelConfig {
     /// Dropout at the deepest features.
     #[serde(default = "half")]
     pub dropout: f64,
+}
+
+/// Table `[output]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputConfig {
+    /// Which splinters of garments are settled: see [`Settling`]. None where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settling: Option<Settling>,
+}
+
+impl OutputConfig {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Table `[data]`.
@@ -212,6 +230,9 @@ impl Config {
         let cause = "there are weights for the network unet-lite0 at width 1 only";
         demand(has_weights || !self.model.pretrained, "model.pretrained", cause)?;
         demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
+        let likeness = self.output.settling.and_then(|settling| settling.likeness_percent);
+        let cause = "must be 1 to 100; leave it out to keep all patches";
+        demand(likeness.is_none_or(|percent| (1..=100).contains(&percent)), "output.settling.likeness_percent", cause)?;
         self.loss.check(self.train.shards)?;
         self.augment.check()?;
         self.train.check(target.classes())?;
@@ -271,7 +292,7 @@ impl Config {
 
     /// The description of the exported model.
     pub fn model_spec(&self) -> Result<ModelSpec> {
-        let output = OutputSpec::logits(self.model.output_stride);
+        let output = OutputSpec { settling: self.output.settling, ..OutputSpec::logits(self.model.output_stride) };
         Ok(ModelSpec::new(self.name.clone(), self.target()?.taxonomy, self.input_spec(), output))
     }
 
@@ -372,6 +393,11 @@ mod tests {
             ("flip = 0.5", "rotation_degrees = nan", "augment.rotation_degrees"),
             ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
             ("dropout = 0.3", "pretrained = true", "model.pretrained"),
+            (
+                "[loss]",
+                "[output]\nsettling = { speck_px = 9, likeness_percent = 101 }\n[loss]",
+                "output.settling.likeness_percent",
+            ),
             ("shards = 2", "shards = 0", "train.shards"),
             ("terms = \"ce:1,miou:1\"", "over = \"batch\"", "loss.over"),
             ("taxonomy = \"garments\"", "taxonomy = \"cars\"", "taxonomy"),

@@ -136,7 +136,10 @@ impl Segmenter {
 
     fn finish(&self, photo: &Photo, prepared: &Prepared, raw: Raw) -> Result<Segmentation> {
         let started = Instant::now();
-        let output = NetworkOutput::new(raw.output, self.spec.output.clone(), prepared.geometry);
+        let mut output = NetworkOutput::new(raw.output, self.spec.output.clone(), prepared.geometry);
+        if self.settles {
+            output.settle();
+        }
         let label_map = output.label_map(photo.width(), photo.height())?;
         let confidence = postprocess::mean_confidence(output.values(), output.spec(), output.geometry());
         let timings = Timings {

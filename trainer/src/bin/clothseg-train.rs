@@ -221,6 +221,9 @@ struct EvalArguments {
     /// fast, or best: the mean over the photo and its mirror image.
     #[arg(long, default_value_t)]
     quality: Quality,
+    /// Leave specks and patches as the network sees them, where the model's description says which to settle.
+    #[arg(long)]
+    keep_specks: bool,
     /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
     #[arg(long, default_value = "auto")]
     provider: Provider,
@@ -354,7 +357,8 @@ fn eval(arguments: &EvalArguments) -> Result<()> {
     let dataset = labelled(arguments, &config)?;
     let open = |model: &Path| {
         let segmenter = Segmenter::open(model, &options(*provider));
-        segmenter.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
+        let chosen = segmenter.map(|segmenter| segmenter.with_settling(!arguments.keep_specks));
+        chosen.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
     };
     let segmenter = open(model)?;
     let evaluation = evaluate(&segmenter, &dataset, matching_classes(&segmenter, &config.target()?)?)?;

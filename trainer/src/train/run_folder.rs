@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, OutputConfig, SourceConfig};
 use crate::error::{Error, Result};
 use clothseg::batch::write_atomically;
 use serde_json::Value;
@@ -166,6 +166,7 @@ pub(crate) fn same_settings(earlier: &Config, now: &Config) -> bool {
     let core = |config: &Config| {
         let mut config = config.clone();
         config.about.clear();
+        config.output = OutputConfig::default();
         config.run.clear();
         config.train.checkpoint_minutes = 1.0;
         config.data.test.clear();

@@ -21,6 +21,10 @@ pub struct EngineArgs {
     #[arg(long, value_name = "NAME", default_value_t)]
     pub quality: Quality,
 
+    /// Leave specks and patches as the network sees them, where the model's description says which to settle
+    #[arg(long)]
+    pub keep_specks: bool,
+
     /// ONNX Runtime's library, where it is not in one of the usual places
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,

@@ -43,6 +43,7 @@ fn text(segmenter: &Segmenter) -> String {
         line("nodes", &format!("{}: {}", part.provider, part.nodes));
     }
     line("quality", segmenter.quality().name());
+    line("specks", if segmenter.settles() { "settled" } else { "kept" });
     line("threads", &threads(engine, segmenter.sessions()));
     for (key, value) in [("note", &engine.note), ("warning", &engine.warning)] {
         if let Some(value) = value {
@@ -74,6 +75,7 @@ fn json(segmenter: &Segmenter) -> String {
         "path": engine.path,
         "nodes": engine.nodes,
         "quality": segmenter.quality().name(),
+        "settles": segmenter.settles(),
         "threads": engine.threads,
         "sessions": segmenter.sessions(),
         "note": engine.note,

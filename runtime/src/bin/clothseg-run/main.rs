@@ -77,7 +77,8 @@ fn open(args: &Args, model: &Model, options: &EngineOptions) -> clothseg::Result
     if let Some(line) = engine::slow_start(model.onnx(), model.spec(), options)? {
         report::say(&line);
     }
-    Segmenter::open_model(model, options)?.with_quality(args.engine.quality)
+    let segmenter = Segmenter::open_model(model, options)?.with_settling(!args.engine.keep_specks);
+    segmenter.with_quality(args.engine.quality)
 }
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
