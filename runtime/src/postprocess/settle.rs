@@ -31,7 +31,7 @@ pub(super) fn settle(values: &mut Array3<f32>, content: [usize; 2], spec: &Outpu
     let [_, columns] = content;
     let cell_px = u64::from(spec.stride).pow(2);
     let mut labels = argmax(values, content);
-    // The smallest first: what is left of a garment grows before it is judged itself.
+    // The smallest first, each by what its neighbours have become.
     let mut areas = areas(&labels, columns);
     areas.sort_by_key(|area| area.cells.len());
     let mut size_at = vec![0; labels.len()];
@@ -182,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn a_speck_joins_what_has_grown_round_it() {
-        // The 3 becomes 2 first, and then they are three cells.
-        assert_eq!(settled(&["0000", "0230", "0200", "0000"], SPECKS), ["0000", "0220", "0200", "0000"]);
+    fn a_speck_goes_by_what_its_neighbours_have_become() {
+        // The 3 lies against three 0; then the 2 lie against five 0 and one 1, and no 3 any more.
+        assert_eq!(settled(&["0000", "0230", "0210", "0110"], SPECKS), ["0000", "0000", "0010", "0110"]);
     }
 
     #[test]
