@@ -41,7 +41,7 @@ cargo build --release --locked -p clothseg
 run=$PWD/${CARGO_TARGET_DIR:-target}/release/clothseg-run
 case ${CARGO_TARGET_DIR:-} in /*) run=$CARGO_TARGET_DIR/release/clothseg-run ;; esac
 for library in "$PWD"/.cache/onnxruntime/cpu/*onnxruntime.so*; do export ORT_DYLIB_PATH=$library; done
-model=$PWD/models/garments-tiny.onnx out=$work/out
+model=$PWD/models/garments-lite0.onnx out=$work/out
 heavy=$work/u2net/u2net_cloth_seg.onnx
 if [ ! -f "$heavy" ]; then
   mkdir -p "${heavy%/*}"
@@ -61,7 +61,7 @@ count=$(find "$photos" -maxdepth 1 -type f | wc -l)
 folder() {
   paired "$count photos to a mask a class, default model" --items "$count" --clean "$out" \
     "script=$python $here/script.py $model $photos $out" \
-    "bare network=$python $here/bare.py $model 128 192 $count" \
+    "bare network=$python $here/bare.py $model 224 320 $count" \
     "clothseg-run=$run $photos -o $out --format masks --quiet"
 }
 
@@ -109,7 +109,7 @@ large() {
   fi
   paired "four JPEGs of 24 megapixels to masks, one after another" --items 4 --clean "$out" \
     "script=$python $here/script.py $model $one $out" \
-    "bare network=$python $here/bare.py $model 128 192 4" \
+    "bare network=$python $here/bare.py $model 224 320 4" \
     "clothseg-run=$run $one -o $out --format masks --jobs 1 --quiet"
 }
 

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A session a core, each with one thread: with many photos that wastes less than one session on all cores. What one
     // photo alone takes is longer, and each session holds the weights.
-    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-tiny.onnx"));
+    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-lite0.onnx"));
     let options = EngineOptions { sessions: cores, threads: Some(1), ..EngineOptions::default() };
     let segmenter = Segmenter::open(&model, &options)?;
     eprintln!("running on {} with {} sessions", segmenter.engine_info(), segmenter.sessions());

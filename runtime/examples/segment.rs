@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // Open once, use for any number of photos and from any number of threads.
-    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-tiny.onnx"));
+    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-lite0.onnx"));
     let segmenter = Segmenter::open(&model, &EngineOptions::default())?;
     eprintln!("running on {}", segmenter.engine_info());
 

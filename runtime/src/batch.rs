@@ -5,7 +5,7 @@
 //! use clothseg::{EngineOptions, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("models/garments-tiny.onnx".as_ref(), &EngineOptions::default())?;
+//! let segmenter = Segmenter::open("models/garments-lite0.onnx".as_ref(), &EngineOptions::default())?;
 //! let classes = segmenter.spec().taxonomy.resolve("garment")?;
 //! let options = BatchOptions { resume: true, ..BatchOptions::new("cutouts", classes) };
 //! let inputs = batch::find_inputs(&["photos".into()], &options.output, options.limits.max_bytes, &mut std::io::empty())?;

@@ -4,7 +4,7 @@
 //! use clothseg::{Detail, EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("../models/garments-tiny.onnx".as_ref(), &EngineOptions::default())?;
+//! let segmenter = Segmenter::open("../models/garments-lite0.onnx".as_ref(), &EngineOptions::default())?;
 //! let enough = Detail::EnoughFor(segmenter.spec().input.fit); // for masks; Photo::open for pixels, too
 //! let photo = Photo::open_with("../samples/hopper.jpg".as_ref(), &Limits::default(), enough)?;
 //! let segmentation = segmenter.segment(&photo)?;

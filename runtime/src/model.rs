@@ -8,7 +8,7 @@ use crate::spec::{ModelSpec, read_model};
 
 /// The default model, carried by builds with the feature `default-model`.
 #[cfg(feature = "default-model")]
-const BUILT_IN: &[u8] = include_bytes!("../../models/garments-tiny.onnx");
+const BUILT_IN: &[u8] = include_bytes!("../../models/garments-lite0.onnx");
 
 /// An ONNX file and what it expects and returns. No engine is open yet: see
 /// [`Segmenter::open_model`](crate::Segmenter::open_model).

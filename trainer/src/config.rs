@@ -70,6 +70,11 @@ pub struct InputConfig {
     /// Longest side of a photo at inference, in pixels; the aspect ratio is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_side: Option<u32>,
+    /// Longest side that the exported model asks for instead, where photos larger than in training are found to be better:
+    /// random enlargement in training makes garments look larger than they are at inference (Touvron et al., "Fixing the
+    /// train-test resolution discrepancy", 2019).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_longest_side: Option<u32>,
     /// With it: both sides of the tensor are padded to multiples of this. As little as the network takes where it is left
     /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,6 +222,9 @@ impl Config {
         let cause = "must be above 0 (or say `stretch = [width, height]` instead of it and of `multiple`)";
         demand(longest_side.is_some_and(|side| side > 0) != stretch.is_some(), "input.longest_side", cause)?;
         demand(stretch.is_none() || longest_side.or(multiple).is_none(), "input.stretch", "stands alone")?;
+        let larger = self.input.export_longest_side;
+        let cause = "must be above 0, and goes with longest_side";
+        demand(larger.is_none_or(|side| side > 0 && longest_side.is_some()), "input.export_longest_side", cause)?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
         let cause = format!("must be a multiple of {step}, for {}", network.name());
         demand(multiple.is_none_or(whole), "input.multiple", &cause)?;
@@ -293,7 +301,11 @@ impl Config {
     /// The description of the exported model.
     pub fn model_spec(&self) -> Result<ModelSpec> {
         let output = OutputSpec { settling: self.output.settling, ..OutputSpec::logits(self.model.output_stride) };
-        Ok(ModelSpec::new(self.name.clone(), self.target()?.taxonomy, self.input_spec(), output))
+        let mut input = self.input_spec();
+        if let (Some(side), Fit::LongestSide { size, .. }) = (self.input.export_longest_side, &mut input.fit) {
+            *size = side;
+        }
+        Ok(ModelSpec::new(self.name.clone(), self.target()?.taxonomy, input, output))
     }
 
     /// The frame of training crops.
@@ -378,6 +390,13 @@ mod tests {
     }
 
     #[test]
+    fn an_exported_model_may_ask_for_larger_photos_than_training() {
+        let config = open(&SHIPPED.replace("multiple = 32", "multiple = 32\nexport_longest_side = 320")).unwrap();
+        assert_eq!(config.model_spec().unwrap().input.fit, Fit::LongestSide { size: 320, multiple: 32 });
+        assert_eq!(config.input_spec().fit, Fit::LongestSide { size: 192, multiple: 32 });
+    }
+
+    #[test]
     fn a_wrong_value_names_its_key() {
         for (from, to, key) in [
             ("width = 0.25", "width = 0.0", "model.width"),
@@ -387,6 +406,7 @@ mod tests {
             ("longest_side = 192", "longest_side = 192\nstretch = [64, 64]", "input.longest_side"),
             ("longest_side = 192", "stretch = [64, 64]", "input.stretch"),
             ("multiple = 32", "multiple = 24", "input.multiple"),
+            ("multiple = 32", "export_longest_side = 0", "input.export_longest_side"),
             ("terms = \"ce:1,miou:1\"", "terms = \"kl:1\"", "loss.terms"),
             ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
             ("flip = 0.5", "brightness = 1.5", "augment.brightness"),

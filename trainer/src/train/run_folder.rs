@@ -167,6 +167,7 @@ pub(crate) fn same_settings(earlier: &Config, now: &Config) -> bool {
         let mut config = config.clone();
         config.about.clear();
         config.output = OutputConfig::default();
+        config.input.export_longest_side = None;
         config.run.clear();
         config.train.checkpoint_minutes = 1.0;
         config.data.test.clear();

@@ -18,7 +18,7 @@ fn agreement_counts_cells_and_difference_numbers() {
 #[test]
 fn the_default_model_in_8_bits_says_nearly_the_same() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let model = root.join("models/garments-tiny.onnx");
+    let model = root.join("models/garments-lite0.onnx");
     let mut photos: Vec<PathBuf> =
         std::fs::read_dir(root.join("samples")).unwrap().map(|entry| entry.unwrap().path()).collect();
     photos.retain(|path| path.extension().is_some_and(|extension| extension == "jpg" || extension == "png"));
@@ -31,7 +31,7 @@ fn the_default_model_in_8_bits_says_nearly_the_same() {
     assert!(done.bytes * 3 < done.float_bytes, "{done:?}");
     // It describes itself, and runs as any model does.
     let segmenter = clothseg::Segmenter::open(&output, &EngineOptions::default()).unwrap();
-    assert_eq!(segmenter.spec().name, "garments-tiny-int8");
+    assert_eq!(segmenter.spec().name, "garments-lite0-int8");
     assert_eq!(segmenter.spec().training["quantised"]["photos"], photos.len());
     assert!(segmenter.segment(&open(&photos[0]).unwrap()).unwrap().regions().len() > 1);
     let none = quantize(&model, Vec::new(), &output, &EngineOptions::default());
