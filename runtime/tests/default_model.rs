@@ -96,7 +96,8 @@ fn both_engines_agree_on_real_photos() {
 
 #[test]
 fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
-    let segmenter = open(Provider::Auto).unwrap();
+    // A patch goes to its neighbour or not, as a whole: without that, what differs is the decoding's alone.
+    let segmenter = open(Provider::Auto).unwrap().with_settling(false);
     let fit = segmenter.spec().input.fit;
     let mut photos: Vec<PathBuf> = SAMPLES.iter().map(|name| Path::new(ROOT).join("samples").join(name)).collect();
     match data_folder() {
@@ -104,15 +105,16 @@ fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
             let street = std::fs::read_dir(data.join("photos")).unwrap().map(|entry| entry.unwrap().path());
             let mut street: Vec<_> = street.collect();
             street.sort();
-            photos.extend(street.into_iter().take(6));
+            photos.extend(street.into_iter().take(3));
         }
         None => eprintln!("skipped: street photos (no data: set CLOTHSEG_DATA); the samples are compared"),
     }
     let mut shares = Vec::new();
     for (at, path) in photos.iter().enumerate() {
         let small = Photo::open(path, &Limits::default()).unwrap();
-        // The longest side at just over 16, 8 and 11 times the network's: the least that a divisor leaves, and more.
-        let longest = [3077, 1541, 2113][at % 3];
+        // The longest side at just over 16 and 8 times the network's: the least that a divisor leaves, and more.
+        let clothseg::spec::Fit::LongestSide { size, .. } = fit else { panic!("{fit:?}") };
+        let longest = if at == 3 { 16 * size + 5 } else { [8 * size + 5, 9 * size, 11 * size + 1][at % 3] };
         let scale = f64::from(longest) / f64::from(small.width().max(small.height()));
         let side = |side: u32| (f64::from(side) * scale).round() as u32;
         let (width, height) = (side(small.width()), side(small.height()));
