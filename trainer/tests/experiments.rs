@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use clothseg_trainer::Error;
+use clothseg_trainer::config::Config;
 use clothseg_trainer::experiments::{ExperimentResult, ExperimentsConfig, ExperimentsOptions, run_experiments};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
@@ -137,4 +138,15 @@ fn what_cannot_be_run_is_named() {
     let only = ExperimentsOptions { only: vec!["focal".to_owned()], ..ExperimentsOptions::default() };
     let error = run_experiments(&series, &only).unwrap_err().to_string();
     assert!(error.contains("experiments: base, dice"), "{error}");
+}
+
+#[test]
+fn what_is_shipped_is_sound() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let series = ExperimentsConfig::open(&configs.join("recipe.toml")).unwrap();
+    assert!(series.experiments().unwrap().iter().all(|experiment| experiment.config.model.pretrained));
+    for name in ["garments-lite0-192", "garments-lite0", "imaterialist47-lite0"] {
+        let config = Config::open(&configs.join(format!("{name}.toml"))).unwrap();
+        assert_eq!((config.name.as_str(), config.data.test.len()), (name, 1));
+    }
 }
