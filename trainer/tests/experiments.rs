@@ -105,8 +105,8 @@ fn one_that_fails_does_not_keep_the_others() {
     assert!(fs::read_to_string(folder.path().join("out/tables.md")).unwrap().contains("| Dice |"));
     // Test data that are not there show before anything is trained.
     let key = text.find("[[test.sources]]").unwrap();
-    let missing =
-        format!("{}{}", &text[..key], text[key..].replacen("valid", "none", 1)).replace("\"dice\"", "\"again\"");
+    let missing = format!("{}{}", &text[..key], text[key..].replacen("valid", "none", 1))
+        .replace("key = \"dice\"", "key = \"again\"");
     fs::write(&path, missing).unwrap();
     let only = ExperimentsOptions { only: vec!["again".to_owned()], ..ExperimentsOptions::default() };
     assert!(run_experiments(&ExperimentsConfig::open(&path).unwrap(), &only).is_err());
@@ -145,7 +145,7 @@ fn what_is_shipped_is_sound() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let series = ExperimentsConfig::open(&configs.join("recipe.toml")).unwrap();
     assert!(series.experiments().unwrap().iter().all(|experiment| experiment.config.model.pretrained));
-    for name in ["garments-lite0-192", "garments-lite0", "imaterialist47-lite0"] {
+    for name in ["garments-lite0-192", "garments-lite0-288", "garments-lite0", "imaterialist47-lite0"] {
         let config = Config::open(&configs.join(format!("{name}.toml"))).unwrap();
         assert_eq!((config.name.as_str(), config.data.test.len()), (name, 1));
     }
