@@ -97,8 +97,8 @@ pub struct ModelConfig {
     /// Whether the encoder starts with the weights that `ci/weights` fetches. Only `unet-lite0` of width 1.
     #[serde(default)]
     pub pretrained: bool,
-    /// Folder of an earlier run, relative to the working folder, whose weights the run starts with: all that have the same
-    /// name and shape in both networks, but for the classifier's where the taxonomy is another.
+    /// Folder of an earlier run, or a file that `export` wrote, relative to the working folder, whose weights the run starts
+    /// with: all that have the same name and shape in both networks, but for the classifier's where the classes are others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_from: Option<PathBuf>,
     /// Stride of the logits: 1, 2 or 4.

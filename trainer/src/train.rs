@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 pub use average::WeightAverage;
 pub use best::BestBy;
@@ -49,6 +49,9 @@ use crate::model::pretrained::{self, EncoderWeights};
 
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
+
+/// Batches that tell the batch norms of a model from a file what comes to them.
+const SURVEYED_BATCHES: usize = 16;
 
 /// How to start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +83,7 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     if resume {
         model = run.resume(model)?;
     } else if let Some(beginning) = beginning {
-        model = beginning.load_into(model)?;
+        model = beginning.load_into(model, run.pictures(&train_data))?;
     }
     tracing::info!(
         "{}: {} classes, {} weights; {} examples to train on, {} to validate on",
@@ -112,9 +115,10 @@ impl Beginning {
         })
     }
 
-    fn load_into(&self, network: Network) -> Result<Network> {
+    /// `pictures` are batches of the coming training.
+    fn load_into(&self, network: Network, pictures: impl Iterator<Item = Result<Tensor<4>>>) -> Result<Network> {
         match self {
-            Self::Earlier(weights) => Ok(weights.load_into(network)),
+            Self::Earlier(weights) => weights.load_into(network, pictures),
             Self::Encoder(weights) => {
                 tracing::info!("encoder: {}", pretrained::SOURCE);
                 weights.load_into(network)
@@ -195,18 +199,30 @@ impl<'a> Run<'a> {
         Ok(model)
     }
 
-    fn wall_s(&self) -> f64 {
-        self.earlier_s + self.started.elapsed().as_secs_f64()
+    /// What the first steps would see.
+    fn pictures<'d>(&'d self, data: &'d Dataset) -> impl Iterator<Item = Result<Tensor<4>>> + 'd {
+        let plan = self.plan();
+        let order = plan.order(data, 0);
+        let batches = SURVEYED_BATCHES.min(order.len() / plan.batch_size);
+        (0..batches).map(move |index| Ok(plan.batch(data, &order, 0, index)?.picture_tensor(&self.evaluation)))
     }
 
-    fn epochs(&mut self, mut model: Network, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<Network> {
-        let plan = Plan {
+    fn plan(&self) -> Plan {
+        Plan {
             seed: self.config.seed,
             batch_size: self.config.train.batch_size,
             augmentation: self.config.augmentation(),
             frame: self.config.frame(),
             input: self.config.input_spec(),
-        };
+        }
+    }
+
+    fn wall_s(&self) -> f64 {
+        self.earlier_s + self.started.elapsed().as_secs_f64()
+    }
+
+    fn epochs(&mut self, mut model: Network, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<Network> {
+        let plan = self.plan();
         let steps_per_epoch = |epoch| plan.order(&train_data, epoch).len() / plan.batch_size;
         let total: usize = (0..self.config.train.epochs).map(steps_per_epoch).sum();
         self.log.start(self.state.step, total, self.config.train.epochs);

@@ -15,4 +15,4 @@ mod vgg;
 
 pub use light_unet::Upsampling;
 pub use network::{Architecture, Network, NetworkConfig};
-pub use pass::{Pass, RunningUpdate};
+pub use pass::{Pass, RunningUpdate, Seen, Survey};

@@ -1,4 +1,5 @@
-//! One run through a network: in training it brings the random numbers and takes the batch norms' statistics away.
+//! One run through a network: in training it brings the random numbers and takes the batch norms' statistics away; a
+//! surveying one only looks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ const MOMENTUM: f64 = 0.1;
 #[derive(Default)]
 pub struct Pass {
     training: Option<Training>,
+    survey: Option<Survey>,
 }
 
 struct Training {
@@ -33,7 +35,13 @@ impl Pass {
 
     /// A training step's. The random numbers are the caller's, so that a step can be repeated.
     pub fn training(random: ChaCha8Rng) -> Self {
-        Self { training: Some(Training { random, statistics: RunningUpdate::default(), frozen: Arc::default() }) }
+        let training = Training { random, statistics: RunningUpdate::default(), frozen: Arc::default() };
+        Self { training: Some(training), survey: None }
+    }
+
+    /// As [`Pass::evaluation`], and takes note of what comes to every batch norm.
+    pub fn survey() -> Self {
+        Self { training: None, survey: Some(Survey::default()) }
     }
 
     /// In training, with parameters that stay as they are. They must be the first that the input meets, with all before
@@ -58,6 +66,18 @@ impl Pass {
     /// What the batch norms saw.
     pub fn into_statistics(self) -> RunningUpdate {
         self.training.map(|training| training.statistics).unwrap_or_default()
+    }
+
+    /// What came to the batch norms of a surveying run.
+    pub fn into_survey(self) -> Survey {
+        self.survey.unwrap_or_default()
+    }
+
+    /// In a surveying run, takes note of a batch norm's input.
+    pub(super) fn look_at(&mut self, gamma: ParamId, epsilon: f64, input: &Tensor<4>) {
+        if let Some(survey) = &mut self.survey {
+            survey.seen.insert(gamma, Seen::of(input, epsilon));
+        }
     }
 
     /// Takes note of what a batch norm saw over `count` values a channel.
@@ -88,6 +108,76 @@ fn dropout_mask(shape: [usize; 4], dropout: f64, random: &mut ChaCha8Rng, device
     let values: Vec<f32> =
         (0..shape.iter().product()).map(|_| if random.random::<f64>() < dropout { 0.0 } else { kept }).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// What came to the batch norms, by the parameter `gamma` of each.
+#[derive(Default)]
+pub struct Survey {
+    seen: HashMap<ParamId, Seen>,
+}
+
+impl Survey {
+    /// This one's and another's inputs together.
+    pub fn join(mut self, other: Survey) -> Survey {
+        for (id, more) in other.seen {
+            match self.seen.get_mut(&id) {
+                Some(seen) => seen.add(&more),
+                None => {
+                    self.seen.insert(id, more);
+                }
+            }
+        }
+        self
+    }
+
+    /// What came to the batch norm with this `gamma`.
+    pub fn of(&self, gamma: ParamId) -> Option<&Seen> {
+        self.seen.get(&gamma)
+    }
+}
+
+/// What came to one batch norm.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The epsilon that it adds to variances.
+    pub epsilon: f64,
+    /// Values a channel.
+    count: f64,
+    /// A channel's sum and sum of squares.
+    sums: Vec<[f64; 2]>,
+}
+
+impl Seen {
+    fn of(input: &Tensor<4>, epsilon: f64) -> Self {
+        let [batch, channels, height, width] = input.dims();
+        let plane = height * width;
+        let values: Vec<f32> = input.clone().into_data().iter::<f32>().collect();
+        let mut sums = vec![[0.0; 2]; channels];
+        for (index, plane) in values.chunks(plane.max(1)).enumerate() {
+            let [sum, squares] = &mut sums[index % channels];
+            *sum += plane.iter().map(|value| f64::from(*value)).sum::<f64>();
+            *squares += plane.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        }
+        Self { epsilon, count: (batch * plane) as f64, sums }
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.count += more.count;
+        for ([sum, squares], [more_sum, more_squares]) in self.sums.iter_mut().zip(&more.sums) {
+            *sum += more_sum;
+            *squares += more_squares;
+        }
+    }
+
+    /// Mean and variance of each channel.
+    pub fn statistics(&self) -> Vec<[f64; 2]> {
+        let count = self.count.max(1.0);
+        let of_channel = |[sum, squares]: &[f64; 2]| {
+            let mean = sum / count;
+            [mean, (squares / count - mean * mean).max(0.0)]
+        };
+        self.sums.iter().map(of_channel).collect()
+    }
 }
 
 /// New values that running statistics move towards.
@@ -130,9 +220,25 @@ impl ModuleMapper for RunningUpdate {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::data::augment::generator;
+
+    #[test]
+    fn a_survey_joins_what_came_in_several_runs() {
+        let look = |values: [f32; 4]| {
+            let mut pass = Pass::survey();
+            let input = TensorData::new(values.to_vec(), [1, 2, 1, 2]);
+            pass.look_at(ParamId::from(7), 0.5, &Tensor::from_data(input, &Device::default()));
+            pass.into_survey()
+        };
+        // Channel 0: 1, 3, 5, 7; channel 1: always 2.
+        let survey = look([1.0, 3.0, 2.0, 2.0]).join(look([5.0, 7.0, 2.0, 2.0]));
+        let seen = survey.of(ParamId::from(7)).unwrap();
+        assert_eq!((seen.statistics(), seen.epsilon), (vec![[4.0, 5.0], [2.0, 0.0]], 0.5));
+        assert!(survey.of(ParamId::from(8)).is_none());
+    }
 
     #[test]
     fn a_dropout_mask_keeps_the_mean() {

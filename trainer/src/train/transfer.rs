@@ -1,11 +1,14 @@
-//! The weights of an earlier run as the start of another: at another size, on other data, with another loss, and with
-//! other classes too.
+//! The weights of an earlier run, or of an exported model, as the start of another run: at another size, on other data, with
+//! another loss, and with other classes too.
+
+mod unfold;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
+use clothseg::spec::InputSpec;
 use serde_json::{Value, json};
 
 use super::RunFolder;
@@ -13,27 +16,45 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Config, names};
 use crate::device::cpu;
 use crate::error::{Error, Result};
+use crate::export::{FoldedConvolution, read_convolutions};
 use crate::model::Network;
 
 /// The field of every network that makes logits out of features.
 const CLASSIFIER: &str = "classifier";
 
-/// An earlier run's weights: the best checkpoint's, or the last one's where no epoch was finished.
+/// Values by the names of the fields down to them.
+type Values = BTreeMap<String, TensorData>;
+
+/// Weights of an earlier training.
 pub struct EarlierWeights {
-    checkpoint: PathBuf,
-    /// Values by the names of the fields down to them. Without the classifier's where the classes are others.
-    values: BTreeMap<String, TensorData>,
-    /// What the earlier run was: its name, data and steps, and what it had started from.
+    /// The file that they are from.
+    path: PathBuf,
+    kind: Kind,
+    /// Whether the classes are others, so that the classifier starts afresh.
+    other_classes: bool,
+    /// What the earlier training was: its name, data and steps, and what it had started from.
     facts: Value,
 }
 
+enum Kind {
+    /// A run's best checkpoint, or its last where no epoch was finished. Without the classifier's values where the classes
+    /// are others.
+    Checkpoint(Values),
+    /// An exported file.
+    Model(Vec<FoldedConvolution>),
+}
+
 impl EarlierWeights {
-    /// Reads those of the run in folder `run` for one by `config`, which must have a network of the same kind that sees
-    /// photos in the same way.
-    pub fn open(run: &Path, config: &Config) -> Result<Self> {
+    /// Reads those of a run's folder, or of a model's ONNX file, for a run by `config`, which must have a network of the same
+    /// kind that sees photos in the same way.
+    pub fn open(path: &Path, config: &Config) -> Result<Self> {
+        if path.is_file() { Self::of_model(path, config) } else { Self::of_run(path, config) }
+    }
+
+    fn of_run(run: &Path, config: &Config) -> Result<Self> {
         let fail = |cause: String| Error::Run { path: run.to_path_buf(), cause };
         let folder = RunFolder::at(run);
-        let checkpoint = folder
+        let path = folder
             .best_or_last()
             .ok_or_else(|| fail("holds no checkpoint to start from (model.start_from)".to_owned()))?;
         let earlier = Config::open(&folder.config())?;
@@ -42,11 +63,7 @@ impl EarlierWeights {
                 .map(|config| format!("{} of width {}", config.model.network.name(), config.model.width));
             return Err(fail(format!("is of the network {had}, and {wanted} cannot start from it (model.start_from)")));
         }
-        let levels = |config: &Config| {
-            let input = config.input_spec();
-            (input.mean, input.std)
-        };
-        if levels(&earlier) != levels(config) {
+        if levels(&earlier.input_spec()) != levels(&config.input_spec()) {
             let pretrained = earlier.model.pretrained;
             return Err(fail(format!(
                 "normalises photos in another way; say pretrained = {pretrained} in [model] as it did, to start from it"
@@ -54,46 +71,111 @@ impl EarlierWeights {
         }
         let classes = earlier.target()?.classes();
         let network = earlier.network(classes).init(&cpu(), earlier.seed);
-        let opened = Checkpoint::open(&checkpoint)?;
-        let network = opened.load_model(&checkpoint, network)?;
-        let mut collect = Collect { module: Vec::new(), values: BTreeMap::new() };
+        let opened = Checkpoint::open(&path)?;
+        let network = opened.load_model(&path, network)?;
+        let mut collect = Collect { module: Vec::new(), values: Values::new() };
         network.visit(&mut collect);
         let mut values = collect.values;
-        if earlier.taxonomy != config.taxonomy {
-            values.retain(|name, _| !name.split('.').any(|field| field == CLASSIFIER));
-        }
+        let other_classes = earlier.taxonomy != config.taxonomy;
+        values.retain(|name, _| !(other_classes && is_classifier(name)));
         let facts = json!({
             "name": earlier.name,
             "trained_on": names(&earlier.data.train),
             "steps": opened.state.step,
             "started_from": folder.read_start()?,
         });
-        Ok(Self { checkpoint, values, facts })
+        Ok(Self { path, kind: Kind::Checkpoint(values), other_classes, facts })
     }
 
-    /// What the earlier run was, for the descriptions of models that come from it.
+    fn of_model(path: &Path, config: &Config) -> Result<Self> {
+        let (spec, convolutions) = read_convolutions(path)?;
+        let fail = |cause: String| Error::file(path, format!("{cause}; it cannot start this run (model.start_from)"));
+        if levels(&spec.input) != levels(&config.input_spec()) {
+            let other = !config.model.pretrained;
+            return Err(fail(format!(
+                "normalises photos in another way (pretrained = {other} in [model] may be its way)"
+            )));
+        }
+        let target = config.target()?;
+        let other_classes = spec.taxonomy.classes != target.taxonomy.classes;
+        let network = config.network(target.classes()).init(&cpu(), config.seed);
+        if let Some(cause) = unfold::mismatch(&network, &convolutions, |name| other_classes && is_classifier(name)) {
+            let ours = &config.model;
+            let stride = ours.output_stride;
+            let network = format!("{} of width {} with logits at stride {stride}", ours.network.name(), ours.width);
+            return Err(fail(format!("is no {network}: it {cause}")));
+        }
+        let fact = |key: &str| spec.training.get(key).cloned().unwrap_or_default();
+        let facts = json!({
+            "name": spec.name,
+            "trained_on": fact("trained_on"),
+            "steps": fact("steps"),
+            "started_from": fact("started_from"),
+        });
+        Ok(Self { path: path.to_path_buf(), kind: Kind::Model(convolutions), other_classes, facts })
+    }
+
+    /// What the earlier training was, for the descriptions of models that come from it.
     pub fn facts(&self) -> &Value {
         &self.facts
     }
 
     /// Puts them into a network, and leaves as it is what they have no tensor of the same name and shape for: the
-    /// classifier of other classes, the stages of a decoder that goes further.
-    pub fn load_into(&self, network: Network) -> Network {
-        let mut place = Place { module: Vec::new(), values: &self.values, taken: 0, fresh: Vec::new() };
-        let network = network.map(&mut place);
-        let fresh = match place.fresh.is_empty() {
-            true => String::new(),
-            false => format!("; fresh: {}", place.fresh.join(", ")),
-        };
-        tracing::info!("weights: {} tensors of {}{fresh}", place.taken, self.checkpoint.display());
-        network
+    /// classifier of other classes, the stages of a decoder that goes further. `pictures` are batches of normalised photos,
+    /// `(N, 3, H, W)`, of the coming training; a model's file, which has no batch norms any more, needs them.
+    pub fn load_into(
+        &self,
+        network: Network,
+        pictures: impl IntoIterator<Item = Result<Tensor<4>>>,
+    ) -> Result<Network> {
+        let is_fresh = |name: &str| self.other_classes && is_classifier(name);
+        match &self.kind {
+            Kind::Checkpoint(values) => {
+                let (network, placed) = place(network, values);
+                let fresh = match placed.fresh.is_empty() {
+                    true => String::new(),
+                    false => format!("; fresh: {}", placed.fresh.join(", ")),
+                };
+                tracing::info!("weights: {} tensors of {}{fresh}", placed.taken, self.path.display());
+                Ok(network)
+            }
+            Kind::Model(convolutions) => {
+                let fresh = if self.other_classes { "; fresh: the classifier" } else { "" };
+                tracing::info!("weights: {} convolutions of {}{fresh}", convolutions.len(), self.path.display());
+                unfold::unfold(network, convolutions, is_fresh, pictures)
+            }
+        }
     }
+}
+
+fn is_classifier(name: &str) -> bool {
+    name.split('.').any(|field| field == CLASSIFIER)
+}
+
+/// How photos become numbers.
+fn levels(input: &InputSpec) -> [[f32; 3]; 2] {
+    [input.mean, input.std]
+}
+
+/// Puts values into the parameters of their names, where the shapes agree.
+fn place(network: Network, values: &Values) -> (Network, Placed) {
+    let mut place = Place { module: Vec::new(), values, placed: Placed::default() };
+    let network = network.map(&mut place);
+    (network, place.placed)
+}
+
+/// What became of a network's parameters.
+#[derive(Default)]
+struct Placed {
+    taken: usize,
+    /// Names of what stayed.
+    fresh: Vec<String>,
 }
 
 /// Reads all values of a network.
 struct Collect {
     module: Vec<String>,
-    values: BTreeMap<String, TensorData>,
+    values: Values,
 }
 
 impl ModuleVisitor for Collect {
@@ -113,10 +195,8 @@ impl ModuleVisitor for Collect {
 /// Writes values into a network.
 struct Place<'a> {
     module: Vec<String>,
-    values: &'a BTreeMap<String, TensorData>,
-    taken: usize,
-    /// Names of what stayed.
-    fresh: Vec<String>,
+    values: &'a Values,
+    placed: Placed,
 }
 
 impl ModuleMapper for Place<'_> {
@@ -132,10 +212,10 @@ impl ModuleMapper for Place<'_> {
         let name = self.module.join(".");
         let shape = param.val().dims();
         let Some(values) = self.values.get(&name).filter(|values| values.shape()[..] == shape[..]) else {
-            self.fresh.push(name);
+            self.placed.fresh.push(name);
             return param;
         };
-        self.taken += 1;
+        self.placed.taken += 1;
         let trains = param.is_require_grad();
         param.map(|old| Tensor::from_data(values.clone(), &old.device())).set_require_grad(trains)
     }
