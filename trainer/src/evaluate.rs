@@ -4,10 +4,10 @@ pub mod pictures;
 
 use std::fmt::Write as _;
 
-use clothseg::{Photo, Quality, Segmenter};
+use clothseg::{ModelSpec, Photo, Quality, Segmenter};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Sample};
+use crate::data::{Dataset, Sample, Target};
 use crate::error::{Error, Result};
 use crate::metrics::{Confusion, StudyProtocol, StudyScores};
 
@@ -75,14 +75,14 @@ pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) 
 }
 
 /// The model's class names, where they are those of `target` in the same order.
-pub fn matching_classes(segmenter: &Segmenter, target: &crate::data::Target) -> Result<Vec<String>> {
+pub fn matching_classes(spec: &ModelSpec, target: &Target) -> Result<Vec<String>> {
     let names = |taxonomy: &clothseg::Taxonomy| -> Vec<String> {
         taxonomy.classes.iter().map(|class| class.name.clone()).collect()
     };
-    let (model, data) = (names(&segmenter.spec().taxonomy), names(&target.taxonomy));
+    let (model, data) = (names(&spec.taxonomy), names(&target.taxonomy));
     if model != data {
         return Err(Error::file(
-            &segmenter.spec().name,
+            &spec.name,
             format!(
                 "the model's {} classes are not those of `{}`, which the labels are mapped to",
                 model.len(),

@@ -4,9 +4,11 @@
 //! goes into the metadata, and then the file's own bytes are run through clothseg's engine, at two sizes, and compared
 //! with the network in Burn.
 
+pub mod balance;
 mod halves;
 mod onnx;
 pub mod quantize;
+mod reading;
 mod simplify;
 mod tensors;
 
@@ -22,6 +24,7 @@ use onnx_ir::{Message, ModelProto};
 use rand::Rng;
 use serde_json::Value;
 
+pub use self::reading::{FoldedConvolution, read_convolutions};
 use self::simplify::simplify;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, names};

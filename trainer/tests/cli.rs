@@ -82,6 +82,11 @@ fn photos_become_a_scored_model() {
     assert!(scored("half.onnx", &["tested.toml", "--test"]).starts_with("3 photos"));
     assert!(scored("half.onnx", &["squares.toml", "--split", "test"]).starts_with("3 photos"));
 
+    let balance = ["balance", "half.onnx", "--data", "squares.toml", "-o", "balanced.onnx"];
+    let said = done(root, &[&balance[..], &provider].concat());
+    assert!(said.contains(" -> ") && bytes("balanced.onnx") >= bytes("half.onnx"), "{said}");
+    let again = ["balance", "balanced.onnx", "--data", "squares.toml"];
+    assert!(failed(root, &[&again[..], &provider].concat()).contains("balanced already"));
     let quantize = ["quantize", "half.onnx", "--data", "squares.toml", "--photos", "4", "-o", "int8.onnx"];
     let said = done(root, &[&quantize[..], &provider].concat());
     assert!(said.contains("convolutions in 8 bits") && bytes("int8.onnx") < bytes("half.onnx"), "{said}");
@@ -99,6 +104,7 @@ fn mistakes_are_named() {
         (&["eval", "text.onnx", "--data", "squares.toml", "--test"], "[[data.test]]"),
         (&["eval", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["quantize", "text.onnx", "--data", "squares.toml"], "text.onnx"),
+        (&["balance", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["experiments", "squares.toml"], "squares.toml"),
     ] {
         let error = failed(root, arguments);

@@ -265,7 +265,7 @@ fn a_run_starts_from_what_an_earlier_one_learnt() {
         all[all.len() - 3..].to_vec() // a part of its bias, the last parameter
     };
     let others = Config { taxonomy: "imaterialist".to_owned(), ..config.clone() };
-    let loaded = EarlierWeights::open(&earlier.run, &others).unwrap().load_into(fresh(&others));
+    let loaded = EarlierWeights::open(&earlier.run, &others).unwrap().load_into(fresh(&others), []).unwrap();
     let encoder = |model: &Network| {
         let encoder = model.encoder_parameters();
         numbers(model, |id| encoder.contains(&id))
@@ -275,7 +275,8 @@ fn a_run_starts_from_what_an_earlier_one_learnt() {
     // A decoder that goes further: its last stage is new, and what comes before is not.
     let mut finer = config.clone();
     finer.model.output_stride = 2;
-    let loaded = numbers(&EarlierWeights::open(&earlier.run, &finer).unwrap().load_into(fresh(&finer)), |_| true);
+    let loaded =
+        numbers(&EarlierWeights::open(&earlier.run, &finer).unwrap().load_into(fresh(&finer), []).unwrap(), |_| true);
     let shared = loaded.iter().zip(&learnt).take_while(|(loaded, learnt)| loaded == learnt).count();
     let encoder_numbers = encoder(&fresh(&finer)).len();
     assert!(shared > encoder_numbers + (learnt.len() - encoder_numbers) / 2, "{shared} of {}", learnt.len());

@@ -10,12 +10,13 @@ use clothseg::engine::{EngineOptions, Provider};
 use clothseg::{Photo, Quality, Segmenter};
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::{
-    Dataset, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, prepare,
+    Dataset, Layout, OnDamage, OutputSize, PrepareOptions, Sample, Source, SourceFiles, Splits, prepare,
 };
 use clothseg_trainer::device::DeviceChoice;
-use clothseg_trainer::evaluate::pictures::{Contestant, label_sheet, side_by_side, small, spread};
+use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::experiments::{ExperimentsConfig, ExperimentsOptions, run_experiments};
+use clothseg_trainer::export::balance::balance;
 use clothseg_trainer::export::quantize::quantize;
 use clothseg_trainer::export::{Chosen, Weights};
 use clothseg_trainer::log::progress::LineWriter;
@@ -70,6 +71,24 @@ enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 64)]
         photos: usize,
         /// What runs both models: auto, cpu, cuda or embedded.
+        #[arg(long, default_value = "auto")]
+        provider: Provider,
+    },
+    /// Add a constant to each class's logits, so that the mean IoU over the classes is largest on training photos: rare classes
+    /// are no longer drowned by their neighbours.
+    Balance {
+        /// The model, as `export` wrote it.
+        model: PathBuf,
+        /// A config of the model's classes, whose training photos are looked at; those of each source count by its `repeat`.
+        #[arg(long, value_name = "CONFIG")]
+        data: PathBuf,
+        /// The file; without it, NAME-balanced.onnx beside the model.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Photos of each source that are looked at, at most.
+        #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+        photos: usize,
+        /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
         #[arg(long, default_value = "auto")]
         provider: Provider,
     },
@@ -282,6 +301,7 @@ fn run(command: Command) -> Result<()> {
         Command::Quantize { model, data, output, photos, provider } => {
             in_eight_bits(&model, &data, output, photos, provider)
         }
+        Command::Balance { model, data, output, photos, provider } => balanced(&model, &data, output, photos, provider),
         Command::Labels { config, output, photos } => draw_labels(&config, &output, photos),
         Command::Study { config, only, tables_only, list, device, provider } => {
             let config = StudyConfig::open(&config)?;
@@ -347,6 +367,32 @@ fn in_eight_bits(model: &Path, data: &Path, output: Option<PathBuf>, photos: usi
     ))
 }
 
+fn balanced(model: &Path, data: &Path, output: Option<PathBuf>, photos: usize, provider: Provider) -> Result<()> {
+    let config = Config::open(data)?;
+    let target = config.target()?;
+    let sources = resolve(&config.data.train);
+    let datasets =
+        sources.iter().map(|source| Dataset::open(std::slice::from_ref(source), &target, config.data.on_damage));
+    let datasets: Vec<Dataset> = datasets.collect::<Result<_>>()?;
+    let samples = datasets.iter().zip(&sources).flat_map(|(dataset, source)| {
+        let with_label = |(photo, labels): Shown| Some((Sample { photo, labels: labels? }, source.repeat as f32));
+        spread(dataset, photos).filter_map(move |shown| shown.map(with_label).transpose())
+    });
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-balanced.onnx")));
+    let done = balance(model, &target, samples, &output, &options(provider))?;
+    let moved = done.offsets.iter().filter(|(_, offset)| *offset != 0.0);
+    let moved: Vec<String> = moved.map(|(name, offset)| format!("{name} {offset:+.1}")).collect();
+    let [before, after] = done.mean_iou.map(|share| 100.0 * share);
+    print(&format!(
+        "{}: mean IoU {before:.1} % -> {after:.1} % on the grid of {} training photos; {}; run by {}\n",
+        done.path.display(),
+        done.photos,
+        if moved.is_empty() { "nothing moved".to_owned() } else { moved.join(", ") },
+        done.engine
+    ))
+}
+
 fn options(provider: Provider) -> EngineOptions {
     EngineOptions { provider, ..EngineOptions::default() }
 }
@@ -361,7 +407,7 @@ fn eval(arguments: &EvalArguments) -> Result<()> {
         chosen.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
     };
     let segmenter = open(model)?;
-    let evaluation = evaluate(&segmenter, &dataset, matching_classes(&segmenter, &config.target()?)?)?;
+    let evaluation = evaluate(&segmenter, &dataset, matching_classes(segmenter.spec(), &config.target()?)?)?;
     for (path, text) in [(&arguments.csv, evaluation.csv()), (&arguments.markdown, evaluation.markdown())] {
         if let Some(path) = path {
             write_atomically(path, text.as_bytes())?;

@@ -92,7 +92,7 @@ fn carry_out(series: &ExperimentsConfig, experiment: &Experiment, options: &Expe
     let tests = series.tests.iter().map(open).collect::<Result<Vec<_>>>()?;
     let model = config.run.join(format!("{key}.onnx"));
     let (state, segmenter) = trained_segmenter(config, Chosen::Best, &model, options.device, &options.engine)?;
-    let classes = matching_classes(&segmenter, &target)?;
+    let classes = matching_classes(segmenter.spec(), &target)?;
     let score = |data: &Dataset| Ok(TestScores::new(&evaluate(&segmenter, data, classes.clone())?));
     let scores = tests.iter().map(score).collect::<Result<Vec<_>>>()?;
     ExperimentResult::new(series, experiment, &state, scores)?.write(&series.result_path(key))

@@ -112,7 +112,7 @@ fn carry_out(config: &StudyConfig, run: &PlannedRun, options: &StudyOptions) -> 
     let (state, segmenter) =
         trained_segmenter(&run.config, Chosen::Last, &run.model_path(), options.device, &options.engine)?;
     let target = run.config.target()?;
-    let classes = matching_classes(&segmenter, &target)?;
+    let classes = matching_classes(segmenter.spec(), &target)?;
     let test = Dataset::open(&resolve(&config.test), &target, run.config.data.on_damage)?;
     let evaluation = evaluate(&segmenter, &test, classes)?;
     let log = std::fs::read(folder.log()).map_err(Error::io("read", folder.log()))?;

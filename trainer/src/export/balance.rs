@@ -1,0 +1,199 @@
+//! Offsets on the classes' logits, so that none is drowned by its commoner neighbours.
+//!
+//! Where a class is rare or hard to tell, the network finds it likely and another one a little likelier nearly everywhere: a
+//! cross entropy of weighted pixels does not ask for the best intersection over union of every class. A constant a class does
+//! what no constant weight of the loss did: Menon et al., "Long-tail learning via logit adjustment", 2021, section 4.1, with
+//! constants from the classes' shares; here they are searched for, so that the mean IoU over the classes is largest on
+//! photos of the training. They go into the last convolution's bias, and cost nothing.
+
+mod search;
+
+use std::path::{Path, PathBuf};
+
+use clothseg::batch::write_atomically;
+use clothseg::engine::{self, EngineOptions};
+use clothseg::spec::OutputKind;
+use clothseg::{Model, ModelSpec, Photo, preprocess};
+use ndarray::{Array4, Axis};
+use onnx_ir::{GraphProto, Message, ModelProto};
+use serde_json::json;
+
+use self::search::Cells;
+use super::tensors::{float_tensor, floats};
+use crate::data::{IGNORE, Sample, Target};
+use crate::error::{Error, Result};
+use crate::evaluate::matching_classes;
+
+/// The key of a description's facts on this.
+const FACT: &str = "balanced";
+
+/// Of the cells of the logits every so many a row and a column count.
+const CELL_STEP: usize = 2;
+
+/// What became of a model.
+#[derive(Clone, Debug)]
+pub struct Balanced {
+    /// The file.
+    pub path: PathBuf,
+    /// What was added to each class's logits, by the class's name; background's stays.
+    pub offsets: Vec<(String, f32)>,
+    /// Mean IoU of all classes, background included, over the cells of all photos before and after.
+    pub mean_iou: [f64; 2],
+    /// Photos looked at.
+    pub photos: usize,
+    /// What ran the model.
+    pub engine: String,
+}
+
+/// Writes a model whose classes are balanced on `photos` that it was trained on, with labels in the classes of `target`, which must
+/// be the model's. Each photo comes with its weight.
+pub fn balance(
+    model: &Path,
+    target: &Target,
+    photos: impl IntoIterator<Item = Result<(Sample, f32)>>,
+    output: &Path,
+    options: &EngineOptions,
+) -> Result<Balanced> {
+    let fail = |cause: String| Error::Export { path: output.to_path_buf(), cause };
+    let model = Model::open(model).map_err(Error::model(model))?;
+    let spec = model.spec();
+    matching_classes(spec, target)?;
+    if spec.output.kind != OutputKind::Logits {
+        return Err(fail("its outputs are probabilities; logits are needed".to_owned()));
+    }
+    if spec.training.contains_key(FACT) {
+        return Err(fail("the model is balanced already; balance the file that it was made from".to_owned()));
+    }
+    let mut engine = engine::open(model.onnx(), spec, options)?;
+    let mut cells = Cells::new(spec.taxonomy.classes.len());
+    let mut count = 0;
+    for photo in photos {
+        let (sample, weight) = photo?;
+        let (input, _) = preprocess::prepare(&Photo::from_rgb(sample.photo.clone())?, &spec.input)?;
+        let (values, truth) = seen(&engine.run(input.view())?, &sample, spec);
+        cells.add(&values, &truth, weight);
+        count += 1;
+    }
+    if count == 0 {
+        return Err(fail("there is no photo to balance the classes on".to_owned()));
+    }
+    let found = cells.search();
+    let names = spec.taxonomy.classes.iter().map(|class| class.name.clone());
+    let offsets: Vec<(String, f32)> = names.zip(found.offsets.iter().copied()).collect();
+    let mut proto = ModelProto::parse_from_bytes(model.onnx()).map_err(|error| fail(error.to_string()))?;
+    add_to_bias(proto.graph.mut_or_insert_default(), &spec.output.name, &found.offsets).map_err(fail)?;
+    let bytes = proto.write_to_bytes().map_err(|error| fail(error.to_string()))?;
+    let mut spec = spec.clone();
+    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    let changed = offsets.iter().filter(|(_, offset)| *offset != 0.0);
+    let facts = json!({
+        "photos": count,
+        "mean_iou_before": rounded(found.mean_iou[0]),
+        "mean_iou_after": rounded(found.mean_iou[1]),
+        "offsets": changed.map(|(name, offset)| (name.clone(), rounded(f64::from(*offset)).into()))
+            .collect::<serde_json::Map<_, _>>(),
+    });
+    spec.training.insert(FACT.to_owned(), facts);
+    let bytes = spec.embed_in_onnx(&bytes)?;
+    engine::open(&bytes, &spec, options)?; // what does not open is not written
+    write_atomically(output, &bytes)?;
+    let engine = engine.info().to_string();
+    Ok(Balanced { path: output.to_path_buf(), offsets, mean_iou: found.mean_iou, photos: count, engine })
+}
+
+/// The logits of some cells, cell by cell, and the class that lies at each one's centre.
+fn seen(logits: &Array4<f32>, sample: &Sample, spec: &ModelSpec) -> (Vec<f32>, Vec<u8>) {
+    let (width, height) = sample.photo.dimensions();
+    let at = preprocess::geometry(&spec.input.fit, width, height);
+    let (_, classes, rows, columns) = logits.dim();
+    let stride = f64::from(spec.output.stride);
+    // The pixel at a cell's centre; none where the cell shows padding.
+    let pixel = |cell: usize, side: u32, content: u32| {
+        let pixel = (cell as f64 + 0.5) * stride * f64::from(side) / f64::from(content);
+        (pixel < f64::from(side)).then_some(pixel as usize)
+    };
+    let plane = logits.index_axis(Axis(0), 0);
+    let (mut values, mut truth) = (Vec::new(), Vec::new());
+    for row in (0..rows).step_by(CELL_STEP) {
+        let Some(y) = pixel(row, height, at.content_height) else { break };
+        for column in (0..columns).step_by(CELL_STEP) {
+            let Some(x) = pixel(column, width, at.content_width) else { break };
+            let class = sample.labels.data[y * width as usize + x];
+            if class != IGNORE && usize::from(class) < classes {
+                values.extend((0..classes).map(|class| plane[[class, row, column]]));
+                truth.push(class);
+            }
+        }
+    }
+    (values, truth)
+}
+
+/// Adds to the bias of the convolution that makes the output, behind which the output may be enlarged.
+fn add_to_bias(graph: &mut GraphProto, output: &str, offsets: &[f32]) -> std::result::Result<(), String> {
+    let mut name = output.to_owned();
+    loop {
+        let node = graph.node.iter_mut().find(|node| node.output.contains(&name));
+        let node = node.ok_or_else(|| format!("nothing makes its `{name}`"))?;
+        match (node.op_type.as_str(), node.input.first()) {
+            ("Resize", Some(input)) => name = input.clone(),
+            ("Conv", Some(_)) => {
+                let bias = node.input.get(2).cloned().unwrap_or_default();
+                let tensor = graph.initializer.iter_mut().find(|tensor| tensor.name == bias);
+                let old = tensor.as_ref().and_then(|tensor| floats(tensor)).filter(|old| old.len() == offsets.len());
+                let (Some(tensor), Some(old)) = (tensor, old) else {
+                    return Err(format!("its last convolution has no bias of {} floats", offsets.len()));
+                };
+                let new: Vec<f32> = old.iter().zip(offsets).map(|(old, offset)| old + offset).collect();
+                *tensor = float_tensor(bias, &[new.len() as i64], &new);
+                return Ok(());
+            }
+            (other, _) => return Err(format!("its logits come from a {other}, and not from a convolution")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::LabelImage;
+    use crate::export::tensors::node;
+    use clothseg::spec::{Fit, InputSpec, OutputSpec};
+
+    #[test]
+    fn offsets_go_to_the_last_convolutions_bias() {
+        let mut graph = GraphProto::new();
+        graph.node = vec![
+            node("Conv", &["x", "w", "a"], "y"),
+            node("Conv", &["y", "v", "b"], "small"),
+            node("Resize", &["small", "", "scales"], "logits"),
+        ];
+        graph.initializer = vec![float_tensor("a", &[2], &[1.0, 2.0]), float_tensor("b", &[2], &[3.0, 4.0])];
+        add_to_bias(&mut graph, "logits", &[0.0, 0.5]).unwrap();
+        let bias = |index: usize| floats(&graph.initializer[index]).unwrap();
+        assert_eq!((bias(0), bias(1)), (vec![1.0, 2.0], vec![3.0, 4.5]));
+        assert!(add_to_bias(&mut graph.clone(), "logits", &[0.0; 3]).unwrap_err().contains("no bias of 3 floats"));
+        assert!(add_to_bias(&mut graph.clone(), "other", &[0.0; 2]).unwrap_err().contains("nothing makes"));
+        graph.node[1].op_type = "Softmax".to_owned();
+        assert!(add_to_bias(&mut graph, "logits", &[0.0; 2]).unwrap_err().contains("Softmax"));
+    }
+
+    #[test]
+    fn a_cell_has_the_class_at_its_centre_and_padding_has_none() {
+        // A photo of 8 x 4 pixels, seen at 16 x 8 and padded to 16 x 16, logits at stride 2: cells of one photo pixel.
+        let fit = Fit::LongestSide { size: 16, multiple: 16 };
+        let taxonomy = clothseg::Taxonomy::builtin("garments").unwrap();
+        let spec = ModelSpec::new("a", taxonomy, InputSpec::imagenet(fit), OutputSpec::logits(2));
+        let labels: Vec<u8> =
+            (0..32).map(|pixel| if pixel == 18 { IGNORE } else { (pixel % 8 + pixel / 8 % 2) as u8 }).collect();
+        let sample =
+            Sample { photo: image::RgbImage::new(8, 4), labels: LabelImage { width: 8, height: 4, data: labels } };
+        let logits =
+            Array4::from_shape_fn((1, 21, 8, 8), |(_, class, row, column)| (100 * class + 10 * row + column) as f32);
+        let (values, truth) = seen(&logits, &sample, &spec);
+        // Rows 0 and 2 of columns 0, 2, 4, 6; the ignored one at row 2, column 2 is left out.
+        assert_eq!(truth, [0, 2, 4, 6, 0, 4, 6]);
+        assert_eq!(values.len(), 7 * 21);
+        assert_eq!((values[0], values[1], values[21], values[5 * 21]), (0.0, 100.0, 2.0, 24.0));
+    }
+}
