@@ -39,8 +39,11 @@ pub(super) fn settle(values: &mut Array3<f32>, content: [usize; 2], spec: &Outpu
         area.cells.iter().for_each(|cell| size_at[*cell] = area.cells.len());
     }
     for area in &areas {
-        let Some(neighbour) = neighbour(area, &labels, &size_at, columns) else { continue };
         let is_speck = (area.cells.len() as u64) * cell_px < u64::from(settling.speck_px);
+        if !is_speck && (area.class == 0 || settling.likeness_percent.is_none()) {
+            continue; // most cells are the background's: its border is not walked for nothing
+        }
+        let Some(neighbour) = neighbour(area, &labels, &size_at, columns) else { continue };
         let are_garments = area.class != 0 && neighbour.class != 0;
         let is_doubtful = || {
             let limit = settling.likeness_percent.map(|percent| percent as f32 / 100.0);
