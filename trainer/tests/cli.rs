@@ -85,6 +85,8 @@ fn photos_become_a_scored_model() {
     let balance = ["balance", "half.onnx", "--data", "squares.toml", "-o", "balanced.onnx"];
     let said = done(root, &[&balance[..], &provider].concat());
     assert!(said.contains(" -> ") && bytes("balanced.onnx") >= bytes("half.onnx"), "{said}");
+    let background = ["balance", "half.onnx", "--data", "squares.toml", "--objective", "any-garment"];
+    assert!(done(root, &[&background[..], &provider].concat()).contains("half-balanced.onnx: any-garment IoU"));
     let again = ["balance", "balanced.onnx", "--data", "squares.toml"];
     assert!(failed(root, &[&again[..], &provider].concat()).contains("balanced already"));
     let quantize = ["quantize", "half.onnx", "--data", "squares.toml", "--photos", "4", "-o", "int8.onnx"];

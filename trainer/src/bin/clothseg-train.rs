@@ -16,7 +16,7 @@ use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::experiments::{ExperimentsConfig, ExperimentsOptions, run_experiments};
-use clothseg_trainer::export::balance::balance;
+use clothseg_trainer::export::balance::{Balanced, Objective, balance};
 use clothseg_trainer::export::quantize::quantize;
 use clothseg_trainer::export::{Chosen, Weights};
 use clothseg_trainer::log::progress::LineWriter;
@@ -75,23 +75,8 @@ enum Command {
         provider: Provider,
     },
     /// Add a constant to each class's logits, so that the mean IoU over the classes is largest on training photos: rare classes
-    /// are no longer drowned by their neighbours.
-    Balance {
-        /// The model, as `export` wrote it.
-        model: PathBuf,
-        /// A config of the model's classes, whose training photos are looked at; those of each source count by its `repeat`.
-        #[arg(long, value_name = "CONFIG")]
-        data: PathBuf,
-        /// The file; without it, NAME-balanced.onnx beside the model.
-        #[arg(short, long, value_name = "FILE")]
-        output: Option<PathBuf>,
-        /// Photos of each source that are looked at, at most.
-        #[arg(long, value_name = "COUNT", default_value_t = 2000)]
-        photos: usize,
-        /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
-        #[arg(long, default_value = "auto")]
-        provider: Provider,
-    },
+    /// are no longer drowned by their neighbours. Or to the background's alone.
+    Balance(BalanceArguments),
     /// Draw photos and the labels that a network would learn from them, mapped to its classes, as PNG. Striped is what counts
     /// nowhere.
     Labels {
@@ -207,6 +192,27 @@ struct PrepareArguments {
 }
 
 #[derive(clap::Args)]
+struct BalanceArguments {
+    /// The model, as `export` wrote it.
+    model: PathBuf,
+    /// A config of the model's classes, whose training photos are looked at; those of each source count by its `repeat`.
+    #[arg(long, value_name = "CONFIG")]
+    data: PathBuf,
+    /// What is made largest: mean-iou raises classes, any-garment moves the background alone.
+    #[arg(long, default_value_t)]
+    objective: Objective,
+    /// The file; without it, NAME-balanced.onnx beside the model.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Photos of each source that are looked at, at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+    photos: usize,
+    /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
+    #[arg(long, default_value = "auto")]
+    provider: Provider,
+}
+
+#[derive(clap::Args)]
 struct EvalArguments {
     /// The model.
     model: PathBuf,
@@ -301,7 +307,7 @@ fn run(command: Command) -> Result<()> {
         Command::Quantize { model, data, output, photos, provider } => {
             in_eight_bits(&model, &data, output, photos, provider)
         }
-        Command::Balance { model, data, output, photos, provider } => balanced(&model, &data, output, photos, provider),
+        Command::Balance(arguments) => balanced(arguments),
         Command::Labels { config, output, photos } => draw_labels(&config, &output, photos),
         Command::Study { config, only, tables_only, list, device, provider } => {
             let config = StudyConfig::open(&config)?;
@@ -367,8 +373,9 @@ fn in_eight_bits(model: &Path, data: &Path, output: Option<PathBuf>, photos: usi
     ))
 }
 
-fn balanced(model: &Path, data: &Path, output: Option<PathBuf>, photos: usize, provider: Provider) -> Result<()> {
-    let config = Config::open(data)?;
+fn balanced(arguments: BalanceArguments) -> Result<()> {
+    let BalanceArguments { model, data, objective, output, photos, provider } = arguments;
+    let config = Config::open(&data)?;
     let target = config.target()?;
     let sources = resolve(&config.data.train);
     let datasets =
@@ -380,16 +387,19 @@ fn balanced(model: &Path, data: &Path, output: Option<PathBuf>, photos: usize, p
     });
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
     let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-balanced.onnx")));
-    let done = balance(model, &target, samples, &output, &options(provider))?;
-    let moved = done.offsets.iter().filter(|(_, offset)| *offset != 0.0);
+    let Balanced { path, offsets, iou, photos, engine } =
+        balance(&model, &target, objective, samples, &output, &options(provider))?;
+    let moved = offsets.iter().filter(|(_, offset)| *offset != 0.0);
     let moved: Vec<String> = moved.map(|(name, offset)| format!("{name} {offset:+.1}")).collect();
-    let [before, after] = done.mean_iou.map(|share| 100.0 * share);
+    let [before, after] = iou.map(|share| 100.0 * share);
+    let what = match objective {
+        Objective::MeanIou => "mean IoU",
+        Objective::AnyGarment => "any-garment IoU",
+    };
     print(&format!(
-        "{}: mean IoU {before:.1} % -> {after:.1} % on the grid of {} training photos; {}; run by {}\n",
-        done.path.display(),
-        done.photos,
+        "{}: {what} {before:.1} % -> {after:.1} % on the grid of {photos} training photos; {}; run by {engine}\n",
+        path.display(),
         if moved.is_empty() { "nothing moved".to_owned() } else { moved.join(", ") },
-        done.engine
     ))
 }
 

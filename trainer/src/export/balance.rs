@@ -4,11 +4,14 @@
 //! cross entropy of weighted pixels does not ask for the best intersection over union of every class. A constant a class does
 //! what no constant weight of the loss did: Menon et al., "Long-tail learning via logit adjustment", 2021, section 4.1, with
 //! constants from the classes' shares; here they are searched for, so that the mean IoU over the classes is largest on
-//! photos of the training. They go into the last convolution's bias, and cost nothing.
+//! photos of the training. Weighted classes also make garments spread over the background; a constant of the background's
+//! against all of them takes that back. The constants go into the last convolution's bias, and cost nothing.
 
 mod search;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clothseg::batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
@@ -24,6 +27,43 @@ use crate::data::{IGNORE, Sample, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
 
+/// What is made largest on photos of the training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// The mean IoU over all classes: those that are drowned are raised.
+    #[default]
+    MeanIou,
+    /// The IoU of garments of whatever class: the background alone is moved, down or up.
+    AnyGarment,
+}
+
+impl Objective {
+    /// All of them.
+    pub const ALL: [Objective; 2] = [Objective::MeanIou, Objective::AnyGarment];
+
+    fn name(self) -> &'static str {
+        match self {
+            Objective::MeanIou => "mean-iou",
+            Objective::AnyGarment => "any-garment",
+        }
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Objective {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|objective| objective.name() == text);
+        known.ok_or_else(|| format!("`{text}` is neither mean-iou nor any-garment"))
+    }
+}
+
 /// The key of a description's facts on this.
 const FACT: &str = "balanced";
 
@@ -35,10 +75,10 @@ const CELL_STEP: usize = 2;
 pub struct Balanced {
     /// The file.
     pub path: PathBuf,
-    /// What was added to each class's logits, by the class's name; background's stays.
+    /// What was added to each class's logits, by the class's name.
     pub offsets: Vec<(String, f32)>,
-    /// Mean IoU of all classes, background included, over the cells of all photos before and after.
-    pub mean_iou: [f64; 2],
+    /// The objective over the cells of all photos before and after.
+    pub iou: [f64; 2],
     /// Photos looked at.
     pub photos: usize,
     /// What ran the model.
@@ -50,6 +90,7 @@ pub struct Balanced {
 pub fn balance(
     model: &Path,
     target: &Target,
+    objective: Objective,
     photos: impl IntoIterator<Item = Result<(Sample, f32)>>,
     output: &Path,
     options: &EngineOptions,
@@ -77,7 +118,7 @@ pub fn balance(
     if count == 0 {
         return Err(fail("there is no photo to balance the classes on".to_owned()));
     }
-    let found = cells.search();
+    let found = cells.search(objective);
     let names = spec.taxonomy.classes.iter().map(|class| class.name.clone());
     let offsets: Vec<(String, f32)> = names.zip(found.offsets.iter().copied()).collect();
     let mut proto = ModelProto::parse_from_bytes(model.onnx()).map_err(|error| fail(error.to_string()))?;
@@ -88,8 +129,9 @@ pub fn balance(
     let changed = offsets.iter().filter(|(_, offset)| *offset != 0.0);
     let facts = json!({
         "photos": count,
-        "mean_iou_before": rounded(found.mean_iou[0]),
-        "mean_iou_after": rounded(found.mean_iou[1]),
+        "objective": objective.name(),
+        "iou_before": rounded(found.iou[0]),
+        "iou_after": rounded(found.iou[1]),
         "offsets": changed.map(|(name, offset)| (name.clone(), rounded(f64::from(*offset)).into()))
             .collect::<serde_json::Map<_, _>>(),
     });
@@ -98,7 +140,7 @@ pub fn balance(
     engine::open(&bytes, &spec, options)?; // what does not open is not written
     write_atomically(output, &bytes)?;
     let engine = engine.info().to_string();
-    Ok(Balanced { path: output.to_path_buf(), offsets, mean_iou: found.mean_iou, photos: count, engine })
+    Ok(Balanced { path: output.to_path_buf(), offsets, iou: found.iou, photos: count, engine })
 }
 
 /// The logits of some cells, cell by cell, and the class that lies at each one's centre.

@@ -1,4 +1,7 @@
-//! The search for the offsets: one class after the other, each over all its steps in one look at the cells.
+//! The search for the offsets: one class after the other, each over all its steps in one look at the cells; or the background
+//! against all garments.
+
+use super::Objective;
 
 /// Distance of two offsets that are tried.
 const STEP: f32 = 0.1;
@@ -21,10 +24,10 @@ pub(super) struct Cells {
 
 /// What was found.
 pub(super) struct Found {
-    /// By class; 0 for the background.
+    /// By class.
     pub offsets: Vec<f32>,
-    /// Mean IoU without and with them.
-    pub mean_iou: [f64; 2],
+    /// The objective without and with them.
+    pub iou: [f64; 2],
 }
 
 /// Counts a class.
@@ -53,9 +56,47 @@ impl Cells {
         self.weights.resize(self.truth.len(), weight);
     }
 
-    /// The offsets with which the mean IoU over the classes that the truth has is largest, as far as moving one at a time
-    /// finds them.
-    pub fn search(&self) -> Found {
+    /// The offsets with which the objective is largest.
+    pub fn search(&self, objective: Objective) -> Found {
+        match objective {
+            Objective::MeanIou => self.raise_classes(),
+            Objective::AnyGarment => self.move_background(),
+        }
+    }
+
+    /// An offset of the background, down or up, with which garments of whatever class have the largest IoU.
+    fn move_background(&self) -> Found {
+        let no_offset = vec![0.0; self.classes];
+        // A garment wins where its lead over the background is larger than the offset.
+        let leads: Vec<f32> = self
+            .values
+            .chunks_exact(self.classes)
+            .map(|values| strongest(values, &no_offset, 0).1 - values[0])
+            .collect();
+        let iou = |offset: f32| {
+            let [mut hit, mut either] = [0.0, 0.0];
+            for ((lead, class), weight) in leads.iter().zip(&self.truth).zip(&self.weights) {
+                let [found, is_garment] = [*lead > offset, *class != 0];
+                hit += if found && is_garment { f64::from(*weight) } else { 0.0 };
+                either += if found || is_garment { f64::from(*weight) } else { 0.0 };
+            }
+            if either > 0.0 { hit / either } else { 0.0 }
+        };
+        let before = iou(0.0);
+        let (mut offsets, mut best) = (no_offset, before);
+        // The smallest of those that are equally good.
+        for offset in (1..=STEPS).map(offset_of).flat_map(|offset| [offset, -offset]) {
+            let score = iou(offset);
+            if score > best + LEAST_GAIN {
+                (offsets[0], best) = (offset, score);
+            }
+        }
+        Found { offsets, iou: [before, best] }
+    }
+
+    /// The offsets of the classes, up, with which the mean IoU over those that the truth has is largest, as far as moving one
+    /// at a time finds them.
+    fn raise_classes(&self) -> Found {
         let mut offsets = vec![0.0; self.classes];
         let mut truth = vec![0.0; self.classes];
         for (class, weight) in self.truth.iter().zip(&self.weights) {
@@ -80,7 +121,7 @@ impl Cells {
                 break;
             }
         }
-        Found { offsets, mean_iou: mean_iou.unwrap_or_default() }
+        Found { offsets, iou: mean_iou.unwrap_or_default() }
     }
 
     /// Mean IoU for every step of one class's offset, the others' being what they are.
@@ -172,10 +213,10 @@ mod tests {
         // Class 2 is 0.55 behind class 1 where it is true, and 1.05 behind where class 1 is.
         cells.add(&[-5.0, 1.0, 0.45, -5.0, 1.0, 0.45], &[2, 2], 1.0);
         cells.add(&[-5.0, 1.0, -0.05, 5.0, 0.0, 0.0], &[1, 0], 2.0);
-        let found = cells.search();
+        let found = cells.search(Objective::MeanIou);
         // Background 1, class 1: 2 of 4, class 2: nothing; then all of it.
-        assert!((found.mean_iou[0] - 0.5).abs() < 1e-9, "{:?}", found.mean_iou);
-        assert!((found.mean_iou[1] - 1.0).abs() < 1e-9, "{:?}", found.mean_iou);
+        assert!((found.iou[0] - 0.5).abs() < 1e-9, "{:?}", found.iou);
+        assert!((found.iou[1] - 1.0).abs() < 1e-9, "{:?}", found.iou);
         assert_eq!(found.offsets[0], 0.0);
         let gap = found.offsets[2] - found.offsets[1];
         assert!((0.55..1.05).contains(&gap), "{:?}", found.offsets);
@@ -205,15 +246,33 @@ mod tests {
             let expected = plainly(&cells, &offsets);
             assert!((score - expected).abs() < 1e-9, "step {step}: {score} {expected}");
         }
-        let found = cells.search();
-        assert!((found.mean_iou[0] - plainly(&cells, &[0.0; 4])).abs() < 1e-9);
-        assert!((found.mean_iou[1] - plainly(&cells, &found.offsets)).abs() < 1e-9);
-        assert!(found.mean_iou[1] > found.mean_iou[0]);
+        let found = cells.search(Objective::MeanIou);
+        assert!((found.iou[0] - plainly(&cells, &[0.0; 4])).abs() < 1e-9);
+        assert!((found.iou[1] - plainly(&cells, &found.offsets)).abs() < 1e-9);
+        assert!(found.iou[1] > found.iou[0]);
+    }
+
+    #[test]
+    fn the_background_moves_to_where_garments_end() {
+        let mut cells = Cells::new(3);
+        // Garments lead by 2, 1.25 and -0.5; the background is true where they lead by 0.85 and less.
+        cells.add(&[0.0, 2.0, 1.0, 0.0, 0.0, 1.25], &[1, 1], 1.0);
+        cells.add(&[0.0, 0.85, 0.0, 0.5, 0.0, 0.0], &[0, 0], 2.0);
+        let found = cells.search(Objective::AnyGarment);
+        assert!((found.iou[0] - 0.5).abs() < 1e-9 && (found.iou[1] - 1.0).abs() < 1e-9, "{:?}", found.iou);
+        assert!((found.offsets[0] - 0.9).abs() < 1e-6, "{:?}", found.offsets);
+        assert_eq!(found.offsets[1..], [0.0, 0.0]);
+        // And down, where it hides them.
+        let mut cells = Cells::new(2);
+        cells.add(&[0.25, 0.0, 3.0, 0.0], &[1, 0], 1.0);
+        assert!((cells.search(Objective::AnyGarment).offsets[0] + 0.3).abs() < 1e-6);
     }
 
     #[test]
     fn nothing_to_look_at_moves_nothing() {
-        let found = Cells::new(3).search();
-        assert_eq!((found.offsets, found.mean_iou), (vec![0.0; 3], [0.0; 2]));
+        for objective in Objective::ALL {
+            let found = Cells::new(3).search(objective);
+            assert_eq!((found.offsets, found.iou), (vec![0.0; 3], [0.0; 2]));
+        }
     }
 }
