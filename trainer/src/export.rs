@@ -24,7 +24,7 @@ use onnx_ir::{Message, ModelProto};
 use rand::Rng;
 use serde_json::Value;
 
-pub use self::reading::{FoldedConvolution, read_convolutions};
+pub use self::reading::{ExportedNetwork, FoldedConvolution, read_network};
 use self::simplify::simplify;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, names};

@@ -64,6 +64,11 @@ fn starts_again(network: &Network, path: &Path, architecture: Architecture, outp
         EarlierWeights::open(path, &other).err().unwrap().to_string()
     };
     assert!(refused(&|other| other.model.width = 0.25).contains("is no "));
+    let other_stride = architecture.output_strides().iter().copied().find(|stride| *stride != output_stride).unwrap();
+    assert!(refused(&|other| other.model.output_stride = other_stride).contains("model.output_stride"));
+    if matches!(architecture, Architecture::UnetLite0 | Architecture::UnetVgg16Light) {
+        assert!(refused(&|other| other.model.upsampling = Upsampling::Nearest).contains("upsampling = \"bilinear\""));
+    }
     assert!(refused(&|other| other.model.pretrained = true).contains("normalises photos in another way"));
 }
 

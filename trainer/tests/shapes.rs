@@ -120,7 +120,7 @@ fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
     let dataset =
         data::Dataset::open(&clothseg_trainer::config::resolve(&config.data.valid), &target, data::OnDamage::Refuse)
             .unwrap();
-    let classes = matching_classes(&segmenter, &target).unwrap();
+    let classes = matching_classes(segmenter.spec(), &target).unwrap();
     let evaluation = evaluate(&segmenter, &dataset, classes).unwrap();
     assert!(evaluation.confusion.any_garment_iou().unwrap() > 0.8, "{}", evaluation.table());
     assert!(evaluation.markdown().contains("| hat |") && evaluation.csv().contains("\"shirt\""));

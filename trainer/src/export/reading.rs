@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use clothseg::ModelSpec;
-use onnx_ir::{GraphProto, Message, ModelProto};
+use onnx_ir::{GraphProto, Message, ModelProto, NodeProto, TensorProto};
 
 use super::halves;
 use super::tensors::floats;
 use crate::error::{Error, Result};
+use crate::model::Upsampling;
 
 /// Largest file that is read: the study's largest network is 160 MB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -24,8 +25,19 @@ pub struct FoldedConvolution {
     pub bias: Vec<f32>,
 }
 
-/// The description and the convolutions, in the order in which they run, of a file that `export` wrote.
-pub fn read_convolutions(path: &Path) -> Result<(ModelSpec, Vec<FoldedConvolution>)> {
+/// A network as a file holds it.
+#[derive(Clone, Debug)]
+pub struct ExportedNetwork {
+    /// The file's description.
+    pub spec: ModelSpec,
+    /// In the order in which they run.
+    pub convolutions: Vec<FoldedConvolution>,
+    /// How it enlarges its maps; none where it does not, or does in more than one way.
+    pub upsampling: Option<Upsampling>,
+}
+
+/// Reads a file that `export` wrote.
+pub fn read_network(path: &Path) -> Result<ExportedNetwork> {
     let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
     if size > MOST_BYTES {
         return Err(Error::file(path, format!("is {size} bytes long, and {MOST_BYTES} are read at most")));
@@ -37,42 +49,59 @@ pub fn read_convolutions(path: &Path) -> Result<(ModelSpec, Vec<FoldedConvolutio
     let graph = model.graph.mut_or_insert_default();
     halves::restore(graph);
     let convolutions = convolutions(graph).map_err(|cause| Error::file(path, cause))?;
-    Ok((spec, convolutions))
+    Ok(ExportedNetwork { spec, convolutions, upsampling: upsampling(graph) })
+}
+
+fn upsampling(graph: &GraphProto) -> Option<Upsampling> {
+    let mode = |node: &NodeProto| {
+        let mode = node.attribute.iter().find(|attribute| attribute.name == "mode");
+        match mode.map_or(&b"nearest"[..], |mode| &mode.s) {
+            b"nearest" => Some(Upsampling::Nearest),
+            b"linear" => Some(Upsampling::Bilinear),
+            _ => None,
+        }
+    };
+    let mut modes = graph.node.iter().filter(|node| node.op_type == "Resize").map(mode);
+    let first = modes.next()??;
+    modes.all(|other| other == Some(first)).then_some(first)
 }
 
 fn convolutions(graph: &GraphProto) -> std::result::Result<Vec<FoldedConvolution>, String> {
     let constants: HashMap<&str, _> = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let numbers = |name: &String| constants.get(name.as_str()).and_then(|tensor| floats(tensor));
-    let mut found = Vec::new();
-    for node in graph.node.iter().filter(|node| node.op_type == "Conv") {
-        let lacks = |what: &str| {
-            format!(
-                "its convolution `{}` has no {what} in floats; an 8-bit model cannot be trained on, the one that it was \
-                 made of can",
-                node.name
-            )
-        };
-        let tensor = node.input.get(1).and_then(|name| constants.get(name.as_str()));
-        let shape: Vec<usize> =
-            tensor.map(|tensor| tensor.dims.iter().map(|&length| length.max(0) as usize).collect()).unwrap_or_default();
-        let weight = node.input.get(1).and_then(numbers).ok_or_else(|| lacks("weights"))?;
-        let bias = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => numbers(name).ok_or_else(|| lacks("bias"))?,
-            None => vec![0.0; shape.first().copied().unwrap_or(0)],
-        };
-        if shape.len() != 4 || Some(&bias.len()) != shape.first() || bias.is_empty() {
-            return Err(format!(
-                "its convolution `{}` has weights of shape {shape:?} and {} biases",
-                node.name,
-                bias.len()
-            ));
-        }
-        if weight.iter().chain(&bias).any(|value| !value.is_finite()) {
-            return Err(format!("its convolution `{}` holds what is no finite number", node.name));
-        }
-        found.push(FoldedConvolution { shape, weight, bias });
+    graph.node.iter().filter(|node| node.op_type == "Conv").map(|node| convolution(node, &constants)).collect()
+}
+
+fn convolution(
+    node: &NodeProto,
+    constants: &HashMap<&str, &TensorProto>,
+) -> std::result::Result<FoldedConvolution, String> {
+    let constant = |index: usize| node.input.get(index).and_then(|name| constants.get(name.as_str()).copied());
+    let lacks = |what: &str| {
+        format!(
+            "its convolution `{}` has no {what} in floats (an 8-bit model has none; train on from the one that it was made \
+             of)",
+            node.name
+        )
+    };
+    let weight = constant(1).ok_or_else(|| lacks("weights"))?;
+    let lengths = weight.dims.iter().map(|&length| usize::try_from(length).ok().filter(|length| *length > 0));
+    let shape = lengths
+        .collect::<Option<Vec<usize>>>()
+        .filter(|shape| shape.len() == 4)
+        .ok_or_else(|| format!("its convolution `{}` has weights of shape {:?}", node.name, weight.dims))?;
+    let weight = floats(weight).ok_or_else(|| lacks("weights"))?;
+    let bias = match node.input.get(2).filter(|name| !name.is_empty()) {
+        Some(_) => constant(2).and_then(floats).ok_or_else(|| lacks("bias"))?,
+        None => vec![0.0; shape[0]],
+    };
+    if bias.len() != shape[0] {
+        let [channels, biases] = [shape[0], bias.len()];
+        return Err(format!("its convolution `{}` has {channels} channels and {biases} biases", node.name));
     }
-    Ok(found)
+    if weight.iter().chain(&bias).any(|value| !value.is_finite()) {
+        return Err(format!("its convolution `{}` holds what is no finite number", node.name));
+    }
+    Ok(FoldedConvolution { shape, weight, bias })
 }
 
 #[cfg(test)]
@@ -80,6 +109,7 @@ fn convolutions(graph: &GraphProto) -> std::result::Result<Vec<FoldedConvolution
 mod tests {
     use super::*;
     use crate::export::tensors::{float_tensor, node};
+    use onnx_ir::AttributeProto;
 
     #[test]
     fn weights_come_with_their_bias_or_zeros() {
@@ -103,5 +133,36 @@ mod tests {
         assert!(convolutions(&graph).unwrap_err().contains("1 biases"));
         graph.initializer.remove(1);
         assert!(convolutions(&graph).unwrap_err().contains("8-bit model"));
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_are_refused() {
+        let mut graph = GraphProto::new();
+        graph.node = vec![node("Conv", &["x", "w"], "y")];
+        for shape in [&[1_i64, 1, 1][..], &[-1, 1, 1, 1], &[0, 1, 1, 1], &[1 << 40, 1, 1, 1], &[1 << 62, 1 << 62, 1, 1]]
+        {
+            graph.initializer = vec![float_tensor("w", shape, &[])];
+            convolutions(&graph).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn enlarging_is_known_where_it_is_one_way() {
+        let resize = |mode: &str| {
+            let mut resize = node("Resize", &["x", "", "s"], "y");
+            let mut attribute = AttributeProto::new();
+            attribute.name = "mode".to_owned();
+            attribute.s = mode.as_bytes().to_vec().into();
+            resize.attribute = vec![attribute];
+            resize
+        };
+        let mut graph = GraphProto::new();
+        assert_eq!(upsampling(&graph), None);
+        graph.node = vec![resize("linear"), resize("linear")];
+        assert_eq!(upsampling(&graph), Some(Upsampling::Bilinear));
+        graph.node.push(resize("nearest"));
+        assert_eq!(upsampling(&graph), None);
+        graph.node = vec![node("Resize", &["x", "", "s"], "y")];
+        assert_eq!(upsampling(&graph), Some(Upsampling::Nearest));
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     } else {
         tensor.float_data.clone()
     };
-    let expected: i64 = tensor.dims.iter().product();
+    let expected = tensor.dims.iter().try_fold(1_i64, |product, length| product.checked_mul(*length))?;
     (values.len() as i64 == expected).then_some(values)
 }
 

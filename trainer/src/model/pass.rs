@@ -76,6 +76,7 @@ impl Pass {
     /// In a surveying run, takes note of a batch norm's input.
     pub(super) fn look_at(&mut self, gamma: ParamId, epsilon: f64, input: &Tensor<4>) {
         if let Some(survey) = &mut self.survey {
+            survey.order.push(gamma);
             survey.seen.insert(gamma, Seen::of(input, epsilon));
         }
     }
@@ -114,11 +115,16 @@ fn dropout_mask(shape: [usize; 4], dropout: f64, random: &mut ChaCha8Rng, device
 #[derive(Default)]
 pub struct Survey {
     seen: HashMap<ParamId, Seen>,
+    /// In which they ran.
+    order: Vec<ParamId>,
 }
 
 impl Survey {
-    /// This one's and another's inputs together.
+    /// This one's and another's inputs together, both of one network.
     pub fn join(mut self, other: Survey) -> Survey {
+        if self.order.is_empty() {
+            self.order = other.order;
+        }
         for (id, more) in other.seen {
             match self.seen.get_mut(&id) {
                 Some(seen) => seen.add(&more),
@@ -133,6 +139,11 @@ impl Survey {
     /// What came to the batch norm with this `gamma`.
     pub fn of(&self, gamma: ParamId) -> Option<&Seen> {
         self.seen.get(&gamma)
+    }
+
+    /// Place of a batch norm in the order in which they ran, from 0.
+    pub fn position(&self, gamma: ParamId) -> Option<usize> {
+        self.order.iter().position(|id| *id == gamma)
     }
 }
 
@@ -238,6 +249,7 @@ mod tests {
         let seen = survey.of(ParamId::from(7)).unwrap();
         assert_eq!((seen.statistics(), seen.epsilon), (vec![[4.0, 5.0], [2.0, 0.0]], 0.5));
         assert!(survey.of(ParamId::from(8)).is_none());
+        assert_eq!([7, 8].map(|id| survey.position(ParamId::from(id))), [Some(0), None]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Config, names};
 use crate::device::cpu;
 use crate::error::{Error, Result};
-use crate::export::{FoldedConvolution, read_convolutions};
-use crate::model::Network;
+use crate::export::{ExportedNetwork, FoldedConvolution, read_network};
+use crate::model::{Architecture, Network, Upsampling};
 
 /// The field of every network that makes logits out of features.
 const CLASSIFIER: &str = "classifier";
@@ -48,7 +48,14 @@ impl EarlierWeights {
     /// Reads those of a run's folder, or of a model's ONNX file, for a run by `config`, which must have a network of the same
     /// kind that sees photos in the same way.
     pub fn open(path: &Path, config: &Config) -> Result<Self> {
-        if path.is_file() { Self::of_model(path, config) } else { Self::of_run(path, config) }
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Self::of_run(path, config),
+            Ok(_) => Self::of_model(path, config),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::file(path, "there is no such folder or file to start from (model.start_from)"))
+            }
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
     }
 
     fn of_run(run: &Path, config: &Config) -> Result<Self> {
@@ -88,7 +95,7 @@ impl EarlierWeights {
     }
 
     fn of_model(path: &Path, config: &Config) -> Result<Self> {
-        let (spec, convolutions) = read_convolutions(path)?;
+        let ExportedNetwork { spec, convolutions, upsampling } = read_network(path)?;
         let fail = |cause: String| Error::file(path, format!("{cause}; it cannot start this run (model.start_from)"));
         if levels(&spec.input) != levels(&config.input_spec()) {
             let other = !config.model.pretrained;
@@ -96,13 +103,24 @@ impl EarlierWeights {
                 "normalises photos in another way (pretrained = {other} in [model] may be its way)"
             )));
         }
+        let ours = &config.model;
+        if spec.output.stride != ours.output_stride {
+            let [its, ours] = [spec.output.stride, ours.output_stride];
+            return Err(fail(format!("has logits at stride {its}, and this run at {ours} (model.output_stride)")));
+        }
+        let asks = matches!(ours.network, Architecture::UnetVgg16Light | Architecture::UnetLite0);
+        if let Some(way) = upsampling.filter(|way| asks && *way != ours.upsampling) {
+            let way = match way {
+                Upsampling::Nearest => "nearest",
+                Upsampling::Bilinear => "bilinear",
+            };
+            return Err(fail(format!("enlarges in another way (upsampling = \"{way}\" in [model] is its)")));
+        }
         let target = config.target()?;
         let other_classes = spec.taxonomy.classes != target.taxonomy.classes;
         let network = config.network(target.classes()).init(&cpu(), config.seed);
         if let Some(cause) = unfold::mismatch(&network, &convolutions, |name| other_classes && is_classifier(name)) {
-            let ours = &config.model;
-            let stride = ours.output_stride;
-            let network = format!("{} of width {} with logits at stride {stride}", ours.network.name(), ours.width);
+            let network = format!("{} of width {}", ours.network.name(), ours.width);
             return Err(fail(format!("is no {network}: it {cause}")));
         }
         let fact = |key: &str| spec.training.get(key).cloned().unwrap_or_default();
@@ -111,6 +129,7 @@ impl EarlierWeights {
             "trained_on": fact("trained_on"),
             "steps": fact("steps"),
             "started_from": fact("started_from"),
+            "balanced": fact("balanced"),
         });
         Ok(Self { path: path.to_path_buf(), kind: Kind::Model(convolutions), other_classes, facts })
     }

@@ -47,8 +47,9 @@ fn vector(values: Vec<f32>) -> TensorData {
     TensorData::new(values, [length])
 }
 
-/// The convolutions of a network, in the order of its fields.
-fn layers(network: &Network) -> Vec<Layer> {
+/// The convolutions of a network, in the order in which they run, which `survey` knows; that is not everywhere the order of
+/// the fields.
+fn layers(network: &Network, survey: &Survey) -> Vec<Layer> {
     #[derive(Default)]
     struct Names {
         module: Vec<String>,
@@ -80,23 +81,25 @@ fn layers(network: &Network) -> Vec<Layer> {
         });
         Some(Layer { weight: name.clone(), shape: shape.clone(), bias, norm })
     };
-    names.parameters.iter().filter_map(layer).collect()
+    let mut layers: Vec<Layer> = names.parameters.iter().filter_map(layer).collect();
+    // What has no norm is the classifier, which runs last.
+    layers.sort_by_key(|layer| layer.norm.as_ref().and_then(|norm| survey.position(norm.gamma)).unwrap_or(usize::MAX));
+    layers
 }
 
-/// Puts a file's convolutions, which must be those of `network` in the order of its fields, into it. `pictures` are batches
-/// of normalised photos, `(N, 3, H, W)`, such as it will be trained on. Parameters whose names are fresh stay as they are.
+/// Puts a file's convolutions, which must be those of `network` in the order in which they run, into it. `pictures` are
+/// batches of normalised photos, `(N, 3, H, W)`, such as it will be trained on. Parameters whose names are fresh stay as they
+/// are.
 pub(super) fn unfold(
     network: Network,
     convolutions: &[FoldedConvolution],
     is_fresh: impl Fn(&str) -> bool,
     pictures: impl IntoIterator<Item = Result<Tensor<4>>>,
 ) -> Result<Network> {
-    let layers = layers(&network);
+    let norms = norms(&network);
+    let layers = layers(&network, &norms);
     let pairs = || layers.iter().zip(convolutions).filter(|(layer, _)| !is_fresh(&layer.weight));
-    // What a norm adds to variances is known to nobody but itself.
-    let device = network.valid().devices().first().cloned().unwrap_or_else(cpu);
-    let epsilons = look(&network, Tensor::zeros([1, 3, 64, 64], &device));
-    let network = place(network, &answering(pairs(), &epsilons)).0;
+    let network = place(network, &answering(pairs(), &norms)).0;
     let mut survey = Survey::default();
     for pictures in pictures {
         survey = survey.join(look(&network, pictures?));
@@ -160,6 +163,12 @@ fn factors(convolution: &FoldedConvolution) -> Vec<f64> {
     convolution.weight.chunks(each).map(factor).collect()
 }
 
+/// The norms in the order in which they run, and what each adds to variances, which is known to nobody but itself.
+fn norms(network: &Network) -> Survey {
+    let device = network.valid().devices().first().cloned().unwrap_or_else(cpu);
+    look(network, Tensor::zeros([1, 3, 64, 64], &device))
+}
+
 /// What comes to the norms from `pictures`.
 fn look(network: &Network, pictures: Tensor<4>) -> Survey {
     let mut pass = Pass::survey();
@@ -173,7 +182,7 @@ pub(super) fn mismatch(
     convolutions: &[FoldedConvolution],
     is_fresh: impl Fn(&str) -> bool,
 ) -> Option<String> {
-    let layers = layers(network);
+    let layers = layers(network, &norms(network));
     if layers.len() != convolutions.len() {
         return Some(format!("has {} convolutions, and this network {}", convolutions.len(), layers.len()));
     }
