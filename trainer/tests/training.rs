@@ -292,7 +292,10 @@ fn a_run_that_cannot_be_started_from_is_named_with_the_reason() {
     let root = tempfile::tempdir().unwrap();
     let earlier = make_run(root.path(), "earlier", 1, "epochs = 1");
     let refused = |config: &Config| EarlierWeights::open(&earlier.run, config).err().unwrap().to_string();
+    assert!(refused(&earlier).contains("there is no such folder or file"));
+    std::fs::create_dir(&earlier.run).unwrap();
     assert!(refused(&earlier).contains("holds no checkpoint"));
+    std::fs::remove_dir(&earlier.run).unwrap();
     train::train(&earlier, Start { last_step: Some(1), ..Start::default() }).unwrap();
     let mut wider = earlier.clone();
     wider.model.width = 0.125;
