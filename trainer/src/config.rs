@@ -82,6 +82,9 @@ pub struct InputConfig {
     /// Instead of both: width and height to which every photo is stretched, as in the study.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stretch: Option<[u32; 2]>,
+    /// With it, as [`InputConfig::export_longest_side`]: width and height that the exported model asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_stretch: Option<[u32; 2]>,
     /// Width and height of the crops in training.
     pub crop: [u32; 2],
 }
@@ -229,6 +232,9 @@ impl Config {
         let cause = format!("must be a multiple of {step}, for {}", network.name());
         demand(multiple.is_none_or(whole), "input.multiple", &cause)?;
         demand(stretch.iter().flatten().all(|side| whole(*side)), "input.stretch", &cause)?;
+        let larger = self.input.export_stretch;
+        demand(larger.iter().flatten().all(|side| whole(*side)), "input.export_stretch", &cause)?;
+        demand(larger.is_none() || stretch.is_some(), "input.export_stretch", "goes with stretch")?;
         demand(self.input.crop.iter().all(|side| whole(*side)), "input.crop", &cause)?;
         let strides = network.output_strides();
         let cause = format!("{} can be one of {strides:?}", network.name());
@@ -304,6 +310,9 @@ impl Config {
         let mut input = self.input_spec();
         if let (Some(side), Fit::LongestSide { size, .. }) = (self.input.export_longest_side, &mut input.fit) {
             *size = side;
+        }
+        if let Some([width, height]) = self.input.export_stretch {
+            input.fit = Fit::Stretch { width, height };
         }
         Ok(ModelSpec::new(self.name.clone(), self.target()?.taxonomy, input, output))
     }
@@ -394,6 +403,10 @@ mod tests {
         let config = open(&SHIPPED.replace("multiple = 32", "multiple = 32\nexport_longest_side = 320")).unwrap();
         assert_eq!(config.model_spec().unwrap().input.fit, Fit::LongestSide { size: 320, multiple: 32 });
         assert_eq!(config.input_spec().fit, Fit::LongestSide { size: 192, multiple: 32 });
+        let stretched = SHIPPED.replace("longest_side = 192", "stretch = [64, 64]");
+        let config = open(&stretched.replace("multiple = 32", "export_stretch = [96, 64]")).unwrap();
+        assert_eq!(config.model_spec().unwrap().input.fit, Fit::Stretch { width: 96, height: 64 });
+        assert_eq!(config.input_spec().fit, Fit::Stretch { width: 64, height: 64 });
     }
 
     #[test]
@@ -407,6 +420,7 @@ mod tests {
             ("longest_side = 192", "stretch = [64, 64]", "input.stretch"),
             ("multiple = 32", "multiple = 24", "input.multiple"),
             ("multiple = 32", "export_longest_side = 0", "input.export_longest_side"),
+            ("multiple = 32", "export_stretch = [64, 64]", "input.export_stretch"),
             ("terms = \"ce:1,miou:1\"", "terms = \"kl:1\"", "loss.terms"),
             ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
             ("flip = 0.5", "brightness = 1.5", "augment.brightness"),

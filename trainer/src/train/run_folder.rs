@@ -168,6 +168,7 @@ pub(crate) fn same_settings(earlier: &Config, now: &Config) -> bool {
         config.about.clear();
         config.output = OutputConfig::default();
         config.input.export_longest_side = None;
+        config.input.export_stretch = None;
         config.run.clear();
         config.train.checkpoint_minutes = 1.0;
         config.data.test.clear();
