@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use clothseg::Model;
+use clothseg::engine::{self, EngineOptions, Provider};
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use ndarray::Array4;
 
 /// Squares of one garment on grey, and a config that trains on them for two epochs.
 fn write_config(root: &Path) -> PathBuf {
@@ -85,10 +88,27 @@ fn photos_become_a_scored_model() {
     let balance = ["balance", "half.onnx", "--data", "squares.toml", "-o", "balanced.onnx"];
     let said = done(root, &[&balance[..], &provider].concat());
     assert!(said.contains(" -> ") && bytes("balanced.onnx") >= bytes("half.onnx"), "{said}");
+    let [before, after] = ["half.onnx", "balanced.onnx"].map(|name| {
+        let model = Model::open(&root.join(name)).unwrap();
+        let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+        let mut engine = engine::open(model.onnx(), model.spec(), &options).unwrap();
+        (engine.run(Array4::zeros((1, 3, 64, 64)).view()).unwrap(), model.spec().clone())
+    });
+    for (index, class) in after.1.taxonomy.classes.iter().enumerate() {
+        let offset = after.1.training["balanced"]["offsets"].get(&class.name).map_or(0.0, |it| it.as_f64().unwrap());
+        let difference = after.0[[0, index, 0, 0]] - before.0[[0, index, 0, 0]];
+        assert!((difference - offset as f32).abs() < 1e-4, "{}: {difference} {offset}", class.name);
+    }
     let background = ["balance", "half.onnx", "--data", "squares.toml", "--objective", "any-garment"];
     assert!(done(root, &[&background[..], &provider].concat()).contains("half-balanced.onnx: any-garment IoU"));
     let again = ["balance", "balanced.onnx", "--data", "squares.toml"];
     assert!(failed(root, &[&again[..], &provider].concat()).contains("balanced already"));
+    let tuned = fs::read_to_string(root.join("squares.toml")).unwrap();
+    let tuned = tuned.replace("output_stride = 4", "output_stride = 4\nstart_from = \"balanced.onnx\"");
+    fs::write(root.join("tuned.toml"), tuned.replace("/run\"", "/tuned\"")).unwrap();
+    done(root, &["train", "tuned.toml", "--device", "cpu"]);
+    let start = fs::read_to_string(root.join("tuned/started_from.json")).unwrap();
+    assert!(start.contains("\"squares\"") && start.contains("mean-iou"), "{start}");
     let quantize = ["quantize", "half.onnx", "--data", "squares.toml", "--photos", "4", "-o", "int8.onnx"];
     let said = done(root, &[&quantize[..], &provider].concat());
     assert!(said.contains("convolutions in 8 bits") && bytes("int8.onnx") < bytes("half.onnx"), "{said}");

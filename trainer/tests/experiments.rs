@@ -145,8 +145,16 @@ fn what_is_shipped_is_sound() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let series = ExperimentsConfig::open(&configs.join("recipe.toml")).unwrap();
     assert!(series.experiments().unwrap().iter().all(|experiment| experiment.config.model.pretrained));
-    for name in ["garments-lite0-192", "garments-lite0-288", "garments-lite0", "imaterialist47-lite0"] {
+    let parts = ["garments-lite0-192", "garments-lite0-288", "garments-lite0-long", "garments-lite0"];
+    let mut runs = Vec::new();
+    for name in parts.into_iter().chain(["imaterialist47-lite0"]) {
         let config = Config::open(&configs.join(format!("{name}.toml"))).unwrap();
         assert_eq!((config.name.as_str(), config.data.test.len()), (name, 1));
+        // Each goes on from one before, or from a file in its folder.
+        let start = config.model.start_from;
+        let is_known = |start: &Path| start.ancestors().any(|folder| runs.contains(&folder.to_path_buf()));
+        assert_eq!(start.is_none(), runs.is_empty(), "{name}");
+        assert!(start.is_none_or(|start| is_known(&start)), "{name}");
+        runs.push(config.run);
     }
 }

@@ -382,7 +382,9 @@ fn balanced(arguments: BalanceArguments) -> Result<()> {
         sources.iter().map(|source| Dataset::open(std::slice::from_ref(source), &target, config.data.on_damage));
     let datasets: Vec<Dataset> = datasets.collect::<Result<_>>()?;
     let samples = datasets.iter().zip(&sources).flat_map(|(dataset, source)| {
-        let with_label = |(photo, labels): Shown| Some((Sample { photo, labels: labels? }, source.repeat as f32));
+        // A source counts as in training, also where only some of its photos are looked at.
+        let weight = source.repeat * dataset.len() as f64 / photos.min(dataset.len()).max(1) as f64;
+        let with_label = move |(photo, labels): Shown| Some((Sample { photo, labels: labels? }, weight as f32));
         spread(dataset, photos).filter_map(move |shown| shown.map(with_label).transpose())
     });
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();

@@ -95,7 +95,7 @@ pub fn balance(
     output: &Path,
     options: &EngineOptions,
 ) -> Result<Balanced> {
-    let fail = |cause: String| Error::Export { path: output.to_path_buf(), cause };
+    let fail = |cause: String| Error::file(model, cause);
     let model = Model::open(model).map_err(Error::model(model))?;
     let spec = model.spec();
     matching_classes(spec, target)?;
@@ -103,8 +103,12 @@ pub fn balance(
         return Err(fail("its outputs are probabilities; logits are needed".to_owned()));
     }
     if spec.training.contains_key(FACT) {
-        return Err(fail("the model is balanced already; balance the file that it was made from".to_owned()));
+        return Err(fail("it is balanced already; balance the file that it was made from".to_owned()));
     }
+    let mut proto = ModelProto::parse_from_bytes(model.onnx()).map_err(|error| fail(error.to_string()))?;
+    // Before all photos are looked at: can it be done?
+    let nothing = vec![0.0; spec.taxonomy.len()];
+    add_to_bias(proto.graph.clone().mut_or_insert_default(), &spec.output.name, &nothing).map_err(fail)?;
     let mut engine = engine::open(model.onnx(), spec, options)?;
     let mut cells = Cells::new(spec.taxonomy.classes.len());
     let mut count = 0;
@@ -118,10 +122,10 @@ pub fn balance(
     if count == 0 {
         return Err(fail("there is no photo to balance the classes on".to_owned()));
     }
+    tracing::info!("searching for the offsets on {} cells of {count} photos", cells.len());
     let found = cells.search(objective);
     let names = spec.taxonomy.classes.iter().map(|class| class.name.clone());
     let offsets: Vec<(String, f32)> = names.zip(found.offsets.iter().copied()).collect();
-    let mut proto = ModelProto::parse_from_bytes(model.onnx()).map_err(|error| fail(error.to_string()))?;
     add_to_bias(proto.graph.mut_or_insert_default(), &spec.output.name, &found.offsets).map_err(fail)?;
     let bytes = proto.write_to_bytes().map_err(|error| fail(error.to_string()))?;
     let mut spec = spec.clone();

@@ -78,8 +78,8 @@ fn convolution(
     let constant = |index: usize| node.input.get(index).and_then(|name| constants.get(name.as_str()).copied());
     let lacks = |what: &str| {
         format!(
-            "its convolution `{}` has no {what} in floats (an 8-bit model has none; train on from the one that it was made \
-             of)",
+            "its convolution `{}` has no {what} in floats (those of 8-bit models, of others' 16-bit ones and of files with \
+             weights beside them are not read)",
             node.name
         )
     };
@@ -132,7 +132,7 @@ mod tests {
         graph.initializer[1] = float_tensor("b", &[1], &[4.0]);
         assert!(convolutions(&graph).unwrap_err().contains("1 biases"));
         graph.initializer.remove(1);
-        assert!(convolutions(&graph).unwrap_err().contains("8-bit model"));
+        assert!(convolutions(&graph).unwrap_err().contains("8-bit models"));
     }
 
     #[test]

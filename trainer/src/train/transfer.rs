@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Config, names};
 use crate::device::cpu;
 use crate::error::{Error, Result};
+use crate::evaluate::matching_classes;
 use crate::export::{ExportedNetwork, FoldedConvolution, read_network};
 use crate::model::{Architecture, Network, Upsampling};
 
@@ -117,7 +118,8 @@ impl EarlierWeights {
             return Err(fail(format!("enlarges in another way (upsampling = \"{way}\" in [model] is its)")));
         }
         let target = config.target()?;
-        let other_classes = spec.taxonomy.classes != target.taxonomy.classes;
+        // Colours and aliases may change; the names are what the classifier learnt.
+        let other_classes = matching_classes(&spec, &target).is_err();
         let network = config.network(target.classes()).init(&cpu(), config.seed);
         if let Some(cause) = unfold::mismatch(&network, &convolutions, |name| other_classes && is_classifier(name)) {
             let network = format!("{} of width {}", ours.network.name(), ours.width);

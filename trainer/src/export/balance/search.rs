@@ -13,9 +13,17 @@ const ROUNDS: usize = 4;
 /// Least gain of the mean IoU for which a class is moved.
 const LEAST_GAIN: f64 = 1e-5;
 
+/// Logits that are kept: 1 GiB.
+const MOST_VALUES: usize = 1 << 28;
+
 /// Logits and truth of cells.
 pub(super) struct Cells {
     classes: usize,
+    most_values: usize,
+    /// Of the cells that come, every so many is kept.
+    one_in: usize,
+    /// Cells that came.
+    came: usize,
     /// Cell by cell.
     values: Vec<f32>,
     truth: Vec<u8>,
@@ -46,14 +54,49 @@ impl Count {
 
 impl Cells {
     pub fn new(classes: usize) -> Self {
-        Self { classes, values: Vec::new(), truth: Vec::new(), weights: Vec::new() }
+        Self {
+            classes,
+            most_values: MOST_VALUES,
+            one_in: 1,
+            came: 0,
+            values: Vec::new(),
+            truth: Vec::new(),
+            weights: Vec::new(),
+        }
     }
 
-    /// Adds cells of one photo: `truth.len() * classes` logits.
+    /// Cells that are kept.
+    pub fn len(&self) -> usize {
+        self.truth.len()
+    }
+
+    /// Adds cells of one photo: `truth.len() * classes` logits. Where there are too many to keep, every second goes.
     pub fn add(&mut self, values: &[f32], truth: &[u8], weight: f32) {
-        self.values.extend_from_slice(values);
-        self.truth.extend_from_slice(truth);
-        self.weights.resize(self.truth.len(), weight);
+        for (values, class) in values.chunks_exact(self.classes).zip(truth) {
+            if self.came.is_multiple_of(self.one_in) {
+                self.values.extend_from_slice(values);
+                self.truth.push(*class);
+                self.weights.push(weight);
+            }
+            self.came += 1;
+        }
+        while self.values.len() > self.most_values {
+            self.thin();
+        }
+    }
+
+    fn thin(&mut self) {
+        self.one_in *= 2;
+        let kept = self.truth.len().div_ceil(2);
+        for index in 1..kept {
+            let from = 2 * index * self.classes;
+            self.values.copy_within(from..from + self.classes, index * self.classes);
+            self.truth[index] = self.truth[2 * index];
+            self.weights[index] = self.weights[2 * index];
+        }
+        self.values.truncate(kept * self.classes);
+        self.truth.truncate(kept);
+        self.weights.truncate(kept);
     }
 
     /// The offsets with which the objective is largest.
@@ -266,6 +309,20 @@ mod tests {
         let mut cells = Cells::new(2);
         cells.add(&[0.25, 0.0, 3.0, 0.0], &[1, 0], 1.0);
         assert!((cells.search(Objective::AnyGarment).offsets[0] + 0.3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn of_too_many_cells_every_second_is_kept() {
+        let mut cells = Cells::new(2);
+        cells.most_values = 8;
+        for photo in 0_u8..4 {
+            let values: Vec<f32> = (0..6).map(|index| f32::from(6 * photo + index)).collect();
+            cells.add(&values, &[3 * photo, 3 * photo + 1, 3 * photo + 2], f32::from(photo));
+        }
+        // Cells 0 to 11, of which the logits of four find room.
+        assert_eq!(cells.truth, [0, 4, 8]);
+        assert_eq!(cells.values, [0.0, 1.0, 8.0, 9.0, 16.0, 17.0]);
+        assert_eq!(cells.weights, [0.0, 1.0, 2.0]);
     }
 
     #[test]
