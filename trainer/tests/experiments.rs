@@ -145,7 +145,7 @@ fn what_is_shipped_is_sound() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let series = ExperimentsConfig::open(&configs.join("recipe.toml")).unwrap();
     assert!(series.experiments().unwrap().iter().all(|experiment| experiment.config.model.pretrained));
-    let parts = ["garments-lite0-192", "garments-lite0-288", "garments-lite0-long", "garments-lite0"];
+    let parts = ["garments-lite0-192", "garments-lite0-288", "garments-lite0-long", "garments-lite0-again", "garments-lite0"];
     let mut runs = Vec::new();
     for name in parts.into_iter().chain(["imaterialist47-lite0"]) {
         let config = Config::open(&configs.join(format!("{name}.toml"))).unwrap();
