@@ -145,9 +145,9 @@ fn what_is_shipped_is_sound() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let series = ExperimentsConfig::open(&configs.join("recipe.toml")).unwrap();
     assert!(series.experiments().unwrap().iter().all(|experiment| experiment.config.model.pretrained));
-    let parts = ["garments-lite0-192", "garments-lite0-288", "garments-lite0-long", "garments-lite0-again", "garments-lite0"];
+    let parts = ["-192", "-288", "-long", "-again", "-384", ""].map(|part| format!("garments-lite0{part}"));
     let mut runs = Vec::new();
-    for name in parts.into_iter().chain(["imaterialist47-lite0"]) {
+    for name in parts.iter().map(String::as_str).chain(["imaterialist47-lite0"]) {
         let config = Config::open(&configs.join(format!("{name}.toml"))).unwrap();
         assert_eq!((config.name.as_str(), config.data.test.len()), (name, 1));
         // Each goes on from one before, or from a file in its folder.
