@@ -122,7 +122,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, detail: Detail, deadline: &D
 }
 
 /// How many decoded pixels there must be for each pixel of the network's, a side. With 2, label maps of the default
-/// model agree with those of the full decode on 99.74 to 99.90 % of the pixels of street photos (tests/default_model.rs
+/// model agree with those of the full decode on 99.59 to 99.93 % of the pixels of street photos (tests/default_model.rs
 /// prints it); with 1 it was 97.9 to 99.6 % for an earlier one.
 const OVERSAMPLING: u64 = 2;
 
