@@ -133,7 +133,7 @@ fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
     }
     // The model was trained on street photos; of the samples it is unsure, so that less moves its borders.
     let (samples, street) = shares.split_at(SAMPLES.len());
-    assert!(samples.iter().all(|share| *share >= 0.95) && street.iter().all(|share| *share >= 0.99), "{shares:.4?}");
+    assert!(samples.iter().all(|share| *share >= 0.97) && street.iter().all(|share| *share >= 0.995), "{shares:.4?}");
 }
 
 #[test]
