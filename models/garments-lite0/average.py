@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the mean of two models that `clothseg-train export` wrote from one network: average.py A.onnx B.onnx OUT.onnx
+"""Writes the mean of two models that `clothseg-train export` wrote from one network: average.py A.onnx B.onnx OUT.onnx [SCORES]
 
 Both must come from one chain of trainings, or the mean is of no use. The description is A's, but for how it was trained.
-Needs PyPI's onnx and numpy.
+SCORES, a JSON object, goes into the description as `scores_on_network_grid`. Measure them on a file without:
+`clothseg-train balance` prints both before it changes anything, with each --objective, for a config whose [[data.train]] is
+the validation data. Needs PyPI's onnx and numpy.
 """
 
 import json
@@ -22,8 +24,12 @@ def description_of(path, model):
     sys.exit(f"{path}: has no clothseg description; give files that `clothseg-train export` or `balance` wrote")
 
 
-if len(sys.argv) != 4:
-    sys.exit("usage: average.py A.onnx B.onnx OUT.onnx")
+if len(sys.argv) not in (4, 5):
+    sys.exit("usage: average.py A.onnx B.onnx OUT.onnx [SCORES]")
+try:
+    scores = json.loads(sys.argv[4]) if len(sys.argv) == 5 else None
+except ValueError as error:
+    sys.exit(f"SCORES is no JSON: {error}")
 paths = sys.argv[1:3]
 models = [onnx.load(path) for path in paths]
 entries = [description_of(path, model) for path, model in zip(paths, models)]
@@ -43,6 +49,8 @@ specs = [json.loads(entry.value) for entry in entries]
 shared = ("licence", "loss", "trained_on", "validated_on", "encoder_weights")
 facts = {key: specs[0]["training"][key] for key in shared if key in specs[0]["training"]}
 facts["average_of"] = [{"name": spec["name"], **spec["training"]} for spec in specs]
+if scores is not None:
+    facts["scores_on_network_grid"] = scores
 entries[0].value = json.dumps({**specs[0], "name": specs[1]["name"], "training": facts}, indent=2)
 # Written beside and renamed: whole or not at all.
 onnx.save(models[0], sys.argv[3] + ".new")
