@@ -35,6 +35,8 @@ pub struct AugmentConfig {
     pub erase: f64,
     /// Largest share of the crop that it hides.
     pub erase_share: f64,
+    /// Probability that an example shows four photos.
+    pub mosaic: f64,
 }
 
 impl Default for AugmentConfig {
@@ -52,6 +54,7 @@ impl Default for AugmentConfig {
             greyscale: 0.0,
             erase: 0.0,
             erase_share: 0.2,
+            mosaic: 0.0,
         }
     }
 }
@@ -74,6 +77,7 @@ impl AugmentConfig {
             ("augment.channel_gain", self.channel_gain, 1.0),
             ("augment.greyscale", self.greyscale, 1.0),
             ("augment.erase", self.erase, 1.0),
+            ("augment.mosaic", self.mosaic, 1.0),
         ] {
             if !(0.0..=high).contains(&value) {
                 return Err((key, format!("must be 0 to {high}")));
@@ -102,6 +106,7 @@ impl AugmentConfig {
                 greyscale: self.greyscale,
             },
             erasing: Erasing { probability: self.erase, largest_share: self.erase_share },
+            mosaic: self.mosaic,
         }
     }
 }

@@ -10,6 +10,7 @@ use clothseg::preprocess::write_normalized;
 use clothseg::spec::InputSpec;
 use rand::Rng;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 use super::augment::{Example, generator};
 use super::{Augmentation, Dataset, Frame};
@@ -126,16 +127,35 @@ impl Plan {
     }
 
     fn example(&self, dataset: &Dataset, order: &[usize], epoch: usize, place: usize) -> Result<Example> {
-        let (before, from) = order.split_at(place);
-        for index in from.iter().chain(before) {
-            let Some(sample) = dataset.load_sound(*index)? else { continue };
+        let Some((mosaic, mut random)) = self.augmentation.draw_mosaic(self.seed, epoch, place, &self.frame) else {
             let mut random = generator(self.seed, epoch, place);
-            let aspect = dataset.source(*index).aspect;
-            let size = sample.photo.dimensions();
-            return self.augmentation.draw(size, aspect, &self.frame, &mut random).apply(&sample, &self.frame);
-        }
-        Err(dataset.nothing_usable())
+            return cut(dataset, order, place, &self.augmentation, &self.frame, &mut random);
+        };
+        let augmentation = self.augmentation.in_tiles();
+        let tiles = (0..).zip(mosaic.frames(&self.frame)).map(|(tile, frame)| {
+            let place = if tile == 0 { place } else { random.random_range(0..order.len()) };
+            cut(dataset, order, place, &augmentation, &frame, &mut random)
+        });
+        Ok(mosaic.join(&tiles.collect::<Result<Vec<_>>>()?, &self.frame))
     }
+}
+
+/// An example of the photo at a place of the order, or of the next sound one.
+fn cut(
+    dataset: &Dataset,
+    order: &[usize],
+    place: usize,
+    augmentation: &Augmentation,
+    frame: &Frame,
+    random: &mut ChaCha8Rng,
+) -> Result<Example> {
+    let (before, from) = order.split_at(place);
+    for index in from.iter().chain(before) {
+        let Some(sample) = dataset.load_sound(*index)? else { continue };
+        let aspect = dataset.source(*index).aspect;
+        return augmentation.draw(sample.photo.dimensions(), aspect, frame, random).apply(&sample, frame);
+    }
+    Err(dataset.nothing_usable())
 }
 
 /// The batches of one epoch, made on a thread of their own.
@@ -212,6 +232,15 @@ mod tests {
         Batch::stack(&examples, &input)
     }
 
+    fn config() -> Config {
+        toml::from_str(include_str!("../../configs/garments-tiny.toml")).unwrap()
+    }
+
+    fn plan(augmentation: Augmentation) -> Plan {
+        let frame = Frame { width: 32, height: 32, output_stride: 2, pad: [0; 3] };
+        Plan { seed: 3, batch_size: 2, augmentation, frame, input: config().input_spec() }
+    }
+
     #[test]
     fn a_batch_is_nchw() {
         let batch = stacked(2);
@@ -232,19 +261,27 @@ mod tests {
     }
 
     #[test]
+    fn a_mosaic_changes_no_example_but_those_that_it_replaces() {
+        let root = tempfile::tempdir().unwrap();
+        let source = [write_noise(root.path(), "train", &["a", "b", "c", "d"])];
+        let dataset = Dataset::open(&source, &Target::builtin("garments").unwrap(), OnDamage::Refuse).unwrap();
+        let plan = |mosaic| plan(Augmentation { mosaic, ..config().augmentation() });
+        let order = [3, 0, 1, 2];
+        let examples = |mosaic| (0..4).map(|place| plan(mosaic).example(&dataset, &order, 2, place).unwrap().picture);
+        let [none, half, all] = [0.0, 0.5, 1.0].map(|mosaic| examples(mosaic).collect::<Vec<_>>());
+        assert!((0..4).all(|place| none[place] != all[place]));
+        assert!((0..4).all(|place| half[place] == none[place] || half[place] == all[place]));
+        assert!(half != none && half != all);
+        assert!(examples(1.0).eq(all));
+    }
+
+    #[test]
     fn the_next_of_the_order_takes_the_place_of_a_photo_that_is_cut_off() {
         let root = tempfile::tempdir().unwrap();
         let source = [write_noise(root.path(), "train", &["a", "b", "c", "d"])];
         let target = Target::builtin("garments").unwrap();
         let open = |on_damage| Dataset::open(&source, &target, on_damage).unwrap();
-        let config: Config = toml::from_str(include_str!("../../configs/garments-tiny.toml")).unwrap();
-        let plan = Plan {
-            seed: 3,
-            batch_size: 2,
-            augmentation: config.augmentation(),
-            frame: Frame { width: 32, height: 32, output_stride: 2, pad: [0; 3] },
-            input: config.input_spec(),
-        };
+        let plan = plan(config().augmentation());
         let order = [3, 0, 1, 2];
         let batches = |dataset: &Dataset, order: &[usize]| [0, 1].map(|index| plan.batch(dataset, order, 5, index));
         let as_if = batches(&open(OnDamage::Refuse), &[3, 0, 2, 2]).map(Result::unwrap);

@@ -273,6 +273,7 @@ mod tests {
                 rotation_degrees,
                 color: ColorJitter::NONE,
                 erasing: Erasing::NONE,
+                mosaic: 0.0,
             };
             for position in 0..100 {
                 let mut random = generator(7, 0, position);

@@ -2,11 +2,12 @@
 //!
 //! [`Augmentation::draw`] draws a [`Variation`]: where the crop lies ([`crop`]), how its colours change ([`color`]) and
 //! what is hidden ([`erase`]). The numbers of all three are always drawn, in this order, so that one that is switched on
-//! leaves the others as they were.
+//! leaves the others as they were. Whether four photos share an example ([`mosaic`]) is drawn apart from that.
 
 pub mod color;
 pub mod crop;
 pub mod erase;
+pub mod mosaic;
 
 use clothseg::spec::Fit;
 use image::RgbImage;
@@ -19,6 +20,7 @@ use crate::error::Result;
 pub use color::{ColorJitter, Recoloring};
 pub use crop::{Crop, Frame};
 pub use erase::{Erasing, Patch};
+pub use mosaic::Mosaic;
 
 /// How examples vary.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Augmentation {
     pub color: ColorJitter,
     /// What is hidden.
     pub erasing: Erasing,
+    /// Probability that an example shows four photos.
+    pub mosaic: f64,
 }
 
 /// One way to make an example of a sample.
@@ -66,7 +70,22 @@ pub fn generator(seed: u64, epoch: usize, position: usize) -> ChaCha8Rng {
     generator
 }
 
+/// Tells the random numbers of mosaics from those of the example that it takes the place of.
+const MOSAIC_SEED: u64 = 0x006d_6f73_6169_6300;
+
 impl Augmentation {
+    /// Whether the example at a position of an epoch is a mosaic, and the random numbers for all of its tiles.
+    pub fn draw_mosaic(&self, seed: u64, epoch: usize, position: usize, frame: &Frame) -> Option<(Mosaic, ChaCha8Rng)> {
+        let mut random = generator(seed ^ MOSAIC_SEED, epoch, position);
+        let mosaic = Mosaic::draw(self.mosaic, frame, &mut random)?;
+        Some((mosaic, random))
+    }
+
+    /// How photos vary in the tiles of a mosaic.
+    pub fn in_tiles(&self) -> Self {
+        Self { scale: (self.scale.0 * mosaic::SCALE, self.scale.1 * mosaic::SCALE), mosaic: 0.0, ..*self }
+    }
+
     /// Draws a variation of a photo of `width` x `height` that was `aspect` times as wide as high before it was squashed.
     pub fn draw(&self, size: (u32, u32), aspect: Option<f64>, frame: &Frame, random: &mut ChaCha8Rng) -> Variation {
         let crop = self.draw_crop(size, aspect, frame, random);
@@ -127,6 +146,7 @@ mod tests {
         rotation_degrees: 0.0,
         color: ColorJitter::NONE,
         erasing: Erasing::NONE,
+        mosaic: 0.0,
     };
     const ALL: Augmentation = Augmentation {
         scale: (0.5, 2.0),
