@@ -151,7 +151,7 @@ pub struct DataConfig {
 pub struct SourceConfig {
     /// `folder`, `ccp`, `imaterialist` or `coco`.
     pub layout: Layout,
-    /// Root folder, relative to the data folder.
+    /// Root folder, relative to the data folder; `./...`, to the working folder.
     pub root: PathBuf,
     /// Split.
     pub split: String,
@@ -341,11 +341,11 @@ impl SourceConfig {
         SourceFiles { labels: self.labels.clone(), annotations: self.annotations.clone(), images: self.images.clone() }
     }
 
-    /// The source with its root under [`data_folder`].
+    /// The source with its root under [`data_folder`], but for one that begins with `./`, which is under the working folder.
     pub fn resolve(&self) -> Source {
         Source {
             layout: self.layout,
-            root: data_folder().join(&self.root),
+            root: if self.root.starts_with(".") { self.root.clone() } else { data_folder().join(&self.root) },
             split: self.split.clone(),
             files: self.files(),
             mapping: self.mapping.clone(),

@@ -4,7 +4,9 @@
 //! goes into the metadata, and then the file's own bytes are run through clothseg's engine, at two sizes, and compared
 //! with the network in Burn.
 
+pub mod average;
 pub mod balance;
+mod cells;
 mod halves;
 mod onnx;
 pub mod quantize;
@@ -242,6 +244,7 @@ fn facts(config: &Config, checkpoint: &Checkpoint, start: Value) -> serde_json::
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use ndarray::array;
 

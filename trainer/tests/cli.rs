@@ -103,12 +103,30 @@ fn photos_become_a_scored_model() {
     assert!(done(root, &[&background[..], &provider].concat()).contains("half-balanced.onnx: any-garment IoU"));
     let again = ["balance", "balanced.onnx", "--data", "squares.toml"];
     assert!(failed(root, &[&again[..], &provider].concat()).contains("balanced already"));
+    let average = ["average", "half.onnx", "balanced.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
+    assert!(done(root, &[&average[..], &provider].concat()).contains("mean of 2 models"));
+    let mean = Model::open(&root.join("mean.onnx")).unwrap();
+    assert_eq!((mean.spec().name.as_str(), mean.spec().training["average_of"].as_array().unwrap().len()), ("mean", 2));
+    assert!(mean.spec().training["scores_on_network_grid"]["any_garment_iou"].is_number());
+    let mixed = ["average", "half.onnx", "squares.onnx", "--data", "squares.toml", "-o", "mixed.onnx"];
+    assert!(failed(root, &[&mixed[..], &provider].concat()).contains("squares.onnx: is of another network"));
+    assert!(!root.join("mixed.onnx").exists());
     let tuned = fs::read_to_string(root.join("squares.toml")).unwrap();
     let tuned = tuned.replace("output_stride = 4", "output_stride = 4\nstart_from = \"balanced.onnx\"");
     fs::write(root.join("tuned.toml"), tuned.replace("/run\"", "/tuned\"")).unwrap();
     done(root, &["train", "tuned.toml", "--device", "cpu"]);
     let start = fs::read_to_string(root.join("tuned/started_from.json")).unwrap();
     assert!(start.contains("\"squares\"") && start.contains("mean-iou"), "{start}");
+    let prelabel = ["prelabel", "half.onnx", "data/test/images", "sure", "--least", "0.3"];
+    let said = done(root, &[&prelabel[..], &provider].concat());
+    assert!(said.starts_with("sure: 3 photos, 0 of them from before, 0 skipped"), "{said}");
+    assert!(done(root, &[&prelabel[..], &provider].concat()).starts_with("sure: 3 photos, 3 of them from before"));
+    let other = ["prelabel", "half.onnx", "data/test/images", "sure", "--least", "0.5"];
+    assert!(failed(root, &[&other[..], &provider].concat()).contains("written with other options"));
+    let own = fs::read_to_string(root.join("squares.toml")).unwrap();
+    let own = own.replace(&format!("root = {:?}", root.join("data")), "root = \"./sure\"").replace("valid", "train");
+    fs::write(root.join("own.toml"), own.replacen("[[data.train]]", "[[data.valid]]", 1)).unwrap();
+    done(root, &["labels", "own.toml", "-o", "own.png"]);
     let quantize = ["quantize", "half.onnx", "--data", "squares.toml", "--photos", "4", "-o", "int8.onnx"];
     let said = done(root, &[&quantize[..], &provider].concat());
     assert!(said.contains("convolutions in 8 bits") && bytes("int8.onnx") < bytes("half.onnx"), "{said}");
@@ -127,6 +145,8 @@ fn mistakes_are_named() {
         (&["eval", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["quantize", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["balance", "text.onnx", "--data", "squares.toml"], "text.onnx"),
+        (&["average", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "2 values required"),
+        (&["average", "text.onnx", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "text.onnx"),
         (&["experiments", "squares.toml"], "squares.toml"),
     ] {
         let error = failed(root, arguments);

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use clothseg::batch::write_atomically;
 use clothseg::preprocess::{geometry, resize_region};
 use clothseg::spec::Fit;
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 
@@ -135,7 +136,7 @@ pub fn prepare(options: &PrepareOptions) -> Result<Prepared> {
     if pairs.is_empty() {
         return Err(Error::file(&options.source.root, "holds no usable example"));
     }
-    start_output(options, &classes)?;
+    start_output(&options.output, options.splits.names(), &classes, &manifest(options))?;
     write_all(options, &pairs, skipped)
 }
 
@@ -150,23 +151,27 @@ fn choose(mut pairs: Vec<Pair>, options: &PrepareOptions) -> Vec<Pair> {
     pairs
 }
 
-/// Makes sure that the output is of these options, and writes what all its examples share.
-fn start_output(options: &PrepareOptions, classes: &[String]) -> Result<()> {
-    let table = class_table(classes).map_err(|error| Error::file(&options.output, error.to_string()))?;
-    let manifest = manifest(options);
-    let splits = || options.splits.names().map(|split| options.output.join(split));
-    let table_path = options.output.join("class_dict.csv");
+/// Makes sure that the output is of the options that `manifest` holds, and writes what all its examples share.
+pub(crate) fn start_output<'a>(
+    output: &Path,
+    splits: impl Iterator<Item = &'a str>,
+    classes: &[String],
+    manifest: &[u8],
+) -> Result<()> {
+    let table = class_table(classes).map_err(|error| Error::file(output, error.to_string()))?;
+    let splits: Vec<PathBuf> = splits.map(|split| output.join(split)).collect();
+    let table_path = output.join("class_dict.csv");
     agree(&table_path, &table, "has other classes than the source")?;
-    for split in splits() {
+    for split in &splits {
         let path = split.join("prepare.json");
-        agree(&path, &manifest, "was written with other options")?;
+        agree(&path, manifest, "was written with other options")?;
         if !path.exists() && split.exists() {
-            return Err(Error::file(split, "is there and not from `prepare`; name another output folder"));
+            return Err(Error::file(split, "is there and not from this command; name another output folder"));
         }
     }
     write_atomically(&table_path, &table)?;
-    for split in splits() {
-        write_atomically(&split.join("prepare.json"), &manifest)?;
+    for split in splits {
+        write_atomically(&split.join("prepare.json"), manifest)?;
     }
     Ok(())
 }
@@ -267,9 +272,7 @@ impl Progress {
 }
 
 fn write(pair: &Pair, split: &Path, options: &PrepareOptions) -> Result<Outcome> {
-    let photo_path = split.join("images").join(format!("{}.jpg", pair.stem));
-    let label_path = split.join("labels").join(format!("{}.png", pair.stem));
-    if photo_path.exists() && label_path.exists() {
+    if is_written(split, &pair.stem) {
         return Ok(Outcome::Kept);
     }
     let (photo, label) = match load(pair) {
@@ -278,15 +281,37 @@ fn write(pair: &Pair, split: &Path, options: &PrepareOptions) -> Result<Outcome>
     };
     let (width, height) = options.size.of(photo.width(), photo.height());
     let photo = if photo.dimensions() == (width, height) { photo } else { resize_region(&photo, None, width, height)? };
+    write_example(&photo, &label.resized(width, height), split, &pair.stem, options.jpeg_quality)?;
+    Ok(Outcome::Written)
+}
+
+/// Writes `SPLIT/images/STEM.jpg` and, last, `SPLIT/labels/STEM.png`.
+pub(crate) fn write_example(
+    photo: &RgbImage,
+    labels: &LabelImage,
+    split: &Path,
+    stem: &str,
+    jpeg_quality: u8,
+) -> Result<()> {
+    let [photo_path, label_path] = example_paths(split, stem);
     let mut jpeg = Vec::new();
     photo
-        .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, options.jpeg_quality.clamp(1, 100)))
+        .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, jpeg_quality.clamp(1, 100)))
         .map_err(|error| Error::file(&photo_path, format!("cannot be encoded: {error}")))?;
-    let png =
-        encode_labels(&label.resized(width, height)).map_err(|error| Error::file(&label_path, error.to_string()))?;
+    let png = encode_labels(labels).map_err(|error| Error::file(&label_path, error.to_string()))?;
     write_atomically(&photo_path, &jpeg)?;
     write_atomically(&label_path, &png)?;
-    Ok(Outcome::Written)
+    Ok(())
+}
+
+/// Where photo and label of an example lie.
+fn example_paths(split: &Path, stem: &str) -> [PathBuf; 2] {
+    [split.join("images").join(format!("{stem}.jpg")), split.join("labels").join(format!("{stem}.png"))]
+}
+
+/// Whether an earlier call has written an example.
+pub(crate) fn is_written(split: &Path, stem: &str) -> bool {
+    example_paths(split, stem).iter().all(|path| path.exists())
 }
 
 /// An 8-bit grey PNG of the indices.

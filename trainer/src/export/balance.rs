@@ -16,14 +16,14 @@ use std::str::FromStr;
 use clothseg::batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::OutputKind;
-use clothseg::{Model, ModelSpec, Photo, preprocess};
-use ndarray::{Array4, Axis};
+use clothseg::{Model, Photo, preprocess};
 use onnx_ir::{GraphProto, Message, ModelProto};
 use serde_json::json;
 
 use self::search::Cells;
+use super::cells::labelled_cells;
 use super::tensors::{float_tensor, floats};
-use crate::data::{IGNORE, Sample, Target};
+use crate::data::{Sample, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
 
@@ -115,7 +115,7 @@ pub fn balance(
     for photo in photos {
         let (sample, weight) = photo?;
         let (input, _) = preprocess::prepare(&Photo::from_rgb(sample.photo.clone())?, &spec.input)?;
-        let (values, truth) = seen(&engine.run(input.view())?, &sample, spec);
+        let (values, truth) = labelled_cells(&engine.run(input.view())?, &sample.labels, spec, CELL_STEP);
         cells.add(&values, &truth, weight);
         count += 1;
     }
@@ -147,33 +147,6 @@ pub fn balance(
     Ok(Balanced { path: output.to_path_buf(), offsets, iou: found.iou, photos: count, engine })
 }
 
-/// The logits of some cells, cell by cell, and the class that lies at each one's centre.
-fn seen(logits: &Array4<f32>, sample: &Sample, spec: &ModelSpec) -> (Vec<f32>, Vec<u8>) {
-    let (width, height) = sample.photo.dimensions();
-    let at = preprocess::geometry(&spec.input.fit, width, height);
-    let (_, classes, rows, columns) = logits.dim();
-    let stride = f64::from(spec.output.stride);
-    // The pixel at a cell's centre; none where the cell shows padding.
-    let pixel = |cell: usize, side: u32, content: u32| {
-        let pixel = (cell as f64 + 0.5) * stride * f64::from(side) / f64::from(content);
-        (pixel < f64::from(side)).then_some(pixel as usize)
-    };
-    let plane = logits.index_axis(Axis(0), 0);
-    let (mut values, mut truth) = (Vec::new(), Vec::new());
-    for row in (0..rows).step_by(CELL_STEP) {
-        let Some(y) = pixel(row, height, at.content_height) else { break };
-        for column in (0..columns).step_by(CELL_STEP) {
-            let Some(x) = pixel(column, width, at.content_width) else { break };
-            let class = sample.labels.data[y * width as usize + x];
-            if class != IGNORE && usize::from(class) < classes {
-                values.extend((0..classes).map(|class| plane[[class, row, column]]));
-                truth.push(class);
-            }
-        }
-    }
-    (values, truth)
-}
-
 /// Adds to the bias of the convolution that makes the output, behind which the output may be enlarged.
 fn add_to_bias(graph: &mut GraphProto, output: &str, offsets: &[f32]) -> std::result::Result<(), String> {
     let mut name = output.to_owned();
@@ -202,9 +175,7 @@ fn add_to_bias(graph: &mut GraphProto, output: &str, offsets: &[f32]) -> std::re
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::data::LabelImage;
     use crate::export::tensors::node;
-    use clothseg::spec::{Fit, InputSpec, OutputSpec};
 
     #[test]
     fn offsets_go_to_the_last_convolutions_bias() {
@@ -222,24 +193,5 @@ mod tests {
         assert!(add_to_bias(&mut graph.clone(), "other", &[0.0; 2]).unwrap_err().contains("nothing makes"));
         graph.node[1].op_type = "Softmax".to_owned();
         assert!(add_to_bias(&mut graph, "logits", &[0.0; 2]).unwrap_err().contains("Softmax"));
-    }
-
-    #[test]
-    fn a_cell_has_the_class_at_its_centre_and_padding_has_none() {
-        // A photo of 8 x 4 pixels, seen at 16 x 8 and padded to 16 x 16, logits at stride 2: cells of one photo pixel.
-        let fit = Fit::LongestSide { size: 16, multiple: 16 };
-        let taxonomy = clothseg::Taxonomy::builtin("garments").unwrap();
-        let spec = ModelSpec::new("a", taxonomy, InputSpec::imagenet(fit), OutputSpec::logits(2));
-        let labels: Vec<u8> =
-            (0..32).map(|pixel| if pixel == 18 { IGNORE } else { (pixel % 8 + pixel / 8 % 2) as u8 }).collect();
-        let sample =
-            Sample { photo: image::RgbImage::new(8, 4), labels: LabelImage { width: 8, height: 4, data: labels } };
-        let logits =
-            Array4::from_shape_fn((1, 21, 8, 8), |(_, class, row, column)| (100 * class + 10 * row + column) as f32);
-        let (values, truth) = seen(&logits, &sample, &spec);
-        // Rows 0 and 2 of columns 0, 2, 4, 6; the ignored one at row 2, column 2 is left out.
-        assert_eq!(truth, [0, 2, 4, 6, 0, 4, 6]);
-        assert_eq!(values.len(), 7 * 21);
-        assert_eq!((values[0], values[1], values[21], values[5 * 21]), (0.0, 100.0, 2.0, 24.0));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use half::f16;
 use onnx_ir::{GraphProto, TensorProto};
 
-use super::tensors::{FLOAT, FLOAT16, float_tensor, floats, integer_attribute, node, raw_tensor};
+use super::tensors::{FLOAT, FLOAT16, float_tensor, floats, half_tensor, halves, integer_attribute, node};
 
 /// Constants of fewer numbers, such as biases, stay as they are: there is little to save.
 const LEAST_NUMBERS: usize = 256;
@@ -23,12 +23,11 @@ pub(super) fn store_in_halves(graph: &mut GraphProto) {
         if !halves.iter().all(|value| value.is_finite()) {
             continue;
         }
-        let bytes = halves.iter().flat_map(|value| value.to_le_bytes()).collect();
         let stored = format!("{}{STORED}", tensor.name);
         let mut cast = node("Cast", &[&stored], &tensor.name);
         cast.attribute.push(integer_attribute("to", i64::from(FLOAT)));
         casts.push(cast);
-        *tensor = raw_tensor(stored, FLOAT16, &tensor.dims, bytes);
+        *tensor = half_tensor(stored, &tensor.dims, &halves);
     }
     // A node comes after those that it reads.
     graph.node.splice(0..0, casts);
@@ -44,8 +43,8 @@ pub(super) fn restore(graph: &mut GraphProto) {
     graph.node.retain(|node| {
         let tensor = node.input.first().and_then(|name| stored.get(name)).filter(|_| node.op_type == "Cast");
         let (Some(tensor), Some(output)) = (tensor, node.output.first()) else { return true };
-        let values = tensor.raw_data.as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
-        restored.push((tensor.name.clone(), float_tensor(output, &tensor.dims, &values.collect::<Vec<f32>>())));
+        let values: Vec<f32> = halves(tensor).unwrap_or_default().into_iter().map(f16::to_f32).collect();
+        restored.push((tensor.name.clone(), float_tensor(output, &tensor.dims, &values)));
         false
     });
     graph.initializer.retain(|tensor| restored.iter().all(|(name, _)| *name != tensor.name));

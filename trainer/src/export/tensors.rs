@@ -1,5 +1,6 @@
 //! Constants of an ONNX graph: `TensorProto` to numbers and back.
 
+use half::f16;
 use onnx_ir::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
 /// `TensorProto.DataType`.
@@ -22,6 +23,17 @@ pub(super) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     };
     let expected = tensor.dims.iter().try_fold(1_i64, |product, length| product.checked_mul(*length))?;
     (values.len() as i64 == expected).then_some(values)
+}
+
+/// The numbers of a FLOAT16 tensor of `export`'s; nothing for others.
+pub(super) fn halves(tensor: &TensorProto) -> Option<Vec<f16>> {
+    (tensor.data_type == FLOAT16)
+        .then(|| tensor.raw_data.as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect())
+}
+
+/// A FLOAT16 tensor.
+pub(super) fn half_tensor(name: impl Into<String>, dims: &[i64], values: &[f16]) -> TensorProto {
+    raw_tensor(name, FLOAT16, dims, values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// The numbers of an INT64 tensor; empty for others.

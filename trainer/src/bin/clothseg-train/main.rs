@@ -1,0 +1,93 @@
+//! `clothseg-train`: see `--help`.
+
+mod arguments;
+mod tasks;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clothseg_trainer::config::Config;
+use clothseg_trainer::data::prepare;
+use clothseg_trainer::experiments::{ExperimentsConfig, ExperimentsOptions, run_experiments};
+use clothseg_trainer::export::{Chosen, Weights};
+use clothseg_trainer::log::progress::LineWriter;
+use clothseg_trainer::study::{StudyConfig, StudyOptions};
+use clothseg_trainer::train::Start;
+use clothseg_trainer::{Result, export, study, train};
+
+use self::arguments::{Arguments, Command};
+use self::tasks::{averaged, balanced, draw_labels, eval, in_eight_bits, options, prelabelled, print};
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[cfg(not(target_env = "msvc"))]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static ALLOCATOR_OPTIONS: &[u8] = clothseg_trainer::ALLOCATOR_OPTIONS;
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(LineWriter::new).init();
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Prepare(arguments) => {
+            let options = arguments.options();
+            let done = prepare(&options)?;
+            print(&format!("{}: {done}\n", options.output.display()))
+        }
+        Command::Train { config, resume, device } => {
+            let config = Config::open(&config)?;
+            train::train(&config, Start { resume, device, last_step: None })?;
+            tracing::info!("done; next: clothseg-train export {}", config.run.display());
+            Ok(())
+        }
+        Command::Eval(arguments) => eval(&arguments),
+        Command::Quantize { model, data, output, photos, provider } => {
+            in_eight_bits(&model, &data, output, photos, provider)
+        }
+        Command::Balance(arguments) => balanced(arguments),
+        Command::Average { models, data, output, provider } => averaged(&models, &data, &output, provider),
+        Command::Labels { config, output, photos } => draw_labels(&config, &output, photos),
+        Command::Prelabel(arguments) => prelabelled(arguments),
+        Command::Study { config, only, tables_only, list, device, provider } => {
+            let config = StudyConfig::open(&config)?;
+            if list {
+                return print(&study::list(&config)?);
+            }
+            let options = StudyOptions { only, tables_only, device, engine: options(provider) };
+            let folder = study::study(&config, &options)?;
+            tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
+            Ok(())
+        }
+        Command::Experiments { config, only, tables_only, device, provider } => {
+            let options = ExperimentsOptions { only, tables_only, device, engine: options(provider) };
+            let folder = run_experiments(&ExperimentsConfig::open(&config)?, &options)?;
+            tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
+            Ok(())
+        }
+        Command::Export { run, last, half, output, provider } => {
+            let chosen = if last { Chosen::Last } else { Chosen::Best };
+            let weights = if half { Weights::Half } else { Weights::Full };
+            let done = export::export_run(&run, chosen, output.as_deref(), weights, &options(provider))?;
+            print(&format!(
+                "{}: {:.1} MB; logits differ from Burn's by at most {:.1e}{}, run by {}\n",
+                done.path.display(),
+                done.bytes as f64 / 1e6,
+                done.difference,
+                if half { " with rounded weights" } else { "" },
+                done.engine
+            ))
+        }
+    }
+}

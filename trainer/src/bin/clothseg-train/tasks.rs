@@ -1,0 +1,179 @@
+//! What is done to models and data, from arguments to what is printed.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clothseg::batch::write_atomically;
+use clothseg::engine::{EngineOptions, Provider};
+use clothseg::{Photo, Segmenter};
+use clothseg_trainer::config::{Config, resolve};
+use clothseg_trainer::data::{Dataset, Sample};
+use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
+use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
+use clothseg_trainer::export::average::{Averaged, average};
+use clothseg_trainer::export::balance::{Balanced, Objective, balance};
+use clothseg_trainer::export::quantize::quantize;
+use clothseg_trainer::prelabel::{PrelabelOptions, prelabel};
+use clothseg_trainer::{Error, Result, log};
+
+use crate::arguments::{BalanceArguments, EvalArguments, PrelabelArguments};
+
+pub fn draw_labels(config: &Path, output: &Path, photos: usize) -> Result<()> {
+    let config = Config::open(config)?;
+    let target = config.target()?;
+    let mut shown = Vec::new();
+    for source in resolve(&config.data.train) {
+        let dataset = Dataset::open(&[source], &target, config.data.on_damage)?;
+        shown.push(spread(&dataset, photos).map(|shown| Ok(small(shown?))).collect::<Result<Vec<_>>>()?);
+    }
+    label_sheet(output, &target.taxonomy, &shown)
+}
+
+pub fn in_eight_bits(
+    model: &Path,
+    data: &Path,
+    output: Option<PathBuf>,
+    photos: usize,
+    provider: Provider,
+) -> Result<()> {
+    let config = Config::open(data)?;
+    let dataset = Dataset::open(&resolve(&config.data.train), &config.target()?, config.data.on_damage)?;
+    let photos = spread(&dataset, photos).map(|shown| Ok(Photo::from_rgb(shown?.0)?));
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-int8.onnx")));
+    let done = quantize(model, photos, &output, &options(provider))?;
+    print(&format!(
+        "{}: {:.1} MB (was {:.1}); {} convolutions in 8 bits; {:.2} % of the cells of {} photos keep their class, logits \
+         differ by {:.3} (root mean square), run by {}\n",
+        done.path.display(),
+        done.bytes as f64 / 1e6,
+        done.float_bytes as f64 / 1e6,
+        done.convolutions,
+        done.agreement * 100.0,
+        done.photos,
+        done.difference,
+        done.engine
+    ))
+}
+
+pub fn balanced(arguments: BalanceArguments) -> Result<()> {
+    let BalanceArguments { model, data, objective, output, photos, provider } = arguments;
+    let config = Config::open(&data)?;
+    let target = config.target()?;
+    let sources = resolve(&config.data.train);
+    let datasets =
+        sources.iter().map(|source| Dataset::open(std::slice::from_ref(source), &target, config.data.on_damage));
+    let datasets: Vec<Dataset> = datasets.collect::<Result<_>>()?;
+    let samples = datasets.iter().zip(&sources).flat_map(|(dataset, source)| {
+        // A source counts as in training, also where only some of its photos are looked at.
+        let weight = source.repeat * dataset.len() as f64 / photos.min(dataset.len()).max(1) as f64;
+        let with_label = move |(photo, labels): Shown| Some((Sample { photo, labels: labels? }, weight as f32));
+        spread(dataset, photos).filter_map(move |shown| shown.map(with_label).transpose())
+    });
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-balanced.onnx")));
+    let Balanced { path, offsets, iou, photos, engine } =
+        balance(&model, &target, objective, samples, &output, &options(provider))?;
+    let moved = offsets.iter().filter(|(_, offset)| *offset != 0.0);
+    let moved: Vec<String> = moved.map(|(name, offset)| format!("{name} {offset:+.1}")).collect();
+    let [before, after] = iou.map(|share| 100.0 * share);
+    let what = match objective {
+        Objective::MeanIou => "mean IoU",
+        Objective::AnyGarment => "any-garment IoU",
+    };
+    print(&format!(
+        "{}: {what} {before:.1} % -> {after:.1} % on the grid of {photos} training photos; {}; run by {engine}\n",
+        path.display(),
+        if moved.is_empty() { "nothing moved".to_owned() } else { moved.join(", ") },
+    ))
+}
+
+pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provider) -> Result<()> {
+    let config = Config::open(data)?;
+    let target = config.target()?;
+    let dataset = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
+    let samples = (0..dataset.len()).filter_map(|index| dataset.load_unsquashed(index).transpose());
+    let name = output.file_stem().unwrap_or_default().to_string_lossy();
+    let Averaged { path, confusion, photos, engine } =
+        average(models, &name, &target, samples, output, &options(provider))?;
+    let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+    print(&format!(
+        "{}: mean of {} models; mean garment IoU {}, any-garment IoU {} on the grid of {photos} photos, run by {engine}\n",
+        path.display(),
+        models.len(),
+        percent(confusion.mean_garment_iou()),
+        percent(confusion.any_garment_iou()),
+    ))
+}
+
+pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
+    let PrelabelArguments { model, photos, output, least, quality, jpeg_quality, provider } = arguments;
+    let segmenter = Segmenter::open(&model, &options(provider))
+        .and_then(|segmenter| segmenter.with_quality(quality))
+        .map_err(Error::model(&model))?;
+    let options = PrelabelOptions { photos, output, least_probability: least, jpeg_quality };
+    let done = prelabel(&segmenter, &options)?;
+    print(&format!(
+        "{}: {} photos, {} of them from before, {} skipped; of the pixels of the others {:.1} % are sure; run by {}\n",
+        options.output.display(),
+        done.photos,
+        done.kept,
+        done.skipped,
+        100.0 * done.sure,
+        segmenter.engine_info(),
+    ))
+}
+
+pub fn options(provider: Provider) -> EngineOptions {
+    EngineOptions { provider, ..EngineOptions::default() }
+}
+
+pub fn eval(arguments: &EvalArguments) -> Result<()> {
+    let EvalArguments { model, quality, provider, .. } = arguments;
+    let config = Config::open(&arguments.data)?;
+    let dataset = labelled(arguments, &config)?;
+    let open = |model: &Path| {
+        let segmenter = Segmenter::open(model, &options(*provider));
+        let chosen = segmenter.map(|segmenter| segmenter.with_settling(!arguments.keep_specks));
+        chosen.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
+    };
+    let segmenter = open(model)?;
+    let evaluation = evaluate(&segmenter, &dataset, matching_classes(segmenter.spec(), &config.target()?)?)?;
+    for (path, text) in [(&arguments.csv, evaluation.csv()), (&arguments.markdown, evaluation.markdown())] {
+        if let Some(path) = path {
+            write_atomically(path, text.as_bytes())?;
+        }
+    }
+    if let Some(path) = &arguments.confusion {
+        log::confusion::write(path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
+    }
+    if let Some(path) = &arguments.grid {
+        let contestant = |model: &PathBuf| {
+            let segmenter = open(model)?;
+            Ok(Contestant { caption: segmenter.spec().name.clone(), segmenter })
+        };
+        let models = std::iter::once(model).chain(&arguments.beside).map(contestant).collect::<Result<Vec<_>>>()?;
+        let shown = spread(&dataset, arguments.grid_photos).collect::<Result<Vec<_>>>()?;
+        side_by_side(path, &models, &shown)?;
+    }
+    let Evaluation { photos, engine, quality, .. } = &evaluation;
+    print(&format!("{photos} photos, {engine}, quality {quality}\n{}", evaluation.table()))
+}
+
+/// The data to score on: a config's validation data or test data, or another split of it.
+fn labelled(arguments: &EvalArguments, config: &Config) -> Result<Dataset> {
+    let chosen = if arguments.test { &config.data.test } else { &config.data.valid };
+    if chosen.is_empty() {
+        let cause = "names no data to test on ([[data.test]]); leave out --test".to_owned();
+        return Err(Error::Config { path: arguments.data.clone(), key: "data.test".to_owned(), cause });
+    }
+    let mut sources = resolve(chosen);
+    if let Some(split) = &arguments.split {
+        sources.iter_mut().for_each(|source| source.split = split.to_owned());
+    }
+    Dataset::open(&sources, &config.target()?, config.data.on_damage)
+}
+
+pub fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("write to", "standard output"))
+}
