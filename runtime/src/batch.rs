@@ -128,7 +128,7 @@ impl BatchOptions {
     /// How much of each photo has to be decoded: all of it where a result shows its pixels.
     fn detail(&self, segmenter: &Segmenter) -> Detail {
         let shows_pixels = self.outputs.formats.iter().any(|format| format.needs_pixels());
-        if shows_pixels { Detail::Full } else { Detail::EnoughFor(segmenter.spec().input.fit) }
+        if shows_pixels { Detail::Full } else { segmenter.detail() }
     }
 }
 

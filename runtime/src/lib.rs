@@ -1,11 +1,11 @@
 //! Cut garments out of photos: one exact mask or polygon per garment class, at the photo's own size.
 //!
 //! ```
-//! use clothseg::{Detail, EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
+//! use clothseg::{EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
 //! let segmenter = Segmenter::open("../models/garments-lite0.onnx".as_ref(), &EngineOptions::default())?;
-//! let enough = Detail::EnoughFor(segmenter.spec().input.fit); // for masks; Photo::open for pixels, too
+//! let enough = segmenter.detail(); // for masks; Photo::open for pixels, too
 //! let photo = Photo::open_with("../samples/hopper.jpg".as_ref(), &Limits::default(), enough)?;
 //! let segmentation = segmenter.segment(&photo)?;
 //! let mask = segmentation.mask("dress")?; // 255 where there is a dress

@@ -8,6 +8,7 @@ mod segmentation;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::decode::Detail;
 use crate::digest;
 use crate::engine::{self, BatchSize, Engine, EngineInfo, EngineOptions};
 use crate::error::{Error, Result};
@@ -119,6 +120,14 @@ impl Segmenter {
     /// How much work it puts into a photo.
     pub fn quality(&self) -> Quality {
         self.quality
+    }
+
+    /// How much of a photo has to be decoded for its masks.
+    pub fn detail(&self) -> Detail {
+        Detail::EnoughFor(match self.quality {
+            Quality::Fast => self.spec.input.fit,
+            Quality::Best => self.spec.input.largest_fit(),
+        })
     }
 
     /// The same segmenter with or without settling splinters of garments as the model's description says

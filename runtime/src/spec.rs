@@ -64,6 +64,11 @@ pub struct InputSpec {
     pub std: [f32; 3],
     /// How a photo is brought to the network's size.
     pub fit: Fit,
+    /// Longest side, in pixels, of what [`Quality::Best`](crate::Quality::Best) looks at besides, where `fit` is
+    /// [`Fit::LongestSide`] and the model has been found to gain from it; photos that are smaller are not enlarged for it.
+    /// Nothing besides where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub larger_side: Option<u32>,
     /// Colour of the padding, red, green, blue.
     pub pad: [u8; 3],
     /// Fields that this version does not know.
@@ -164,9 +169,25 @@ impl InputSpec {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             fit,
+            larger_side: None,
             pad: [124, 116, 104],
             extra: Map::new(),
         }
+    }
+}
+
+impl InputSpec {
+    /// How a photo is brought to the larger size that [`Quality::Best`](crate::Quality::Best) looks at besides.
+    pub fn larger_fit(&self) -> Option<Fit> {
+        match (self.fit, self.larger_side) {
+            (Fit::LongestSide { multiple, .. }, Some(size)) => Some(Fit::LongestSide { size, multiple }),
+            _ => None,
+        }
+    }
+
+    /// The fit with the largest inputs.
+    pub fn largest_fit(&self) -> Fit {
+        self.larger_fit().unwrap_or(self.fit)
     }
 }
 
@@ -272,6 +293,16 @@ impl ModelSpec {
         };
         if let Some(side) = sides.into_iter().find(|side| !(1..=MAX_SIDE_PX).contains(side)) {
             return bad(format!("an input side of {side} pixels; 1 to {MAX_SIDE_PX} are possible"));
+        }
+        match (self.input.fit, self.input.larger_side) {
+            (_, None) => {}
+            (Fit::LongestSide { size, .. }, Some(side)) if (size + 1..=MAX_SIDE_PX).contains(&side) => {}
+            (Fit::LongestSide { size, .. }, Some(side)) => {
+                return bad(format!("input.larger_side {side} must be above {size} and at most {MAX_SIDE_PX}"));
+            }
+            (Fit::Stretch { .. }, Some(_)) => {
+                return bad("input.larger_side is for a fit by the longest side, not for a stretch".into());
+            }
         }
         if !self.input.std.iter().all(|std| std.is_finite() && *std > 0.0) {
             return bad(format!("input.std {:?} must be above 0", self.input.std));

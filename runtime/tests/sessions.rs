@@ -304,6 +304,51 @@ fn the_best_quality_goes_through_batches_too() {
 }
 
 #[test]
+fn the_best_quality_looks_at_the_larger_size_where_the_description_names_one() {
+    let segment = |quality, larger_side| {
+        let mut engine = Brightness::new(BatchSize::UpTo(8));
+        engine.spec.input.larger_side = larger_side;
+        let runs = Arc::clone(&engine.runs);
+        let segmenter = Segmenter::with_engine(Box::new(engine)).unwrap().with_quality(quality).unwrap();
+        // All of one size small; large, the first may be of another, and the last is not enlarged.
+        let photos = [photo(1, 620, 640), photo(2, 640, 640), photo(3, 64, 64)];
+        let results = segmenter.segment_batch(&photos);
+        let classes: Vec<usize> = results.iter().map(|result| only_class(result.as_ref().unwrap())).collect();
+        assert_eq!(classes, [1, 2, 3]);
+        for result in &results {
+            let segmentation = result.as_ref().unwrap();
+            assert_eq!(segmentation.network_output().values().dim(), (21, 16, 16));
+            let class = only_class(segmentation);
+            assert!(
+                segmentation.network_output().values().slice(ndarray::s![class, .., ..15]).iter().all(|it| *it == 9.0)
+            );
+        }
+        (runs.load(Ordering::SeqCst), segmenter.detail())
+    };
+    let enough = |size| clothseg::Detail::EnoughFor(Fit::LongestSide { size, multiple: 16 });
+    assert_eq!(segment(Quality::Fast, Some(100)), (1, enough(64)));
+    assert_eq!(segment(Quality::Best, None), (2, enough(64)));
+    // 97 x 100 and 100 x 100 are both 112 x 112 in whole 16s.
+    assert_eq!(segment(Quality::Best, Some(100)), (6, enough(100)));
+    // 96 x 99 is 96 x 112, and 99 x 99 is 112 x 112.
+    assert_eq!(segment(Quality::Best, Some(99)), (10, enough(99)));
+}
+
+#[test]
+fn a_larger_size_that_is_none_is_refused() {
+    for (larger_side, expected) in [(64, "must be above 64"), (1 << 20, "at most")] {
+        let mut engine = Brightness::new(BatchSize::UpTo(1));
+        engine.spec.input.larger_side = Some(larger_side);
+        let Err(error) = Segmenter::with_engine(Box::new(engine)) else { panic!("accepted {larger_side}") };
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let mut engine = Brightness::new(BatchSize::UpTo(1));
+    engine.spec.input.fit = Fit::Stretch { width: 64, height: 64 };
+    engine.spec.input.larger_side = Some(96);
+    assert!(Segmenter::with_engine(Box::new(engine)).is_err());
+}
+
+#[test]
 fn the_best_quality_is_refused_where_mirrored_cells_would_lie_between_cells() {
     let segmenter = |quality| Segmenter::with_engine(Box::new(Lopsided::new(2, 4))).unwrap().with_quality(quality);
     assert!(segmenter(Quality::Fast).is_ok());

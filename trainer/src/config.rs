@@ -75,6 +75,10 @@ pub struct InputConfig {
     /// train-test resolution discrepancy", 2019).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export_longest_side: Option<u32>,
+    /// With it: longest side that the exported model asks the quality `best` to look at besides
+    /// ([`InputSpec::larger_side`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub larger_side: Option<u32>,
     /// With it: both sides of the tensor are padded to multiples of this. As little as the network takes where it is left
     /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,6 +232,10 @@ impl Config {
         let larger = self.input.export_longest_side;
         let cause = "must be above 0, and goes with longest_side";
         demand(larger.is_none_or(|side| side > 0 && longest_side.is_some()), "input.export_longest_side", cause)?;
+        let asked = larger.or(longest_side);
+        let cause = "must be above the longest side that the model asks for, and goes with longest_side";
+        let is_larger = |side: u32| stretch.is_none() && asked.is_some_and(|asked| side > asked);
+        demand(self.input.larger_side.is_none_or(is_larger), "input.larger_side", cause)?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
         let cause = format!("must be a multiple of {step}, for {}", network.name());
         demand(multiple.is_none_or(whole), "input.multiple", &cause)?;
@@ -314,6 +322,7 @@ impl Config {
         if let Some([width, height]) = self.input.export_stretch {
             input.fit = Fit::Stretch { width, height };
         }
+        input.larger_side = self.input.larger_side;
         Ok(ModelSpec::new(self.name.clone(), self.target()?.taxonomy, input, output))
     }
 
@@ -403,6 +412,9 @@ mod tests {
         let config = open(&SHIPPED.replace("multiple = 32", "multiple = 32\nexport_longest_side = 320")).unwrap();
         assert_eq!(config.model_spec().unwrap().input.fit, Fit::LongestSide { size: 320, multiple: 32 });
         assert_eq!(config.input_spec().fit, Fit::LongestSide { size: 192, multiple: 32 });
+        let best = |side| open(&SHIPPED.replace("multiple = 32", &format!("multiple = 32\nlarger_side = {side}")));
+        assert_eq!(best(288).unwrap().model_spec().unwrap().input.larger_side, Some(288));
+        assert!(best(192).unwrap_err().to_string().contains("input.larger_side"));
         let stretched = SHIPPED.replace("longest_side = 192", "stretch = [64, 64]");
         let config = open(&stretched.replace("multiple = 32", "export_stretch = [96, 64]")).unwrap();
         assert_eq!(config.model_spec().unwrap().input.fit, Fit::Stretch { width: 96, height: 64 });

@@ -49,7 +49,7 @@ fn whole_bytes(file_bytes: u64, width: u32, height: u32, spec: &ModelSpec) -> u6
 
 /// The network's input and output for a photo, each also as a part of a batch.
 fn network_bytes(spec: &ModelSpec, width: u32, height: u32) -> u64 {
-    let at = geometry(&spec.input.fit, width, height);
+    let at = geometry(&spec.input.largest_fit(), width, height);
     let [across, down] = [at.tensor_width, at.tensor_height].map(u64::from);
     let stride = u64::from(spec.output.stride.max(1));
     let cells = across.div_ceil(stride) * down.div_ceil(stride);

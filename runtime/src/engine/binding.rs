@@ -88,7 +88,7 @@ fn check_output<'a>(spec: &ModelSpec, interface: &'a Interface) -> Result<&'a Po
 
 /// Batch and shapes: what the description allows, narrowed to what the file fixes.
 fn sides(spec: &ModelSpec, input: &Port, max_batch: usize) -> Result<(BatchSize, ShapeRange)> {
-    let (smallest, largest) = fitted_sides(&spec.input.fit);
+    let (smallest, largest) = fitted_sides(&spec.input.largest_fit());
     let free = vec![None; 4];
     let declared = input.sides.as_ref().unwrap_or(&free);
     let &[batch, channels, height, width] = declared.as_slice() else {
@@ -176,6 +176,10 @@ mod tests {
         let bound = Binding::new(&spec(LONGEST), &interface([None, Some(3), None, None]), 4).unwrap();
         assert_eq!(bound.batch, BatchSize::UpTo(4));
         assert_eq!(bound.shapes, ShapeRange { smallest: [1, 3, 32, 32], largest: [4, 3, 224, 224] });
+        let mut larger = spec(LONGEST);
+        larger.input.larger_side = Some(300);
+        let bound = Binding::new(&larger, &interface([None; 4]), 1).unwrap();
+        assert_eq!(bound.shapes, ShapeRange { smallest: [1, 3, 32, 32], largest: [1, 3, 320, 320] });
         let bound = Binding::new(&spec(STRETCH), &interface([Some(2), Some(3), Some(96), Some(64)]), 4).unwrap();
         assert_eq!(bound.batch, BatchSize::Exactly(2));
         assert_eq!(bound.shapes, ShapeRange { smallest: [2, 3, 96, 64], largest: [2, 3, 96, 64] });

@@ -25,8 +25,9 @@ impl Profile {
         let ShapeRange { smallest, largest } = binding.shapes;
         let mut best = largest;
         if let Fit::LongestSide { size, multiple } = binding.spec.input.fit {
-            let narrow = (size * 3 / 4).max(1).next_multiple_of(multiple.max(1));
-            best[3] = u64::from(narrow).clamp(smallest[3], largest[3]);
+            for (axis, side) in [(2, size), (3, (size * 3 / 4).max(1))] {
+                best[axis] = u64::from(side.next_multiple_of(multiple.max(1))).clamp(smallest[axis], largest[axis]);
+            }
         }
         let name = &binding.spec.input.name;
         let text = |shape: [u64; 4]| format!("{name}:{}", shape.map(|side| side.to_string()).join("x"));
@@ -135,6 +136,9 @@ mod tests {
                 "{at:?}"
             );
         }
+        let mut larger = binding(Fit::LongestSide { size: 192, multiple: 32 }, [None; 4], 1);
+        larger.shapes.largest = [1, 3, 288, 288];
+        assert_eq!(Profile::new(&larger).opt, "input:1x3x192x160", "tuned to what most photos are looked at in");
         let fixed = binding(Fit::Stretch { width: 768, height: 512 }, [Some(1), Some(3), Some(512), Some(768)], 4);
         assert_eq!(Profile::new(&fixed).min, "input:1x3x512x768");
         assert_eq!(Profile::new(&fixed).max, Profile::new(&fixed).opt);

@@ -6,18 +6,21 @@ use std::time::Instant;
 use ndarray::{Array3, Array4, Axis, s};
 use rayon::prelude::*;
 
-use super::{Segmentation, Segmenter, Timings, quality};
+use super::{Quality, Segmentation, Segmenter, Timings, quality};
 use crate::decode::Photo;
 use crate::engine::BatchSize;
 use crate::error::{Error, Result};
 use crate::postprocess::{self, NetworkOutput};
 use crate::preprocess::{self, Geometry};
+use crate::spec::InputSpec;
 
 /// A photo that is ready for the network.
 struct Prepared {
     /// 1 x 3 x H x W.
     input: Array4<f32>,
     geometry: Geometry,
+    /// The same at the larger size, where that is looked at, too.
+    larger: Option<(Array4<f32>, Geometry)>,
     preprocess_ms: f64,
 }
 
@@ -74,16 +77,24 @@ impl Segmenter {
     fn prepare(&self, photo: &Photo) -> Result<Prepared> {
         let started = Instant::now();
         let (input, geometry) = preprocess::prepare(photo, &self.spec.input)?;
-        Ok(Prepared { input, geometry, preprocess_ms: milliseconds_since(started) })
+        let larger = self.larger_input(photo).map(|input| preprocess::prepare(photo, &input)).transpose()?;
+        Ok(Prepared { input, geometry, larger, preprocess_ms: milliseconds_since(started) })
     }
 
-    /// Which photos go through the network together: of one input size, at most a batch, in order.
+    /// What the network looks at besides: nothing where the photo would have to be enlarged for it, as nothing more is seen then.
+    fn larger_input(&self, photo: &Photo) -> Option<InputSpec> {
+        let input = &self.spec.input;
+        let is_seen = |side| self.quality == Quality::Best && photo.width().max(photo.height()) >= side;
+        let fit = input.larger_fit().filter(|_| input.larger_side.is_some_and(is_seen))?;
+        Some(InputSpec { fit, ..input.clone() })
+    }
+
+    /// Which photos go through the network together: of one input size, or two, at most a batch, in order.
     fn runs(&self, prepared: &[Result<Prepared>]) -> Vec<Vec<usize>> {
-        let mut runs: Vec<([usize; 2], Vec<usize>)> = Vec::new();
+        let mut runs: Vec<(_, Vec<usize>)> = Vec::new();
         for (index, prepared) in prepared.iter().enumerate() {
             let Ok(prepared) = prepared else { continue };
-            let (_, _, height, width) = prepared.input.dim();
-            let size = [height, width];
+            let size = (prepared.input.dim(), prepared.larger.as_ref().map(|(input, _)| input.dim()));
             // The last run of a size is the one that may have room.
             match runs.iter_mut().rev().find(|(known, _)| *known == size) {
                 Some((_, run)) if run.len() < self.batch.largest() => run.push(index),
@@ -93,12 +104,30 @@ impl Segmenter {
         runs.into_iter().map(|(_, run)| run).collect()
     }
 
-    /// One run of the network for inputs of one size, at most a batch of them.
+    /// The network's output for inputs of one size, or two, at most a batch of them.
     fn infer(&self, inputs: &[&Prepared]) -> Result<Vec<Raw>> {
+        let first: Vec<&Array4<f32>> = inputs.iter().map(|input| &input.input).collect();
+        let larger: Vec<&Array4<f32>> =
+            inputs.iter().filter_map(|input| input.larger.as_ref()).map(|(input, _)| input).collect();
+        let (mut outputs, mut ran_ms) = self.outputs(&first)?;
+        if !larger.is_empty() {
+            let (larger, more_ms) = self.outputs(&larger)?;
+            ran_ms += more_ms;
+            for ((output, larger), input) in outputs.iter_mut().zip(&larger).zip(inputs) {
+                let Some((_, larger_at)) = &input.larger else { continue };
+                let stride = self.spec.output.stride;
+                quality::mean_of_sizes(output, &input.geometry, larger.view(), larger_at, stride)?;
+            }
+        }
+        let inference_ms = ran_ms / inputs.len().max(1) as f64;
+        Ok(outputs.into_iter().map(|output| Raw { output, inference_ms }).collect())
+    }
+
+    /// The network's output for each of some inputs of one size, at the segmenter's quality, and how long it ran.
+    fn outputs(&self, inputs: &[&Array4<f32>]) -> Result<(Vec<Array3<f32>>, f64)> {
         let stacked = self.stack(inputs)?;
-        let input =
-            stacked.as_ref().map_or_else(|| inputs.first().map(|input| input.input.view()), |all| Some(all.view()));
-        let Some(input) = input else { return Ok(Vec::new()) };
+        let input = stacked.as_ref().map_or_else(|| inputs.first().map(|input| input.view()), |all| Some(all.view()));
+        let Some(input) = input else { return Ok((Vec::new(), 0.0)) };
         let expected = input.dim().0;
         let (ran_ms, output) = self.pool.with(|engine| {
             // Waiting for other threads' photos is no part of this one's inference.
@@ -111,25 +140,23 @@ impl Segmenter {
         if found != expected {
             return Err(Error::Output { reason: format!("{found} results for {expected} photos") });
         }
-        let inference_ms = ran_ms / inputs.len() as f64;
         if expected == 1 {
-            return Ok(vec![Raw { output: output.index_axis_move(Axis(0), 0), inference_ms }]);
+            return Ok((vec![output.index_axis_move(Axis(0), 0)], ran_ms));
         }
-        let each = output.outer_iter().take(inputs.len());
-        Ok(each.map(|output| Raw { output: output.to_owned(), inference_ms }).collect())
+        Ok((output.outer_iter().take(inputs.len()).map(|output| output.to_owned()).collect(), ran_ms))
     }
 
     /// Inputs side by side, filled up with zeros to a fixed batch; nothing where the one input will do as it is.
-    fn stack(&self, inputs: &[&Prepared]) -> Result<Option<Array4<f32>>> {
+    fn stack(&self, inputs: &[&Array4<f32>]) -> Result<Option<Array4<f32>>> {
         let photos = match self.batch {
             BatchSize::Exactly(photos) => photos.max(inputs.len()),
             BatchSize::UpTo(_) => inputs.len(),
         };
         let Some(first) = inputs.first().filter(|_| photos > 1) else { return Ok(None) };
-        let (_, channels, height, width) = first.input.dim();
+        let (_, channels, height, width) = first.dim();
         let mut stacked = Array4::zeros((photos, channels, height, width));
         for (index, input) in inputs.iter().enumerate() {
-            stacked.slice_mut(s![index..=index, .., .., ..]).assign(&input.input);
+            stacked.slice_mut(s![index..=index, .., .., ..]).assign(input);
         }
         Ok(Some(stacked))
     }
