@@ -265,14 +265,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let source = [write_noise(root.path(), "train", &["a", "b", "c", "d"])];
         let dataset = Dataset::open(&source, &Target::builtin("garments").unwrap(), OnDamage::Refuse).unwrap();
-        let plan = |mosaic| plan(Augmentation { mosaic, ..config().augmentation() });
         let order = [3, 0, 1, 2];
-        let examples = |mosaic| (0..4).map(|place| plan(mosaic).example(&dataset, &order, 2, place).unwrap().picture);
-        let [none, half, all] = [0.0, 0.5, 1.0].map(|mosaic| examples(mosaic).collect::<Vec<_>>());
+        let examples = |mosaic| {
+            let plan = plan(Augmentation { mosaic, ..config().augmentation() });
+            let examples = (0..4).map(|place| plan.example(&dataset, &order, 2, place).unwrap().picture);
+            examples.collect::<Vec<_>>()
+        };
+        let [none, half, all] = [0.0, 0.5, 1.0].map(examples);
         assert!((0..4).all(|place| none[place] != all[place]));
         assert!((0..4).all(|place| half[place] == none[place] || half[place] == all[place]));
         assert!(half != none && half != all);
-        assert!(examples(1.0).eq(all));
+        assert!(examples(1.0) == all);
     }
 
     #[test]
