@@ -117,19 +117,34 @@ fn photos_become_a_scored_model() {
     done(root, &["train", "tuned.toml", "--device", "cpu"]);
     let start = fs::read_to_string(root.join("tuned/started_from.json")).unwrap();
     assert!(start.contains("\"squares\"") && start.contains("mean-iou"), "{start}");
-    let prelabel = ["prelabel", "half.onnx", "data/test/images", "sure", "--least", "0.3"];
-    let said = done(root, &[&prelabel[..], &provider].concat());
-    assert!(said.starts_with("sure: 3 photos, 0 of them from before, 0 skipped"), "{said}");
-    assert!(done(root, &[&prelabel[..], &provider].concat()).starts_with("sure: 3 photos, 3 of them from before"));
-    let other = ["prelabel", "half.onnx", "data/test/images", "sure", "--least", "0.5"];
-    assert!(failed(root, &[&other[..], &provider].concat()).contains("written with other options"));
-    let own = fs::read_to_string(root.join("squares.toml")).unwrap();
-    let own = own.replace(&format!("root = {:?}", root.join("data")), "root = \"./sure\"").replace("valid", "train");
-    fs::write(root.join("own.toml"), own.replacen("[[data.train]]", "[[data.valid]]", 1)).unwrap();
-    done(root, &["labels", "own.toml", "-o", "own.png"]);
     let quantize = ["quantize", "half.onnx", "--data", "squares.toml", "--photos", "4", "-o", "int8.onnx"];
     let said = done(root, &[&quantize[..], &provider].concat());
     assert!(said.contains("convolutions in 8 bits") && bytes("int8.onnx") < bytes("half.onnx"), "{said}");
+}
+
+#[test]
+fn what_a_model_labels_can_be_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_config(root);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    fs::create_dir(root.join("photos")).unwrap();
+    fs::copy(project.join("samples/hopper.jpg"), root.join("photos/hopper.jpg")).unwrap();
+    let model = project.join("models/garments-lite0.onnx");
+    let prelabel = |least| {
+        let model = model.to_str().unwrap();
+        ["prelabel", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
+    };
+    assert!(done(root, &prelabel("0.5")).starts_with("sure: 1 photos, 0 of them from before, 0 skipped"));
+    assert!(done(root, &prelabel("0.5")).starts_with("sure: 1 photos, 1 of them from before"));
+    assert!(failed(root, &prelabel("0.7")).contains("written with other options"));
+    assert!(failed(root, &prelabel("7")).contains("from 0 to 1"));
+    // Under the working folder, and not under that of the data.
+    let own = fs::read_to_string(root.join("squares.toml")).unwrap();
+    let own = own.replace(&format!("root = {:?}", root.join("data")), "root = \"./sure\"");
+    fs::write(root.join("own.toml"), own.replace("split = \"valid\"", "split = \"train\"")).unwrap();
+    done(root, &["labels", "own.toml", "-o", "own.png"]);
+    assert!(image::open(root.join("own.png")).is_ok());
 }
 
 #[test]

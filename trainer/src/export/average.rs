@@ -192,9 +192,9 @@ mod tests {
         to_mean(&mut mean, &[&floats_of([2.0, 0.0]), &floats_of([6.0, 0.0])]).unwrap();
         assert_eq!(mean, floats_of([3.0, -1.0]));
         let halves_of = |value: f32| graph(half_tensor("w", &[1], &[f16::from_f32(value)]), 7);
-        let mut mean = halves_of(0.1);
-        to_mean(&mut mean, &[&halves_of(0.2)]).unwrap();
-        assert_eq!(mean, halves_of(0.15));
+        let mut mean = halves_of(0.25);
+        to_mean(&mut mean, &[&halves_of(0.75)]).unwrap();
+        assert_eq!(mean, halves_of(0.5));
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn a_later_call_goes_on_and_other_options_are_refused() {
     assert!(error.contains("prepare.json") && error.contains("other options"), "{error}");
     fs::create_dir(options.output.join("mine")).unwrap();
     let error = prepare(&PrepareOptions { splits: Splits::one("mine"), ..options }).unwrap_err().to_string();
-    assert!(error.contains("mine") && error.contains("not from `prepare`"), "{error}");
+    assert!(error.contains("mine") && error.contains("not from this command"), "{error}");
 }
 
 #[test]
