@@ -46,4 +46,4 @@ pub use polygon::{Outline, Partition, Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
 pub use segmenter::{ClassRegion, Quality, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
-pub use taxonomy::{Class, Taxonomy};
+pub use taxonomy::{Class, ClassKind, Taxonomy};
