@@ -8,6 +8,7 @@ mod exponential;
 mod label_map;
 mod settle;
 mod soft;
+mod vote;
 
 pub use confidence::mean_confidence;
 pub(crate) use label_map::write_mask;
@@ -20,6 +21,7 @@ use ndarray::{Array3, ArrayView3};
 use crate::error::{Error, Result};
 use crate::preprocess::Geometry;
 use crate::spec::OutputSpec;
+use crate::taxonomy::Taxonomy;
 
 /// The network's output for one photo, and how it lies on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,15 +52,22 @@ impl NetworkOutput {
         &self.geometry
     }
 
-    /// Settles splinters of garments, where the description says how ([`OutputSpec::settling`]): in the cells of an area that
-    /// is given to its neighbour the numbers of the two classes change places.
-    pub fn settle(&mut self) {
-        let Some(settling) = self.spec.settling else { return };
+    /// Cleans up small and doubtful areas, where the description says how ([`OutputSpec::cleanup`], else
+    /// [`OutputSpec::settling`]): in the cells of an area that becomes a part of its neighbour the numbers of the two classes
+    /// change places.
+    pub fn clean_up(&mut self, taxonomy: &Taxonomy) {
         let (_, rows, columns) = self.values.dim();
         let Geometry { content_width, content_height, .. } = self.geometry;
         let content = [(content_height, rows), (content_width, columns)]
             .map(|(content, cells)| cells::content_cells(content, self.spec.stride, cells).min(cells));
-        settle::settle(&mut self.values, content, &self.spec, settling);
+        match (self.spec.cleanup, self.spec.settling) {
+            (Some(cleanup), _) => {
+                let is_garment: Vec<bool> = (0..taxonomy.len()).map(|class| taxonomy.is_garment(class)).collect();
+                vote::vote(&mut self.values, content, self.spec.kind, &is_garment, cleanup);
+            }
+            (None, Some(settling)) => settle::settle(&mut self.values, content, &self.spec, settling),
+            (None, None) => {}
+        }
     }
 
     /// The class of every pixel of a photo of `width` x `height`: see [`label_map`].

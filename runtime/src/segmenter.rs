@@ -131,14 +131,14 @@ impl Segmenter {
     }
 
     /// The same segmenter with or without settling splinters of garments as the model's description says
-    /// ([`OutputSpec::settling`](crate::spec::OutputSpec::settling)); it begins with.
+    /// ([`OutputSpec::cleanup`](crate::spec::OutputSpec::cleanup)); it begins with.
     pub fn with_settling(self, settles: bool) -> Self {
         Self { settles, ..self }
     }
 
     /// Whether splinters of garments are settled: it was not switched off, and the model's description says how.
     pub fn settles(&self) -> bool {
-        self.settles && self.spec.output.settling.is_some()
+        self.settles && (self.spec.output.cleanup.is_some() || self.spec.output.settling.is_some())
     }
 
     /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.

@@ -128,12 +128,28 @@ pub struct OutputSpec {
     pub kind: OutputKind,
     /// Input pixels for each output cell, a side.
     pub stride: u32,
-    /// How splinters of garments are settled; not at all without it.
+    /// How small and doubtful areas are merged into their neighbours; not at all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<Cleanup>,
+    /// The same in models of before there was `cleanup`, which goes before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settling: Option<Settling>,
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// When two connected areas of cells become one, of the class that has more probability in both together: where that loses
+/// less, summed over their cells, than these numbers allow. Found by measurement, model by model. All 0 changes nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cleanup {
+    /// Probability, in per cent of a cell's, for each cell edge of the border between the two.
+    pub border_percent: u32,
+    /// Between two garments besides: probability, in per cent, for each cell of the smaller area.
+    pub merge_percent: u32,
+    /// Garments that cover less of the photo, in millionths, go to their neighbours.
+    pub least_ppm: u32,
 }
 
 /// Which connected areas of cells are given to the neighbour that they share the longest border with: found by measurement,
@@ -146,6 +162,21 @@ pub struct Settling {
     /// cent of the likelihood of their own class, 1 to 100. None where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likeness_percent: Option<u32>,
+}
+
+impl Cleanup {
+    /// The first number that makes no sense, as `key value must be ...`.
+    pub fn fault(&self) -> Option<String> {
+        let Self { border_percent, merge_percent, least_ppm } = *self;
+        [
+            ("border_percent", border_percent, 1000),
+            ("merge_percent", merge_percent, 100),
+            ("least_ppm", least_ppm, 100_000),
+        ]
+        .into_iter()
+        .find(|(_, value, most)| value > most)
+        .map(|(key, value, most)| format!("{key} {value} must be at most {most}"))
+    }
 }
 
 /// What the numbers of an output are.
@@ -194,7 +225,14 @@ impl InputSpec {
 impl OutputSpec {
     /// Logits at `stride` under the name `logits`.
     pub fn logits(stride: u32) -> Self {
-        Self { name: "logits".into(), kind: OutputKind::Logits, stride, settling: None, extra: Map::new() }
+        Self {
+            name: "logits".into(),
+            kind: OutputKind::Logits,
+            stride,
+            cleanup: None,
+            settling: None,
+            extra: Map::new(),
+        }
     }
 }
 
@@ -316,6 +354,9 @@ impl ModelSpec {
         let likeness = self.output.settling.and_then(|settling| settling.likeness_percent);
         if let Some(percent) = likeness.filter(|percent| !(1..=100).contains(percent)) {
             return bad(format!("output.settling.likeness_percent {percent} must be 1 to 100"));
+        }
+        if let Some(fault) = self.output.cleanup.and_then(|cleanup| cleanup.fault()) {
+            return bad(format!("output.cleanup.{fault}"));
         }
         Ok(())
     }

@@ -317,7 +317,7 @@ fn the_best_quality_looks_at_the_larger_size_where_the_description_names_one() {
         assert_eq!(classes, [1, 2, 3]);
         for result in &results {
             let segmentation = result.as_ref().unwrap();
-            assert_eq!(segmentation.network_output().values().dim(), (21, 16, 16));
+            assert_eq!(segmentation.network_output().values().dim(), (23, 16, 16));
             let class = only_class(segmentation);
             assert!(
                 segmentation.network_output().values().slice(ndarray::s![class, .., ..]).iter().all(|it| *it == 9.0)

@@ -6,7 +6,7 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec, Settling};
+use clothseg::spec::{Cleanup, Fit, InputSpec, ModelSpec, OutputSpec, Settling};
 use serde::{Deserialize, Serialize};
 
 pub use augment::AugmentConfig;
@@ -182,6 +182,9 @@ impl ModelConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputConfig {
+    /// How small and doubtful areas are merged into their neighbours: see [`Cleanup`]. Not at all where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<Cleanup>,
     /// Which splinters of garments are settled: see [`Settling`]. None where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settling: Option<Settling>,
@@ -311,6 +314,8 @@ impl Config {
         let likeness = self.output.settling.and_then(|settling| settling.likeness_percent);
         let cause = "must be 1 to 100; leave it out to keep all patches";
         demand(likeness.is_none_or(|percent| (1..=100).contains(&percent)), "output.settling.likeness_percent", cause)?;
+        let fault = self.output.cleanup.and_then(|cleanup| cleanup.fault());
+        demand(fault.is_none(), "output.cleanup", &fault.unwrap_or_default())?;
         self.loss.check(self.train.shards)?;
         let has_term = self.loss().is_ok_and(|loss| loss.terms.iter().any(|(term, _)| *term == Term::Presence));
         let cause = "the term `presence` is of a head that the network does not have; say presence = true in [model]";
@@ -374,7 +379,11 @@ impl Config {
 
     /// The description of the exported model.
     pub fn model_spec(&self) -> Result<ModelSpec> {
-        let output = OutputSpec { settling: self.output.settling, ..OutputSpec::logits(self.model.output_stride) };
+        let output = OutputSpec {
+            cleanup: self.output.cleanup,
+            settling: self.output.settling,
+            ..OutputSpec::logits(self.model.output_stride)
+        };
         let mut input = self.input_spec();
         if let (Some(side), Fit::LongestSide { size, .. }) = (self.input.export_longest_side, &mut input.fit) {
             *size = side;

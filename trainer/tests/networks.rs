@@ -14,10 +14,24 @@ use clothseg_trainer::data::augment::generator;
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::export::quantize::quantize;
 use clothseg_trainer::export::{self, Weights};
-use clothseg_trainer::model::{Architecture, DecoderConfig, Network, NetworkConfig, Pass, Upsampling};
+use clothseg_trainer::model::{Architecture, Context, DecoderConfig, Network, NetworkConfig, Pass, Upsampling};
 use clothseg_trainer::train::EarlierWeights;
 use image::{Rgb, RgbImage};
 use rand::Rng;
+
+/// The one of the networks with a light decoder that has all that can be chosen of it.
+const ALL_ON: Architecture = Architecture::UnetLite1;
+
+fn decoder(architecture: Architecture) -> DecoderConfig {
+    let plain = DecoderConfig { upsampling: Upsampling::Bilinear, ..DecoderConfig::default() };
+    match architecture == ALL_ON {
+        true => {
+            let channels = vec![64, 40];
+            DecoderConfig { channels, convolutions: 1, context: Context::Pool, presence: true, ..plain }
+        }
+        false => plain,
+    }
+}
 
 /// With running statistics of what it sees, as after training: fresh ones let the values grow from layer to layer.
 fn settled(network: Network) -> Network {
@@ -34,10 +48,15 @@ fn settled(network: Network) -> Network {
 /// The config of a run that may start from a file of the networks below.
 fn config_for(architecture: Architecture, output_stride: u32) -> Config {
     let network_name = architecture.name();
+    let decoder = if architecture == ALL_ON {
+        "decoder_channels = [64, 40]\ndecoder_convolutions = 1\ncontext = \"pool\"\npresence = true\n"
+    } else {
+        ""
+    };
     toml::from_str(&format!(
         "name = \"a\"\ntaxonomy = \"garments\"\nrun = \"a\"\n[input]\nlongest_side = 64\nmultiple = 32\ncrop = [64, 64]\n\
          [model]\nnetwork = \"{network_name}\"\nwidth = 0.125\noutput_stride = {output_stride}\nupsampling = \"bilinear\"\n\
-         dropout = 0.0\n[train]\nepochs = 1\nbatch_size = 4\nlearning_rate = 0.01\n[data]\ntrain = []\nvalid = []"
+         {decoder}dropout = 0.0\n[train]\nepochs = 1\nbatch_size = 4\nlearning_rate = 0.01\n[data]\ntrain = []\nvalid = []"
     ))
     .unwrap()
 }
@@ -95,7 +114,7 @@ fn every_network_is_exported_with_its_answers() {
                 classes: target.classes(),
                 width: 0.125,
                 output_stride: *output_stride,
-                decoder: DecoderConfig { upsampling: Upsampling::Bilinear, ..DecoderConfig::default() },
+                decoder: decoder(architecture),
                 dropout: 0.5,
             };
             let network = settled(config.init(&cpu(), 1));
@@ -107,6 +126,8 @@ fn every_network_is_exported_with_its_answers() {
             let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
             let exported = export::export(&network, &spec, &path, Weights::Full, &options).unwrap();
             assert!(exported.difference <= export::TOLERANCE, "{}: {}", path.display(), exported.difference);
+            let outputs = onnx_outputs(&path);
+            assert_eq!(outputs.contains(&"presence".to_owned()), architecture == ALL_ON, "{outputs:?}");
             let segmenter = Segmenter::open(&path, &options).unwrap();
             let photo = RgbImage::from_fn(70, 110, |x, y| Rgb([x as u8, y as u8, 99]));
             let photo = Photo::from_rgb(photo).unwrap();
@@ -130,4 +151,11 @@ fn every_network_is_exported_with_its_answers() {
             }
         }
     }
+}
+
+/// Names of a file's outputs.
+fn onnx_outputs(path: &Path) -> Vec<String> {
+    let bytes = std::fs::read(path).unwrap();
+    let model: onnx_ir::ModelProto = onnx_ir::Message::parse_from_bytes(&bytes).unwrap();
+    model.graph.output.iter().map(|output| output.name.clone()).collect()
 }

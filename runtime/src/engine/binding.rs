@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn interface(input: [Option<u64>; 4]) -> Interface {
-        let outputs = vec![port("logits", [None, Some(21), None, None]), port("more", [None; 4])];
+        let outputs = vec![port("logits", [None, Some(23), None, None]), port("more", [None; 4])];
         Interface { inputs: vec![port("input", input)], outputs }
     }
 
@@ -203,7 +203,7 @@ mod tests {
         assert!(refused(&other, &interface(plain)).contains("'scores', and the model's outputs are: logits, more"));
         other = spec(STRETCH);
         other.taxonomy.classes.pop();
-        assert!(refused(&other, &interface(plain)).contains("20 classes, and the model's output 'logits' has 21"));
+        assert!(refused(&other, &interface(plain)).contains("22 classes, and the model's output 'logits' has 23"));
         let text = refused(&spec(STRETCH), &interface([None, Some(3), Some(64), Some(64)]));
         assert!(text.contains("64 x 96") && text.contains("? x 3 x 64 x 64"), "{text}");
         let text = refused(&spec(LONGEST), &interface([None, Some(3), Some(224), Some(224)]));

@@ -12,10 +12,10 @@ use ndarray::{Array3, Axis};
 use crate::spec::{OutputKind, OutputSpec, Settling};
 
 /// A connected area of cells of one class.
-struct Area {
-    class: usize,
+pub(super) struct Area {
+    pub(super) class: usize,
     /// Row-major indices.
-    cells: Vec<usize>,
+    pub(super) cells: Vec<usize>,
 }
 
 /// What an area lies against.
@@ -60,7 +60,7 @@ pub(super) fn settle(values: &mut Array3<f32>, content: [usize; 2], spec: &Outpu
 }
 
 /// The class with the largest value of each content cell, row-major; of equal ones the first.
-fn argmax(values: &Array3<f32>, [rows, columns]: [usize; 2]) -> Vec<usize> {
+pub(super) fn argmax(values: &Array3<f32>, [rows, columns]: [usize; 2]) -> Vec<usize> {
     let mut labels = vec![0; rows * columns];
     let mut largest = vec![f32::NEG_INFINITY; rows * columns];
     for (class, plane) in values.axis_iter(Axis(0)).enumerate() {
@@ -77,7 +77,8 @@ fn argmax(values: &Array3<f32>, [rows, columns]: [usize; 2]) -> Vec<usize> {
     labels
 }
 
-fn areas(labels: &[usize], columns: usize) -> Vec<Area> {
+/// The connected areas of cells of one class, by their first cell.
+pub(super) fn areas(labels: &[usize], columns: usize) -> Vec<Area> {
     let mut areas = Vec::new();
     let mut is_taken = vec![false; labels.len()];
     let mut open = Vec::new();
@@ -103,7 +104,7 @@ fn areas(labels: &[usize], columns: usize) -> Vec<Area> {
 }
 
 /// The up to four cells beside one.
-fn beside(cell: usize, cells: usize, columns: usize) -> impl Iterator<Item = usize> {
+pub(super) fn beside(cell: usize, cells: usize, columns: usize) -> impl Iterator<Item = usize> {
     let column = cell % columns;
     let left = (column > 0).then(|| cell - 1);
     let right = (column + 1 < columns).then_some(cell + 1);

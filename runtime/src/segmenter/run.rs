@@ -165,7 +165,7 @@ impl Segmenter {
         let started = Instant::now();
         let mut output = NetworkOutput::new(raw.output, self.spec.output.clone(), prepared.geometry);
         if self.settles {
-            output.settle();
+            output.clean_up(&self.taxonomy);
         }
         let label_map = output.label_map(photo.width(), photo.height())?;
         let confidence = postprocess::mean_confidence(output.values(), output.spec(), output.geometry());

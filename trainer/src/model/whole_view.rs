@@ -90,11 +90,12 @@ impl WholeView {
 }
 
 impl Presence {
-    /// Adds the logarithm of each class's probability to its logits everywhere.
+    /// Adds the logarithm of each class's probability to its logits everywhere. The head does not learn by what that does to
+    /// the pixels: their losses made it a constant for each class, which is no answer about the photo.
     pub(super) fn join(self, logits: Tensor<4>) -> Prediction {
         let probability =
             sigmoid(self.logits.clone()).mul_scalar(1.0 - LEAST_PROBABILITY).add_scalar(LEAST_PROBABILITY);
-        Prediction { logits: logits.add(probability.log()), presence: Some(self.logits) }
+        Prediction { logits: logits.add(probability.log().detach()), presence: Some(self.logits) }
     }
 }
 

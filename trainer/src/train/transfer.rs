@@ -20,8 +20,8 @@ use crate::evaluate::matching_classes;
 use crate::export::{ExportedNetwork, FoldedConvolution, read_network};
 use crate::model::{Network, Upsampling};
 
-/// The field of every network that makes logits out of features.
-const CLASSIFIER: &str = "classifier";
+/// The fields that make logits out of features: of every network, and of one with a head for the whole photo.
+const CLASSIFIERS: [&str; 2] = ["classifier", "presence"];
 
 /// Values by the names of the fields down to them.
 type Values = BTreeMap<String, TensorData>;
@@ -170,7 +170,7 @@ impl EarlierWeights {
 }
 
 fn is_classifier(name: &str) -> bool {
-    name.split('.').any(|field| field == CLASSIFIER)
+    name.split('.').any(|field| CLASSIFIERS.contains(&field))
 }
 
 /// How photos become numbers.
