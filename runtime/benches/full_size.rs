@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clothseg::preprocess::Geometry;
 use clothseg::spec::OutputSpec;
-use clothseg::{EngineOptions, Limits, NetworkOutput, Photo, Segmenter};
+use clothseg::{EngineOptions, Limits, Model, NetworkOutput, Photo, Segmenter};
 use ndarray::Array3;
 
 fn main() {
@@ -23,7 +23,7 @@ fn main() {
 }
 
 fn write(photo: &str, file: &str) {
-    let segmenter = Segmenter::open_default(&EngineOptions::default()).unwrap();
+    let segmenter = Segmenter::open_model(&Model::from_onnx(clothseg_models::GARMENTS_LITE0).unwrap(), &EngineOptions::default()).unwrap();
     let photo = Photo::open(photo.as_ref(), &Limits::default()).unwrap();
     let segmentation = segmenter.segment(&photo).unwrap();
     let values = segmentation.network_output().values();

@@ -26,7 +26,8 @@ use crate::preprocess::Region;
 use crate::spec::Fit;
 use deadline::Deadline;
 use reduced::Reduction;
-pub(crate) use reduced::{Plan, ReducedPlan};
+#[doc(hidden)]
+pub use reduced::{Plan, ReducedPlan};
 
 const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
@@ -144,13 +145,15 @@ impl Photo {
     }
 
     /// Decodes bytes at a reduced size; nothing where they should be decoded in full.
-    pub(crate) fn reduced_from_bytes(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Option<Self>> {
+    #[doc(hidden)]
+    pub fn reduced_from_bytes(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Option<Self>> {
         limits.check_bytes(bytes)?;
         reduced::decode(bytes, limits, detail, &Deadline::after(limits.max_decode_time))
     }
 
     /// Decodes bytes in full, as [`Photo::from_bytes`], where `spent` of the time for it is spent already.
-    pub(crate) fn whole_from_bytes(bytes: &[u8], limits: &Limits, spent: Duration) -> Result<Self> {
+    #[doc(hidden)]
+    pub fn whole_from_bytes(bytes: &[u8], limits: &Limits, spent: Duration) -> Result<Self> {
         limits.check_bytes(bytes)?;
         if bytes.is_empty() {
             return Err(Error::Decode { reason: "the file is empty".into(), source: None });

@@ -15,15 +15,14 @@
 //! # }
 //! ```
 //!
-//! Many photos: [`EngineOptions::sessions`] lets threads that share a [`Segmenter`] run the network beside each other,
-//! [`Segmenter::segment_batch`] puts several photos into one run, and [`batch`] is all of it for folders.
+//! Many photos: [`EngineOptions::sessions`] lets threads that share a [`Segmenter`] run the network beside each other, and
+//! [`Segmenter::segment_batch`] puts several photos into one run. The crate `clothseg-batch` does all of it for folders.
 //!
 //! The stages, each usable by itself: [`decode`] -> [`preprocess`] -> [`engine`] -> [`postprocess`] -> [`polygon`] and
-//! [`export`]; [`Segmenter`] is all of them in order, [`batch`] is a [`Segmenter`] over folders.
+//! [`export`]; [`Segmenter`] is all of them in order.
 
 #![deny(missing_docs)]
 
-pub mod batch;
 pub mod decode;
 mod digest;
 pub mod engine;
@@ -47,3 +46,14 @@ pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
 pub use segmenter::{ClassRegion, Quality, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
 pub use taxonomy::{Class, Taxonomy};
+
+/// What the other packages of this project need besides: no part of the public interface, and free to change at any time.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::decode::{Plan, ReducedPlan};
+
+    /// Hashes that name bytes.
+    pub mod digest {
+        pub use crate::digest::*;
+    }
+}

@@ -45,15 +45,6 @@ impl Segmenter {
         Self::open_model(&Model::open(path)?, options)
     }
 
-    /// Opens the model that this library carries, trained by this project: whole garments, small and quick.
-    ///
-    /// # Errors
-    /// As [`Segmenter::open`].
-    #[cfg(feature = "default-model")]
-    pub fn open_default(options: &EngineOptions) -> Result<Self> {
-        Self::open_model(&Model::built_in()?, options)
-    }
-
     /// Opens a model that has been read already.
     ///
     /// # Errors
@@ -62,15 +53,6 @@ impl Segmenter {
     pub fn open_model(model: &Model, options: &EngineOptions) -> Result<Self> {
         let segmenter = Self::with_engines(engine::open_sessions(model.onnx(), model.spec(), options)?)?;
         Ok(Self { model_hash: Some(digest::hex(model.onnx())), ..segmenter })
-    }
-
-    /// What the model that this library carries expects and returns; opens no engine.
-    ///
-    /// # Errors
-    /// [`Error::BadSpec`].
-    #[cfg(feature = "default-model")]
-    pub fn default_spec() -> Result<ModelSpec> {
-        Model::built_in().map(|model| model.spec().clone())
     }
 
     /// Puts the stages around an engine of one's own.

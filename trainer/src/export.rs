@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use burn_onnx::export::OnnxExporter;
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::ModelSpec;
 use ndarray::Array4;

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::preprocess::{geometry, resize_region};
 use clothseg::spec::Fit;
 use image::RgbImage;

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::OutputKind;
 use clothseg::{Model, ModelSpec, Photo, preprocess};

@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::OutputKind;
 use clothseg::{Model, Photo, preprocess};

@@ -16,7 +16,7 @@ mod ranges;
 
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::engine::{self, EngineOptions, Provider};
 use clothseg::{Engine, Model, ModelSpec, Photo, preprocess};
 use ndarray::{Array4, ArrayView3, Axis};

@@ -11,7 +11,7 @@ mod tables;
 
 use std::path::PathBuf;
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::engine::EngineOptions;
 
 pub use config::{LossEntry, NetworkEntry, PlannedRun, StudyConfig};

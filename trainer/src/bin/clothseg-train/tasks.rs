@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
 use clothseg::{Photo, Segmenter};
 use clothseg_trainer::config::{Config, resolve};
