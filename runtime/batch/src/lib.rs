@@ -46,6 +46,7 @@ mod inputs;
 mod journal;
 mod leftovers;
 mod links;
+pub mod locate;
 mod manifest;
 mod occupant;
 mod outputs;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
 use clothseg::{EngineOptions, Error, Model, Provider, Segmenter};
 
+use crate::advice::explain;
+
 /// Weights that sessions may hold together, unless the user says how many there are to be: those of a large model, once a
 /// core, would fill a machine of many.
 const SESSIONS_BYTES: u64 = 2 << 30;
@@ -62,7 +64,7 @@ pub struct BatchArgs {
 impl BatchArgs {
     /// Finds the photos that the arguments and the list name. Standard input can be one photo or the list.
     pub fn find(&self, arguments: &[PathBuf], output: &Path, max_bytes: u64) -> Result<Inputs, String> {
-        let message = |error: Error| error.chain();
+        let message = |error: Error| explain(&error);
         let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
         if self.files_from.as_ref().is_some_and(is_stdin) && arguments.iter().any(is_stdin) {
             return Err("standard input is either a photo ('-') or the list (--files-from -), not both".into());

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use clothseg::{EngineInfo, ModelSpec, Segmenter};
 use serde_json::json;
 
+use crate::advice::Remarks;
+
 /// How to show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum InfoFormat {
@@ -15,14 +17,14 @@ pub enum InfoFormat {
 }
 
 /// The model and what runs it.
-pub fn info(segmenter: &Segmenter, format: InfoFormat) -> String {
+pub fn info(segmenter: &Segmenter, remarks: &Remarks, format: InfoFormat) -> String {
     match format {
-        InfoFormat::Text => text(segmenter),
-        InfoFormat::Json => json(segmenter),
+        InfoFormat::Text => text(segmenter, remarks),
+        InfoFormat::Json => json(segmenter, remarks),
     }
 }
 
-fn text(segmenter: &Segmenter) -> String {
+fn text(segmenter: &Segmenter, remarks: &Remarks) -> String {
     let (spec, engine) = (segmenter.spec(), segmenter.engine_info());
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
@@ -45,7 +47,7 @@ fn text(segmenter: &Segmenter) -> String {
     line("quality", segmenter.quality().name());
     line("specks", if segmenter.settles() { "settled" } else { "kept" });
     line("threads", &threads(engine, segmenter.sessions()));
-    for (key, value) in [("note", &engine.note), ("warning", &engine.warning)] {
+    for (key, value) in [("note", &remarks.note), ("warning", &remarks.warning)] {
         if let Some(value) = value {
             line(key, value);
         }
@@ -58,7 +60,7 @@ fn threads(engine: &EngineInfo, sessions: usize) -> String {
     format!("{threads}, {sessions} session{}", if sessions == 1 { "" } else { "s" })
 }
 
-fn json(segmenter: &Segmenter) -> String {
+fn json(segmenter: &Segmenter, remarks: &Remarks) -> String {
     let ModelSpec { name, taxonomy, input, output, training, .. } = segmenter.spec();
     let engine = segmenter.engine_info();
     let classes: Vec<&str> = taxonomy.classes.iter().map(|class| class.name.as_str()).collect();
@@ -78,8 +80,8 @@ fn json(segmenter: &Segmenter) -> String {
         "settles": segmenter.settles(),
         "threads": engine.threads,
         "sessions": segmenter.sessions(),
-        "note": engine.note,
-        "warning": engine.warning,
+        "note": remarks.note,
+        "warning": remarks.warning,
     });
     format!("{document:#}\n")
 }

@@ -1,5 +1,6 @@
 //! `clothseg-run`: photos in, masks and polygons out.
 
+mod advice;
 mod args;
 mod batch_args;
 mod engine_args;
@@ -15,6 +16,7 @@ use clap::Parser;
 use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
 
+use advice::{Remarks, explain};
 use args::Args;
 
 /// Some photos failed, the rest are done.
@@ -45,8 +47,8 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode, String> {
     let named = |error: Error| match &args.model {
-        Some(path) => format!("{}: {}", path.display(), error.chain()),
-        None => error.chain(),
+        Some(path) => format!("{}: {}", path.display(), explain(&error)),
+        None => explain(&error),
     };
     // What can be wrong with the command is found before an engine is opened.
     let engine_options = args.engine.options()?;
@@ -56,7 +58,8 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     }
     let mut options = batch_options(args, &model.spec().taxonomy)?;
     if let Some(format) = args.info {
-        return print(&info::info(&open(args, &model, &engine_options).map_err(named)?, format));
+        let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
+        return print(&info::info(&segmenter, &remarks, format));
     }
     if args.inputs.is_empty() && args.many.files_from.is_none() {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
@@ -66,19 +69,23 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         return nothing_to_do(args);
     }
     let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, inputs.len());
-    let segmenter = open(args, &model, &engine_options).map_err(named)?;
+    let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
     // The weights are the engine's now; a large model need not be held twice.
     drop(model);
     options.work = args.many.work_options(&segmenter);
+    report::engine(segmenter.engine_info(), &remarks, args.quiet);
     segment(args, &segmenter, &inputs, &options)
 }
 
-fn open(args: &Args, model: &Model, options: &EngineOptions) -> clothseg::Result<Segmenter> {
-    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), options)? {
+fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Result<(Segmenter, Remarks)> {
+    let refused = advice::complete(&mut options);
+    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), &options)? {
         report::say(&line);
     }
-    let segmenter = Segmenter::open_model(model, options)?.with_settling(!args.engine.keep_specks);
-    segmenter.with_quality(args.engine.quality)
+    let segmenter = Segmenter::open_model(model, &options)?.with_settling(!args.engine.keep_specks);
+    let segmenter = segmenter.with_quality(args.engine.quality)?;
+    let remarks = Remarks::new(segmenter.engine_info(), &refused);
+    Ok((segmenter, remarks))
 }
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
@@ -96,7 +103,7 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
     let classes = if args.classes.is_empty() {
         (1..taxonomy.len()).collect()
     } else {
-        taxonomy.resolve_all(&args.classes).map_err(|error| error.chain())?
+        taxonomy.resolve_all(&args.classes).map_err(|error| explain(&error))?
     };
     Ok(BatchOptions {
         outputs: args.files.output_options()?,
@@ -111,16 +118,15 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
 }
 
 fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<ExitCode, String> {
-    batch::create_output(&options.output).map_err(|error| error.chain())?;
+    batch::create_output(&options.output).map_err(|error| explain(&error))?;
     let cancel = Cancel::new();
     signals::cancel_on_first(&cancel)?;
-    report::engine(segmenter.engine_info(), args.quiet);
     let mut progress = report::Progress::new(inputs.len(), args.quiet, cancel.clone());
     for (name, error) in &inputs.unreadable {
         progress.unreadable(name, error);
     }
     let summary = batch::run(segmenter, inputs, options, &cancel, &mut |outcome| progress.photo(&outcome));
-    let summary = summary.map_err(|error| error.chain())?;
+    let summary = summary.map_err(|error| explain(&error))?;
     progress.finish(&summary, inputs, options, segmenter.engine_info());
     let some_failed = summary.failed + inputs.unreadable.len() > 0;
     Ok(match summary.stopped {

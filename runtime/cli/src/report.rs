@@ -7,6 +7,8 @@ use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome
 use clothseg::{ClassRegion, EngineInfo, ModelSpec};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::advice::{Remarks, explain};
+
 /// A line on standard error. That nobody reads it any more is no reason to stop.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -40,7 +42,7 @@ impl Progress {
                 self.line(&format!("{}: {}", outcome.name, found(&done.regions)));
             }
             Ok(_) => {}
-            Err(error) => self.line(&format!("error: {}: {}", outcome.name, error.chain())),
+            Err(error) => self.line(&format!("error: {}: {}", outcome.name, explain(error))),
         }
         if let Some(bar) = &self.bar {
             bar.inc(1);
@@ -53,7 +55,7 @@ impl Progress {
 
     /// Something else went wrong with an input.
     pub fn unreadable(&mut self, name: &str, error: &clothseg::Error) {
-        self.line(&format!("error: {name}: {}", error.chain()));
+        self.line(&format!("error: {name}: {}", explain(error)));
     }
 
     /// The last lines: what was done, how fast, and how to go on.
@@ -123,14 +125,14 @@ fn found(regions: &[ClassRegion]) -> String {
 }
 
 /// What runs, and what the user should know about it; quietly, only what is not as it should be.
-pub fn engine(info: &EngineInfo, quiet: bool) {
+pub fn engine(info: &EngineInfo, remarks: &Remarks, quiet: bool) {
     if !quiet {
         say(&format!("engine: {info}"));
     }
-    if let Some(warning) = &info.warning {
+    if let Some(warning) = &remarks.warning {
         say(&format!("warning: {warning}"));
     }
-    if let Some(note) = info.note.as_ref().filter(|_| !quiet) {
+    if let Some(note) = remarks.note.as_ref().filter(|_| !quiet) {
         say(&format!("note: {note}"));
     }
 }

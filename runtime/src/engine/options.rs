@@ -67,8 +67,8 @@ impl FromStr for Provider {
 pub struct EngineOptions {
     /// Who does the arithmetic. What is asked for by name runs, or opening fails with the reason.
     pub provider: Provider,
-    /// ONNX Runtime's library file; without it, the usual places are searched. A process loads one such library: the
-    /// first that is opened stays.
+    /// ONNX Runtime's library file; without it, the system's loader is asked for it by its usual name. A process loads one
+    /// such library: the first that is opened stays.
     pub library: Option<PathBuf>,
     /// Threads of ONNX Runtime for one run; without it, one a core shared out over the sessions. The embedded engine has
     /// one thread a session.
@@ -106,8 +106,8 @@ impl Default for EngineOptions {
 pub struct TensorrtOptions {
     /// Whether to calculate in 16 bits: faster, and a little off (a pixel at an outline may change sides).
     pub fp16: bool,
-    /// Folder for built engines; without it, `clothseg/tensorrt` in the user's cache folder. Each model, size, precision
-    /// and version has a folder of its own in it.
+    /// Folder for built engines, needed for [`Provider::Tensorrt`]. Each model, size, precision and version has a folder of
+    /// its own in it.
     pub cache: Option<PathBuf>,
 }
 

@@ -125,7 +125,7 @@ pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
 }
 
 pub fn options(provider: Provider) -> EngineOptions {
-    EngineOptions { provider, ..EngineOptions::default() }
+    clothseg_batch::locate::engine_options(provider)
 }
 
 pub fn eval(arguments: &EvalArguments) -> Result<()> {

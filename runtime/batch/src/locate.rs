@@ -1,4 +1,6 @@
-//! Where ONNX Runtime's library may lie.
+//! Where ONNX Runtime's library may lie, and what else a program asks its surroundings so that the library need not.
+//!
+//! The library itself reads no environment and starts no process: it is told a file, or asks the system's loader.
 
 use std::collections::VecDeque;
 use std::env;
@@ -6,10 +8,48 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Provider;
+use clothseg::{EngineOptions, Error, Provider, engine};
+
+/// What looking for ONNX Runtime came to.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Search {
+    /// The library, loaded for this process; nothing where only the system's loader may have one.
+    pub library: Option<PathBuf>,
+    /// Libraries that lie in the usual places and cannot be used, each with the reason.
+    pub refused: Vec<Error>,
+}
+
+/// Loads the first ONNX Runtime that the usual places hold: `ORT_DYLIB_PATH`, beside the program, what `ci/onnxruntime`
+/// fetched (for a program inside a checkout), and the `onnxruntime` package of the active Python. Where a GPU is to be
+/// used, one with CUDA comes first.
+pub fn find_onnxruntime(provider: Provider) -> Search {
+    let mut search = Search { library: engine::loaded_library(), refused: Vec::new() };
+    if search.library.is_some() || provider == Provider::Embedded {
+        return search;
+    }
+    for path in candidates(provider) {
+        match engine::load_library(&path) {
+            Ok(path) => {
+                search.library = Some(path);
+                break;
+            }
+            Err(error) => search.refused.push(error),
+        }
+    }
+    search
+}
+
+/// Options for this provider, with the ONNX Runtime that [`find_onnxruntime`] finds and the user's cache folder for
+/// TensorRT.
+pub fn engine_options(provider: Provider) -> EngineOptions {
+    let mut options = EngineOptions { provider, library: find_onnxruntime(provider).library, ..EngineOptions::default() };
+    options.tensorrt.cache = tensorrt_cache();
+    options
+}
 
 /// One line for people who have no ONNX Runtime yet.
-pub(super) fn how_to_install(provider: Provider) -> &'static str {
+pub fn how_to_install(provider: Provider) -> &'static str {
     match provider {
         Provider::Cuda | Provider::Tensorrt => {
             "run ci/onnxruntime --gpu in a checkout, or 'pip install onnxruntime-gpu', or set ORT_DYLIB_PATH to its library"
@@ -19,14 +59,13 @@ pub(super) fn how_to_install(provider: Provider) -> &'static str {
 }
 
 /// Files that the dynamic loader may open, the best first.
-pub(super) fn candidates(provider: Provider) -> Box<dyn Iterator<Item = PathBuf>> {
+fn candidates(provider: Provider) -> Box<dyn Iterator<Item = PathBuf>> {
     let wants_gpu = wants_gpu(provider);
     // Each place is looked at only when it is reached.
     let all = std::iter::once_with(named_by_the_environment)
         .chain(std::iter::once_with(beside_the_binary))
         .chain(std::iter::once_with(move || in_a_checkout(wants_gpu)))
         .chain(std::iter::once_with(in_the_active_python))
-        .chain(std::iter::once_with(on_the_system))
         .flatten();
     if !wants_gpu {
         return Box::new(all);
@@ -53,7 +92,7 @@ fn preferred_first<T>(
 }
 
 /// Whether this process could use an NVIDIA GPU: its driver is here, and the user has not hidden it.
-pub(super) fn gpu_is_visible() -> bool {
+pub fn gpu_is_visible() -> bool {
     let driver = if cfg!(windows) {
         env::var_os("SystemRoot").is_some_and(|root| Path::new(&root).join("System32/nvcuda.dll").is_file())
     } else {
@@ -75,7 +114,7 @@ fn wants_gpu(provider: Provider) -> bool {
     match provider {
         Provider::Cuda | Provider::Tensorrt => true,
         Provider::Auto => gpu_is_visible(),
-        Provider::Cpu | Provider::Embedded => false,
+        _ => false,
     }
 }
 
@@ -135,10 +174,21 @@ fn in_the_active_python() -> Vec<PathBuf> {
     }
 }
 
-/// Bare names: the system's loader knows its folders.
-fn on_the_system() -> Vec<PathBuf> {
-    let name = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
-    if cfg!(target_os = "linux") { vec![format!("{name}.1").into(), name.into()] } else { vec![name.into()] }
+/// Where TensorRT keeps its engines if the user names no other folder; nothing where there is no cache folder.
+pub fn tensorrt_cache() -> Option<PathBuf> {
+    user_cache().map(|folder| folder.join("clothseg/tensorrt"))
+}
+
+/// The user's folder for what can be made anew.
+fn user_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        absolute("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+    }
 }
 
 /// ONNX Runtime libraries in a folder, `libonnxruntime.so.1.32.0` and the like; the newest name first.
