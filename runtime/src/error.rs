@@ -29,7 +29,7 @@ pub enum Error {
         /// What is wrong with the bytes.
         reason: String,
         /// What the decoder said.
-        source: Option<image::ImageError>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The photo, or its file, is larger than [`Limits`](crate::Limits) allow.
     #[error(

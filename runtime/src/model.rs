@@ -20,7 +20,8 @@ impl Model {
     /// # Errors
     /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx),
     /// [`Error::MissingSpec`](crate::Error::MissingSpec), [`Error::BadSpec`](crate::Error::BadSpec).
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let onnx = read_model(path)?;
         let spec = ModelSpec::of_model(path, &onnx)?;
         Ok(Self { onnx: onnx.into(), spec })
@@ -31,8 +32,8 @@ impl Model {
     /// # Errors
     /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx) and
     /// [`Error::BadSpec`](crate::Error::BadSpec).
-    pub fn open_as(path: &Path, spec: ModelSpec) -> Result<Self> {
-        Self::from_bytes(read_model(path)?, spec)
+    pub fn open_as(path: impl AsRef<Path>, spec: ModelSpec) -> Result<Self> {
+        Self::from_bytes(read_model(path.as_ref())?, spec)
     }
 
     /// Takes the content of an ONNX file and its description.

@@ -36,12 +36,21 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// Opens an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]).
+    /// Opens an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]), on the best engine
+    /// that is there.
     ///
     /// # Errors
     /// [`Error::Read`]; [`Error::NotOnnx`], [`Error::MissingSpec`] and [`Error::BadSpec`] for the file;
     /// [`Error::ProviderUnavailable`] and [`Error::Engine`] for what should run it.
-    pub fn open(path: &Path, options: &EngineOptions) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &EngineOptions::default())
+    }
+
+    /// The same, on the engine that the options ask for.
+    ///
+    /// # Errors
+    /// As [`Segmenter::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &EngineOptions) -> Result<Self> {
         Self::open_model(&Model::open(path)?, options)
     }
 

@@ -15,7 +15,9 @@ const BLESS: &str = "CLOTHSEG_BLESS";
 
 fn open(provider: Provider) -> clothseg::Result<Segmenter> {
     let model = Model::from_onnx(clothseg_models::GARMENTS_LITE0)?;
-    Segmenter::open_model(&model, &EngineOptions { provider, ..EngineOptions::default() })
+    let mut options = EngineOptions::default().with_provider(provider);
+    options.library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
+    Segmenter::open_model(&model, &options)
 }
 
 fn segment(segmenter: &Segmenter, path: &Path) -> LabelMap {

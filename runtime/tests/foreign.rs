@@ -5,7 +5,7 @@
 
 mod support;
 
-use clothseg::{EngineOptions, Error, Model, ModelSpec, Photo, Provider, Segmenter};
+use clothseg::{Error, Model, ModelSpec, Photo, Provider, Segmenter};
 use support::foreign;
 
 /// A description that is carried along.
@@ -15,7 +15,7 @@ fn described(name: &str) -> ModelSpec {
 
 /// The engines to test with: the embedded one, and ONNX Runtime where it is (in ci/test it must be).
 fn providers() -> Vec<Provider> {
-    let cpu = EngineOptions { provider: Provider::Cpu, ..EngineOptions::default() };
+    let cpu = support::engine_options(Provider::Cpu);
     match clothseg::engine::open(&support::color_model(), &support::color_spec(), &cpu) {
         Ok(_) => vec![Provider::Embedded, Provider::Cpu],
         Err(error) if std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none() => {
@@ -29,7 +29,7 @@ fn providers() -> Vec<Provider> {
 /// Classes in a drawn photo (red square above, blue one below): in the red one, in the blue one, beside them.
 fn classes(onnx: Vec<u8>, spec: ModelSpec, provider: Provider) -> [String; 3] {
     let model = Model::from_bytes(onnx, spec).unwrap();
-    let options = EngineOptions { provider, ..EngineOptions::default() };
+    let options = support::engine_options(provider);
     let segmenter = Segmenter::open_model(&model, &options).unwrap();
     let photo = Photo::from_rgb(support::drawn_photo(301, 200)).unwrap();
     let segmentation = segmenter.segment(&photo).unwrap();
@@ -66,7 +66,7 @@ fn the_named_output_of_several_is_the_one_that_counts() {
         let mut spec = described("u2net-cloth");
         spec.output.name = "d3".into();
         let onnx = foreign::u2net_cloth();
-        let options = EngineOptions { provider, ..EngineOptions::default() };
+        let options = support::engine_options(provider);
         let segmenter = Segmenter::open_model(&Model::from_bytes(onnx, spec).unwrap(), &options).unwrap();
         assert_eq!((segmenter.spec().input.name.as_str(), segmenter.spec().output.name.as_str()), ("image", "d3"));
         let photo = Photo::from_rgb(support::drawn_photo(64, 64)).unwrap();
@@ -79,7 +79,7 @@ fn the_named_output_of_several_is_the_one_that_counts() {
 fn a_description_that_does_not_fit_the_model_is_refused_on_opening() {
     let refused = |onnx: Vec<u8>, name: &str| {
         let model = Model::from_bytes(onnx, described(name)).unwrap();
-        let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+        let options = support::engine_options(Provider::Embedded);
         match Segmenter::open_model(&model, &options) {
             Err(error @ Error::BadSpec { .. }) => error.to_string(),
             Err(error) => panic!("{error}"),

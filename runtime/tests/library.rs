@@ -10,8 +10,9 @@ use std::sync::Arc;
 use clothseg::export::coco::{CocoAnnotation, CocoInfo, CocoPhoto, CocoSegmentation, write_coco};
 use clothseg::export::{ClassOutline, Document, document};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
+use clothseg::engine::Engine;
 use clothseg::{
-    Detail, Engine, EngineInfo, EngineOptions, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider,
+    Detail, EngineInfo, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider,
     Result, Segmenter, Taxonomy,
 };
 use image::RgbImage;
@@ -71,7 +72,7 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
         assert_eq!(soft.dimensions(), (width, height));
         assert!(soft.pixels().all(|pixel| pixel[0] == alpha.round() as u8));
         let polygons =
-            segmentation.polygons("pants", &PolygonOptions { tolerance_px: 0.0, ..PolygonOptions::default() }).unwrap();
+            segmentation.polygons("pants", &PolygonOptions::default().with_tolerance_px(0.0)).unwrap();
         let (right, bottom) = (width as f32, height as f32);
         assert_eq!(polygons[0].exterior, [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]);
     }
@@ -138,7 +139,7 @@ fn one_segmenter_serves_many_threads() {
 fn segment_with(provider: Provider) -> Result<(LabelMap, EngineInfo)> {
     let model = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(model.path(), support::color_model()).unwrap();
-    let segmenter = Segmenter::open(model.path(), &EngineOptions { provider, ..EngineOptions::default() })?;
+    let segmenter = Segmenter::open_with(model.path(), &support::engine_options(provider))?;
     let photo = Photo::from_rgb(support::drawn_photo(301, 200)).unwrap();
     Ok((segmenter.segment(&photo)?.label_map().clone(), segmenter.engine_info().clone()))
 }
@@ -155,8 +156,8 @@ fn the_embedded_engine_finds_the_colours() {
 fn a_large_jpeg_at_a_reduced_size_gives_the_same_garments() {
     let model = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(model.path(), support::color_model()).unwrap();
-    let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
-    let segmenter = Segmenter::open(model.path(), &options).unwrap();
+    let options = support::engine_options(Provider::Embedded);
+    let segmenter = Segmenter::open_with(model.path(), &options).unwrap();
     let mut jpeg = Vec::new();
     let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
     support::drawn_photo(1037, 1531).write_with_encoder(encoder).unwrap();
@@ -195,7 +196,7 @@ fn a_name_in_the_description_that_the_model_lacks_is_found_on_opening() {
     let mut spec = support::color_spec();
     spec.output.name = "scores".into();
     let onnx = spec.embed_in_onnx(&support::model_without_spec()).unwrap();
-    let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+    let options = support::engine_options(Provider::Embedded);
     let error = clothseg::engine::open(&onnx, &spec, &options).err().unwrap();
     assert!(error.to_string().contains("scores"), "{error}");
 }

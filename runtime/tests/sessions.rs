@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier};
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    BatchSize, Engine, EngineInfo, EngineOptions, Error, Model, Photo, Provider, Quality, Result, Segmentation,
+    BatchSize, Engine, EngineInfo, Error, Model, Photo, Provider, Quality, Result, Segmentation,
     Segmenter, Taxonomy,
 };
 use image::RgbImage;
@@ -186,7 +186,7 @@ fn real_segmenters() -> Vec<Segmenter> {
     let open = |provider| {
         Segmenter::open_model(
             &model,
-            &EngineOptions { provider, sessions: 2, max_batch: 3, ..EngineOptions::default() },
+            &support::engine_options(provider).with_sessions(2).with_max_batch(3),
         )
     };
     let mut segmenters = vec![open(Provider::Embedded).unwrap()];

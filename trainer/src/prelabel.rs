@@ -120,7 +120,8 @@ mod tests {
     use crate::data::testing::{cut_off, write_noise};
     use crate::data::{Dataset, Layout, OnDamage, Source, Target};
     use clothseg::spec::{Fit, InputSpec, OutputSpec};
-    use clothseg::{Engine, EngineInfo, ModelSpec, Provider, Taxonomy};
+    use clothseg::engine::Engine;
+    use clothseg::{EngineInfo, ModelSpec, Provider, Taxonomy};
     use ndarray::{Array4, ArrayView4};
 
     /// Pants everywhere: by `left` on the left, by little on the right.

@@ -102,7 +102,7 @@ mod tests {
         let look = |max_bytes| {
             let mut facts = InputRecord::default();
             let file = open(&source, &mut facts)?;
-            let content = read(file, &source, &mut facts, &Limits { max_bytes, ..Limits::default() })?;
+            let content = read(file, &source, &mut facts, &Limits::default().with_max_bytes(max_bytes))?;
             Ok::<_, Error>((content.to_vec(), facts))
         };
         let (bytes, facts) = look(3).unwrap();

@@ -145,6 +145,7 @@ impl FromStr for CutoutAlpha {
 
 /// Which files are written for a photo, and how they are made.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct OutputOptions {
     /// Files wanted.
     pub formats: Vec<Format>,
@@ -173,6 +174,57 @@ impl Default for OutputOptions {
             svg_photo: false,
             polygons: PolygonOptions::default(),
         }
+    }
+}
+
+impl OutputOptions {
+    /// The same with these files.
+    #[must_use]
+    pub fn with_formats(mut self, formats: Vec<Format>) -> Self {
+        self.formats = formats;
+        self
+    }
+
+    /// The same with masks of this depth.
+    #[must_use]
+    pub fn with_mask_depth(mut self, mask_depth: MaskDepth) -> Self {
+        self.mask_depth = mask_depth;
+        self
+    }
+
+    /// The same with this alpha of cut-outs and crops.
+    #[must_use]
+    pub fn with_cutout_alpha(mut self, cutout_alpha: CutoutAlpha) -> Self {
+        self.cutout_alpha = cutout_alpha;
+        self
+    }
+
+    /// The same with this margin of crops.
+    #[must_use]
+    pub fn with_crop_margin(mut self, crop_margin: CropMargin) -> Self {
+        self.crop_margin = crop_margin;
+        self
+    }
+
+    /// The same with this form of COCO segmentations.
+    #[must_use]
+    pub fn with_coco(mut self, coco: CocoForm) -> Self {
+        self.coco = coco;
+        self
+    }
+
+    /// The same with a link to the photo in SVG, or not.
+    #[must_use]
+    pub fn with_svg_photo(mut self, svg_photo: bool) -> Self {
+        self.svg_photo = svg_photo;
+        self
+    }
+
+    /// The same with these polygons.
+    #[must_use]
+    pub fn with_polygons(mut self, polygons: PolygonOptions) -> Self {
+        self.polygons = polygons;
+        self
     }
 }
 

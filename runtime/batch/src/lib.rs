@@ -1,13 +1,13 @@
 //! Many photos: find them, overlap reading, decoding, inference and writing, record each, go on after an interruption.
 //!
 //! ```no_run
-//! use clothseg::{EngineOptions, Segmenter};
+//! use clothseg::Segmenter;
 //! use clothseg_batch::{BatchOptions, Cancel};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("models/garments-lite0.onnx".as_ref(), &EngineOptions::default())?;
+//! let segmenter = Segmenter::open("models/garments-lite0.onnx")?;
 //! let classes = segmenter.spec().taxonomy.resolve("garment")?;
-//! let options = BatchOptions { resume: true, ..BatchOptions::new("cutouts", classes) };
+//! let options = BatchOptions::new("cutouts", classes).with_resume(true);
 //! let inputs = clothseg_batch::find_inputs(&["photos".into()], &options.output, options.limits.max_bytes, &mut std::io::empty())?;
 //! let cancel = Cancel::new(); // a clone of it, in another thread, can stop the run
 //! let summary = clothseg_batch::run(&segmenter, &inputs, &options, &cancel, &mut |outcome| match outcome.result {
@@ -83,6 +83,7 @@ use clothseg::{ClassRegion, Detail, Error, Limits, Result, Segmenter};
 
 /// What to make of each photo, and how.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct BatchOptions {
     /// Folder that the results go to.
     pub output: PathBuf,
@@ -133,8 +134,67 @@ impl BatchOptions {
     }
 }
 
+impl BatchOptions {
+    /// The same with these files.
+    #[must_use]
+    pub fn with_outputs(mut self, outputs: OutputOptions) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
+    /// The same with these limits on photos.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same with these reasons to look at a result.
+    #[must_use]
+    pub fn with_review(mut self, review: ReviewOptions) -> Self {
+        self.review = review;
+        self
+    }
+
+    /// The same with so much work at a time.
+    #[must_use]
+    pub fn with_work(mut self, work: WorkOptions) -> Self {
+        self.work = work;
+        self
+    }
+
+    /// The same, skipping what is done, or not.
+    #[must_use]
+    pub fn with_resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// The same, waiting for the disk, or not.
+    #[must_use]
+    pub fn with_sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// The same, stopping at the first failure, or not.
+    #[must_use]
+    pub fn with_fail_fast(mut self, fail_fast: bool) -> Self {
+        self.fail_fast = fail_fast;
+        self
+    }
+
+    /// The same for a part of the work.
+    #[must_use]
+    pub fn with_shard(mut self, shard: Option<Shard>) -> Self {
+        self.shard = shard;
+        self
+    }
+}
+
 /// How much is done at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WorkOptions {
     /// Threads, each at whatever stage of whatever photo is due.
     pub jobs: usize,
@@ -160,6 +220,36 @@ impl WorkOptions {
     pub fn of_jobs(jobs: usize) -> Self {
         let memory_bytes = (jobs as u64).saturating_mul(256 << 20).max(1 << 30);
         Self { jobs, batch: 1, network_runs: jobs, memory_bytes }
+    }
+}
+
+impl WorkOptions {
+    /// The same with so many threads.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// The same with at most so many photos in one run of the network.
+    #[must_use]
+    pub fn with_batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// The same with so many runs of the network at a time.
+    #[must_use]
+    pub fn with_network_runs(mut self, network_runs: usize) -> Self {
+        self.network_runs = network_runs;
+        self
+    }
+
+    /// The same with so many bytes for photos in work.
+    #[must_use]
+    pub fn with_memory_bytes(mut self, memory_bytes: u64) -> Self {
+        self.memory_bytes = memory_bytes;
+        self
     }
 }
 

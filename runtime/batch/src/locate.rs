@@ -43,7 +43,8 @@ pub fn find_onnxruntime(provider: Provider) -> Search {
 /// Options for this provider, with the ONNX Runtime that [`find_onnxruntime`] finds and the user's cache folder for
 /// TensorRT.
 pub fn engine_options(provider: Provider) -> EngineOptions {
-    let mut options = EngineOptions { provider, library: find_onnxruntime(provider).library, ..EngineOptions::default() };
+    let mut options = EngineOptions::default().with_provider(provider);
+    options.library = find_onnxruntime(provider).library;
     options.tensorrt.cache = tensorrt_cache();
     options
 }

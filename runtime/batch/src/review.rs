@@ -43,6 +43,7 @@ impl fmt::Display for Reason {
 
 /// What makes a result worth a look.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ReviewOptions {
     /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.review.png`, its overlay.
     /// Nothing is gathered without it; the manifest has the reasons in any case.
@@ -60,6 +61,20 @@ impl Default for ReviewOptions {
 }
 
 impl ReviewOptions {
+    /// The same, gathering photos in this folder.
+    #[must_use]
+    pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// The same with this smallest confidence, 0..1.
+    #[must_use]
+    pub fn with_min_confidence(mut self, min_confidence: f64) -> Self {
+        self.min_confidence = min_confidence;
+        self
+    }
+
     /// The reasons to look at a photo of `width` x `height` with these classes found. Background is no garment.
     pub(super) fn reasons(&self, classes: &[ClassRecord], width: u32, height: u32) -> Vec<Reason> {
         let garments = || classes.iter().filter(|class| class.index != 0);

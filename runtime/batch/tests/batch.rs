@@ -58,10 +58,8 @@ fn found(folder: &Path, options: &BatchOptions) -> Inputs {
 }
 
 fn options(folder: &Path) -> BatchOptions {
-    BatchOptions {
-        outputs: OutputOptions { formats: vec![Format::Labels], ..OutputOptions::default() },
-        ..BatchOptions::new(folder.join("out"), vec![1, 2])
-    }
+    let outputs = OutputOptions::default().with_formats(vec![Format::Labels]);
+    BatchOptions::new(folder.join("out"), vec![1, 2]).with_outputs(outputs)
 }
 
 #[test]
@@ -69,10 +67,8 @@ fn an_engine_that_breaks_down_costs_one_photo() {
     let folder = tempfile::tempdir().unwrap();
     photos(&folder.path().join("in"), 6);
     for batch_size in [1, 4] {
-        let options = BatchOptions {
-            work: WorkOptions { batch: batch_size, network_runs: 1, ..WorkOptions::of_jobs(3) },
-            ..options(folder.path())
-        };
+        let work = WorkOptions::of_jobs(3).with_batch(batch_size).with_network_runs(1);
+        let options = options(folder.path()).with_work(work);
         let inputs = found(&folder.path().join("in"), &options);
         let mut failed = Vec::new();
         let mut done = 0;
@@ -98,7 +94,7 @@ fn an_engine_that_breaks_down_costs_one_photo() {
 fn a_cancelled_run_finishes_what_is_in_work_and_another_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     photos(&folder.path().join("in"), 30);
-    let options = BatchOptions { work: WorkOptions::of_jobs(2), resume: true, ..options(folder.path()) };
+    let options = options(folder.path()).with_work(WorkOptions::of_jobs(2)).with_resume(true);
     let inputs = found(&folder.path().join("in"), &options);
     let cancel = Cancel::new();
     let mut ended = 0;

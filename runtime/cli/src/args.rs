@@ -74,6 +74,6 @@ SIGTERM: the first finishes the photos in work, the second stops at once.";
 impl Args {
     /// What a photo may cost.
     pub fn limits(&self) -> Limits {
-        Limits { max_pixels: self.max_megapixels.saturating_mul(1_000_000), ..Limits::default() }
+        Limits::default().with_max_pixels(self.max_megapixels.saturating_mul(1_000_000))
     }
 }

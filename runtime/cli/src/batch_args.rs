@@ -106,21 +106,16 @@ impl BatchArgs {
         let fit = (SESSIONS_BYTES / (model.onnx().len() as u64).max(1)).max(1);
         let one_a_job = self.jobs(on_named_gpu).min(photos.max(1)).min(usize::try_from(fit).unwrap_or(usize::MAX));
         let by_itself = if on_named_gpu { 1 } else { one_a_job };
-        EngineOptions {
-            sessions: sessions.map_or(by_itself, NonZeroUsize::get),
-            max_batch: self.batch.get(),
-            ..options
-        }
+        options.with_sessions(sessions.map_or(by_itself, NonZeroUsize::get)).with_max_batch(self.batch.get())
     }
 
     /// How much is done at a time, by who does the arithmetic.
     pub fn work_options(&self, segmenter: &Segmenter) -> WorkOptions {
         let options = WorkOptions::of_jobs(self.jobs(is_gpu(segmenter.engine_info().provider)));
-        WorkOptions {
-            batch: self.batch.get(),
-            network_runs: segmenter.sessions(),
-            memory_bytes: self.memory.map_or(options.memory_bytes, |mebibytes| mebibytes.saturating_mul(1 << 20)),
-            ..options
+        let options = options.with_batch(self.batch.get()).with_network_runs(segmenter.sessions());
+        match self.memory {
+            Some(mebibytes) => options.with_memory_bytes(mebibytes.saturating_mul(1 << 20)),
+            None => options,
         }
     }
 
@@ -135,7 +130,11 @@ impl BatchArgs {
         if !(0.0..=1.0).contains(&self.min_confidence) {
             return Err(format!("--min-confidence {}: a number from 0 to 1 is needed", self.min_confidence));
         }
-        Ok(ReviewOptions { folder: self.review_dir.clone(), min_confidence: self.min_confidence })
+        let options = ReviewOptions::default().with_min_confidence(self.min_confidence);
+        Ok(match &self.review_dir {
+            Some(folder) => options.with_folder(folder),
+            None => options,
+        })
     }
 }
 

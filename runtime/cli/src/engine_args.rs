@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality, TensorrtOptions};
+use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality};
 
 /// Which description, engine and hardware.
 #[derive(Debug, clap::Args)]
@@ -61,15 +61,13 @@ impl EngineArgs {
                 }
             }
         }
-        Ok(EngineOptions {
-            provider: self.provider,
-            library: self.library.clone(),
-            threads: self.threads.map(NonZeroUsize::get),
-            sessions: self.sessions.map_or(1, NonZeroUsize::get),
-            device: self.device,
-            tensorrt: TensorrtOptions { fp16: self.fp16, cache: self.trt_cache.clone() },
-            ..EngineOptions::default()
-        })
+        let mut options = EngineOptions::default().with_provider(self.provider).with_device(self.device);
+        options.library.clone_from(&self.library);
+        options.threads = self.threads.map(NonZeroUsize::get);
+        options.sessions = self.sessions.map_or(1, NonZeroUsize::get);
+        options.tensorrt.fp16 = self.fp16;
+        options.tensorrt.cache.clone_from(&self.trt_cache);
+        Ok(options)
     }
 
     /// Reads the model in this file, else the one that is carried along.

@@ -56,14 +56,14 @@ impl FormatArgs {
                 return Err(format!("{flag} {value}: a number of pixels, 0 or more, is needed"));
             }
         }
-        Ok(OutputOptions {
-            formats: self.formats.clone(),
-            mask_depth: self.mask_depth,
-            cutout_alpha: self.cutout_alpha,
-            crop_margin: self.crop_margin,
-            coco: self.coco,
-            svg_photo: self.svg_photo,
-            polygons: PolygonOptions { tolerance_px, min_area_px: self.min_area, outline: self.outline },
-        })
+        let polygons = PolygonOptions::of(self.outline).with_tolerance_px(tolerance_px).with_min_area_px(self.min_area);
+        Ok(OutputOptions::default()
+            .with_formats(self.formats.clone())
+            .with_mask_depth(self.mask_depth)
+            .with_cutout_alpha(self.cutout_alpha)
+            .with_crop_margin(self.crop_margin)
+            .with_coco(self.coco)
+            .with_svg_photo(self.svg_photo)
+            .with_polygons(polygons))
     }
 }

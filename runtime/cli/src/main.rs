@@ -105,16 +105,14 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
     } else {
         taxonomy.resolve_all(&args.classes).map_err(|error| explain(&error))?
     };
-    Ok(BatchOptions {
-        outputs: args.files.output_options()?,
-        limits: args.limits(),
-        review: args.many.review_options()?,
-        resume: args.many.resume,
-        sync: args.many.sync,
-        fail_fast: args.many.fail_fast,
-        shard: args.many.shard,
-        ..BatchOptions::new(&args.output, classes)
-    })
+    Ok(BatchOptions::new(&args.output, classes)
+        .with_outputs(args.files.output_options()?)
+        .with_limits(args.limits())
+        .with_review(args.many.review_options()?)
+        .with_resume(args.many.resume)
+        .with_sync(args.many.sync)
+        .with_fail_fast(args.many.fail_fast)
+        .with_shard(args.many.shard))
 }
 
 fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<ExitCode, String> {

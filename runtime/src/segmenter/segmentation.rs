@@ -107,6 +107,7 @@ impl Segmentation {
         &self.label_map
     }
 
+    #[doc(hidden)]
     /// What the network gave, at its own size: softer and finer things than the label map can be made from it.
     pub fn network_output(&self) -> &NetworkOutput {
         &self.output
@@ -146,6 +147,7 @@ impl Segmentation {
         self.label_map.mask(classes)
     }
 
+    #[doc(hidden)]
     /// The photo cut into polygons of all classes, background included, that share their borders. The last one is kept:
     /// asking again with the same options costs nothing.
     pub fn partition(&self, options: &PolygonOptions) -> Arc<Partition> {

@@ -6,9 +6,16 @@ pub mod foreign;
 pub mod onnx;
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
-use clothseg::{Class, Taxonomy};
+use clothseg::{Class, EngineOptions, Provider, Taxonomy};
 use image::{Rgb, RgbImage};
 use prost::Message;
+
+/// Options for this provider, with the ONNX Runtime that the environment names.
+pub fn engine_options(provider: Provider) -> EngineOptions {
+    let mut options = EngineOptions::default().with_provider(provider);
+    options.library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
+    options
+}
 
 /// Colours that the colour model tells apart.
 pub const RED: Rgb<u8> = Rgb([230, 20, 20]);

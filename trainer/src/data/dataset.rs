@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clothseg::decode::{Limits, Photo};
+use clothseg::{Limits, Photo};
 use clothseg::preprocess::resize_region;
 use image::RgbImage;
 use rayon::prelude::*;

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use clothseg_batch::write_atomically;
 use clothseg::engine::{self, EngineOptions, Provider};
-use clothseg::{Engine, Model, ModelSpec, Photo, preprocess};
+use clothseg::engine::Engine;
+use clothseg::{Model, ModelSpec, Photo, preprocess};
 use ndarray::{Array4, ArrayView3, Axis};
 use onnx_ir::{Message, ModelProto};
 use serde_json::json;

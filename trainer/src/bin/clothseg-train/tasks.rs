@@ -108,7 +108,7 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
 
 pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
     let PrelabelArguments { model, photos, output, least, quality, jpeg_quality, provider } = arguments;
-    let segmenter = Segmenter::open(&model, &options(provider))
+    let segmenter = Segmenter::open_with(&model, &options(provider))
         .and_then(|segmenter| segmenter.with_quality(quality))
         .map_err(Error::model(&model))?;
     let options = PrelabelOptions { photos, output, least_probability: least, jpeg_quality };
@@ -133,7 +133,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let config = Config::open(&arguments.data)?;
     let dataset = labelled(arguments, &config)?;
     let open = |model: &Path| {
-        let segmenter = Segmenter::open(model, &options(*provider));
+        let segmenter = Segmenter::open_with(model, &options(*provider));
         let chosen = segmenter.map(|segmenter| segmenter.with_settling(!arguments.keep_specks));
         chosen.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
     };
