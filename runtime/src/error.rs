@@ -32,9 +32,7 @@ pub enum Error {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The photo, or its file, is larger than [`Limits`](crate::Limits) allow.
-    #[error(
-        "too large: {found} {unit}, and at most {limit} are allowed"
-    )]
+    #[error("too large: {found} {unit}, and at most {limit} are allowed")]
     TooLarge {
         /// Size found.
         found: u64,

@@ -7,13 +7,12 @@ mod support;
 
 use std::sync::Arc;
 
+use clothseg::engine::Engine;
 use clothseg::export::coco::{CocoAnnotation, CocoInfo, CocoPhoto, CocoSegmentation, write_coco};
 use clothseg::export::{ClassOutline, Document, document};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
-use clothseg::engine::Engine;
 use clothseg::{
-    Detail, EngineInfo, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider,
-    Result, Segmenter, Taxonomy,
+    Detail, EngineInfo, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider, Result, Segmenter, Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};
@@ -71,8 +70,7 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
         let soft = segmentation.soft_mask("trousers").unwrap();
         assert_eq!(soft.dimensions(), (width, height));
         assert!(soft.pixels().all(|pixel| pixel[0] == alpha.round() as u8));
-        let polygons =
-            segmentation.polygons("pants", &PolygonOptions::default().with_tolerance_px(0.0)).unwrap();
+        let polygons = segmentation.polygons("pants", &PolygonOptions::default().with_tolerance_px(0.0)).unwrap();
         let (right, bottom) = (width as f32, height as f32);
         assert_eq!(polygons[0].exterior, [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]);
     }

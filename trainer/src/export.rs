@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use burn_onnx::export::OnnxExporter;
-use clothseg_batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::ModelSpec;
+use clothseg_batch::write_atomically;
 use ndarray::Array4;
 use onnx_ir::{Message, ModelProto};
 use rand::Rng;

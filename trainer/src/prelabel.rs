@@ -119,8 +119,8 @@ mod tests {
     use super::*;
     use crate::data::testing::{cut_off, write_noise};
     use crate::data::{Dataset, Layout, OnDamage, Source, Target};
-    use clothseg::spec::{Fit, InputSpec, OutputSpec};
     use clothseg::engine::Engine;
+    use clothseg::spec::{Fit, InputSpec, OutputSpec};
     use clothseg::{EngineInfo, ModelSpec, Provider, Taxonomy};
     use ndarray::{Array4, ArrayView4};
 

@@ -3,7 +3,6 @@
 use std::io::Cursor;
 
 use super::BatchOptions;
-use super::format::Format;
 use clothseg::Limits;
 use clothseg::internals::{Plan, ReducedPlan};
 use clothseg::preprocess::geometry;
@@ -41,7 +40,8 @@ pub(super) fn cost_bytes(content: &[u8], plan: &Plan, options: &BatchOptions, sp
 /// Whether a photo that is decoded at a reduced size may take as much afterwards as a whole one: each soft mask has a byte for
 /// every pixel, and as many are made at once as there are cores; what somebody has to look at is decoded again, in full.
 fn holds_all_pixels_later(options: &BatchOptions) -> bool {
-    options.outputs.formats.contains(&Format::Soft) || options.review.folder.is_some()
+    let soft = options.outputs.formats.iter().any(|format| format.exporter().needs().soft_masks);
+    soft || options.review.folder.is_some()
 }
 
 fn whole_bytes(file_bytes: u64, width: u32, height: u32, spec: &ModelSpec) -> u64 {
@@ -71,8 +71,8 @@ mod tests {
 
     use super::*;
     use clothseg::Detail;
-    use clothseg::spec::{Fit, InputSpec, OutputSpec};
     use clothseg::Taxonomy;
+    use clothseg::spec::{Fit, InputSpec, OutputSpec};
 
     const FIT: Fit = Fit::LongestSide { size: 64, multiple: 32 };
 
@@ -81,9 +81,9 @@ mod tests {
         ModelSpec::new("a net", taxonomy, InputSpec::imagenet(FIT), OutputSpec::logits(4))
     }
 
-    fn options(formats: &[Format]) -> BatchOptions {
+    fn options(formats: &str) -> BatchOptions {
         let mut options = BatchOptions::new("out", vec![1]);
-        options.outputs.formats = formats.to_vec();
+        options.outputs.formats = formats.split(',').map(|name| name.parse().unwrap()).collect();
         options
     }
 
@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn cost(content: &[u8], options: &BatchOptions) -> u64 {
-        let detail = if options.outputs.formats.iter().any(|format| format.needs_pixels()) {
+        let detail = if options.outputs.formats.iter().any(|format| format.exporter().needs().pixels) {
             Detail::Full
         } else {
             Detail::EnoughFor(FIT)
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_photo_that_is_decoded_in_full_is_estimated_by_its_size() {
         let png = photo(200, 100, ImageFormat::Png);
-        let mut options = options(&[Format::Masks]);
+        let mut options = options("masks");
         // 64 x 32 in; cells of 4 x 4 pixels with the classes out, f32, twice.
         let network = 2 * 4 * (3 * 64 * 32 + spec().taxonomy.len() as u64 * 16 * 8);
         assert_eq!(cost(&png, &options), png.len() as u64 + 20_000 * BYTES_PER_PIXEL + network);
@@ -118,11 +118,10 @@ mod tests {
     fn a_reduced_jpeg_costs_what_its_decoder_and_its_label_map_hold() {
         let jpeg = photo(2000, 1504, ImageFormat::Jpeg);
         let pixels = 2000 * 1504;
-        let [masks, pixels_too, soft] = [&[Format::Masks, Format::Json][..], &[Format::Overlay], &[Format::Soft]]
-            .map(|formats| cost(&jpeg, &options(formats)));
+        let [masks, pixels_too, soft] = ["masks,json", "overlay", "soft"].map(|formats| cost(&jpeg, &options(formats)));
         assert!((pixels * BYTES_PER_LABEL..pixels * (BYTES_PER_LABEL + 1)).contains(&masks), "{masks}");
         assert!(pixels_too >= pixels * BYTES_PER_PIXEL && soft == pixels_too, "{pixels_too} {soft}");
-        let mut gathering = options(&[Format::Masks]);
+        let mut gathering = options("masks");
         gathering.review.folder = Some("look".into());
         assert_eq!(cost(&jpeg, &gathering), pixels_too);
         // A network that needs half of the pixels leaves nothing to reduce.
@@ -133,7 +132,7 @@ mod tests {
         assert_eq!(Plan::of(&jpeg, &Limits::default(), Detail::EnoughFor(large)), Plan::Whole);
         // Where decoding takes more than all that comes later, it is what counts.
         let greedy = Plan::Reduced(ReducedPlan { decoding_bytes: 1 << 30, ..plan });
-        let cost = cost_bytes(&jpeg, &greedy, &options(&[Format::Masks]), &spec());
+        let cost = cost_bytes(&jpeg, &greedy, &options("masks"), &spec());
         assert_eq!(cost, (1 << 30) + jpeg.len() as u64);
     }
 }

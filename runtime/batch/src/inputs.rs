@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::shard::Shard;
 use super::stems::{StemForm, unique_stems};
-use clothseg::internals::digest::{self, Key};
 use clothseg::Error;
+use clothseg::internals::digest::{self, Key};
 
 /// One photo to segment and where its files go.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,11 +37,9 @@
 #![deny(missing_docs)]
 
 mod cancel;
-mod coco;
 mod content;
 mod cost;
 mod find;
-mod format;
 mod inputs;
 mod journal;
 mod leftovers;
@@ -53,6 +51,7 @@ mod outputs;
 mod pipeline;
 mod resume;
 mod review;
+mod run_files;
 mod shard;
 mod stages;
 mod stems;
@@ -67,7 +66,6 @@ use std::time::{Instant, SystemTime};
 
 pub use cancel::Cancel;
 pub use find::{InputFinder, find_inputs};
-pub use format::{CutoutAlpha, Format, OutputOptions};
 pub use inputs::{Input, Inputs, Source};
 pub use manifest::{
     ClassRecord, EngineRecord, FileRecord, InputRecord, ModelRecord, Record, Status, manifest_path, read_manifest,
@@ -79,6 +77,7 @@ pub use summary::{Stop, Summary};
 pub use timings::StageTimings;
 pub use write::write_atomically;
 
+use clothseg::export::OutputOptions;
 use clothseg::{ClassRegion, Detail, Error, Limits, Result, Segmenter};
 
 /// What to make of each photo, and how.
@@ -129,7 +128,7 @@ impl BatchOptions {
 
     /// How much of each photo has to be decoded: all of it where a result shows its pixels.
     fn detail(&self, segmenter: &Segmenter) -> Detail {
-        let shows_pixels = self.outputs.formats.iter().any(|format| format.needs_pixels());
+        let shows_pixels = self.outputs.formats.iter().any(|format| format.exporter().needs().pixels);
         if shows_pixels { Detail::Full } else { segmenter.detail() }
     }
 }
@@ -308,8 +307,8 @@ pub fn run(
     let started = Instant::now();
     let manifest = open_manifest(options)?;
     let known = resume::Known::read(&manifest::manifests_in(&options.output))?;
-    // It says that all photos are in it: it leaves first and comes last.
-    coco::remove(options)?;
+    // They say that all photos are in them: they leave first and come last.
+    run_files::remove(options)?;
     let work = stages::Work {
         segmenter,
         inputs,
@@ -342,9 +341,9 @@ pub fn run(
     summary.not_begun = inputs.len() - summary.ended();
     if summary.not_begun > 0 {
         summary.stopped = Some(if cancel.is_cancelled() { Stop::Cancelled } else { Stop::Failure });
-    } else if let Err(error) = coco::write(segmenter, inputs, options) {
+    } else if let Err((format, error)) = run_files::write(segmenter, inputs, options) {
         // The photos are done; a whole file of the run that cannot be written is a failure like a photo's.
-        let outcome = Outcome { name: "coco".into(), result: Err(error) };
+        let outcome = Outcome { name: format.into(), result: Err(error) };
         summary.count(&outcome);
         report(outcome);
     }

@@ -22,18 +22,6 @@ pub(super) fn path_to(source: &Source, stem: &Path) -> String {
         .join("/")
 }
 
-/// The same as the address of a link.
-pub(super) fn link_to(source: &Source, stem: &Path) -> String {
-    let mut link = String::new();
-    for byte in path_to(source, stem).bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => link.push(char::from(byte)),
-            other => link.push_str(&format!("%{other:02X}")),
-        }
-    }
-    link
-}
-
 /// The way from a folder to a file, both absolute; none where they have no root in common.
 fn relative(folder: &Path, file: &Path) -> Option<PathBuf> {
     let shared = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
@@ -59,6 +47,5 @@ mod tests {
         std::fs::write(folder.path().join("a b&ü.jpg"), b"").unwrap();
         let source = Source::File(folder.path().join("a b&ü.jpg"));
         assert_eq!(path_to(&source, &folder.path().join("out/a")), "../a b&ü.jpg");
-        assert_eq!(link_to(&source, &folder.path().join("out/a")), "../a%20b%26%C3%BC.jpg");
     }
 }

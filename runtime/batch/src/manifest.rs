@@ -10,9 +10,9 @@ use super::review::Reason;
 use super::shard::Shard;
 use super::timings::StageTimings;
 use super::{BatchOptions, fingerprint};
-use clothseg::internals::digest;
 use clothseg::Result;
 use clothseg::export::coco::CocoPhoto;
+use clothseg::internals::digest;
 use clothseg::postprocess::PixelBox;
 use clothseg::{ClassRegion, Segmenter};
 

@@ -18,10 +18,10 @@ use super::stems::spelling;
 use super::timings::{StageTimings, milliseconds};
 use super::{BatchOptions, Cancel, Done, Ended, Outcome, Summary, outputs};
 use clothseg::Photo;
-use clothseg::internals::Plan;
-use clothseg::{Error, Result};
 use clothseg::export;
 use clothseg::export::coco::CocoPhoto;
+use clothseg::internals::Plan;
+use clothseg::{Error, Result};
 use clothseg::{Segmentation, Segmenter};
 
 /// A run: what all photos share.

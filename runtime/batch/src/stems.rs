@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use clothseg::export::Format;
 use clothseg::internals::digest::{self, Key};
+
+use super::run_files;
 
 /// Endings that make a file in a folder a photo. A file named by itself is read whatever its name.
 const PHOTO_ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];
@@ -55,12 +58,16 @@ pub(super) fn unique_stems(places: impl Iterator<Item = PathBuf> + Clone) -> Vec
     places.map(choose).collect()
 }
 
-/// Whether `STEM.json` is the name of another file: a COCO file of the run, or what labelme gets of another photo.
+/// Whether a file of this stem has the name of another: a file of the run (`coco.json`), or a file of another photo
+/// (`b.labelme.json` is of `b`).
 fn is_of_another(stem: &Path) -> bool {
     let name = spelling(stem).to_lowercase();
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let shard = name.strip_prefix("coco-").and_then(|rest| rest.split_once("-of-"));
-    name == "coco" || name.ends_with(".labelme") || shard.is_some_and(|(i, n)| is_number(i) && is_number(n))
+    let suffixes = || Format::ALL.iter().flat_map(|format| format.exporter().photo_suffixes());
+    let is_anothers = |suffix: &str| {
+        let longer = suffixes().filter_map(|longer| longer.strip_suffix(suffix));
+        longer.filter(|rest| !rest.is_empty()).any(|rest| name.ends_with(rest))
+    };
+    suffixes().any(|suffix| is_anothers(suffix) || run_files::may_be(&format!("{name}{suffix}")))
 }
 
 /// What makes two stems the same: paths that differ in case are one file on some systems.

@@ -5,11 +5,11 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clothseg_batch::{
-    self, BatchOptions, Cancel, Ended, Format, Inputs, OutputOptions, Reason, Status, Stop, WorkOptions,
-};
+use clothseg::engine::Engine;
+use clothseg::export::OutputOptions;
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
-use clothseg::{Engine, EngineInfo, Error, Provider, Result, Segmenter, Taxonomy};
+use clothseg::{EngineInfo, Error, Provider, Result, Segmenter, Taxonomy};
+use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Reason, Status, Stop, WorkOptions};
 use ndarray::{Array4, ArrayView4};
 
 /// Finds shirts everywhere, and breaks down at photos that are as wide as this.
@@ -58,7 +58,7 @@ fn found(folder: &Path, options: &BatchOptions) -> Inputs {
 }
 
 fn options(folder: &Path) -> BatchOptions {
-    let outputs = OutputOptions::default().with_formats(vec![Format::Labels]);
+    let outputs = OutputOptions::default().with_formats(vec!["labels".parse().unwrap()]);
     BatchOptions::new(folder.join("out"), vec![1, 2]).with_outputs(outputs)
 }
 

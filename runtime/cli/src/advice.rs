@@ -13,7 +13,9 @@ pub fn explain(error: &Error) -> String {
 
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
-        Error::TooLarge { unit: "pixels", .. } => Some("raise the limit with --max-megapixels if the source is trusted"),
+        Error::TooLarge { unit: "pixels", .. } => {
+            Some("raise the limit with --max-megapixels if the source is trusted")
+        }
         Error::NoTensorrtCache => Some("name one with --trt-cache DIR"),
         Error::MissingSpec { .. } => Some("or name a description with --spec, or export the model with clothseg-train"),
         Error::NoOnnxRuntime { provider, .. } => Some(how_to_install(provider.parse().unwrap_or_default())),

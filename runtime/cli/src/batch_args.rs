@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
 use clothseg::{EngineOptions, Error, Model, Provider, Segmenter};
+use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
 
 use crate::advice::explain;
 

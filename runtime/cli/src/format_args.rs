@@ -1,17 +1,15 @@
 //! Flags about files to options.
 
 use clap::Args;
-use clothseg_batch::{CutoutAlpha, Format, OutputOptions};
 use clothseg::export::coco::CocoForm;
-use clothseg::export::{CropMargin, MaskDepth};
+use clothseg::export::{CropMargin, CutoutAlpha, Format, MaskDepth, OutputOptions};
 use clothseg::{Outline, PolygonOptions};
 
 /// Which files are written and how they are made.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub struct FormatArgs {
-    /// Files to write for each photo: masks, soft, cutout, crop, labels, overlay, svg, labelme, coco, json
-    #[arg(short, long = "format", alias = "formats", value_name = "NAMES", value_delimiter = ',', default_values_t = Format::DEFAULT)]
+    #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", value_delimiter = ',', default_values_t = Format::DEFAULT)]
     pub formats: Vec<Format>,
 
     /// Bits a pixel of masks: 8 (255 = class) or 1

@@ -13,8 +13,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
+use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 
 use advice::{Remarks, explain};
 use args::Args;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
 use clothseg::{ClassRegion, EngineInfo, ModelSpec};
+use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::advice::{Remarks, explain};

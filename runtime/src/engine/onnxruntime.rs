@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::spec::ModelSpec;
 
 use direct::Direct;
-pub use library::{load_library, loaded_library};
 pub(super) use library::{Runtime, load};
+pub use library::{load_library, loaded_library};
 
 const NAME: &str = "ONNX Runtime";
 

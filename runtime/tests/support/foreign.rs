@@ -6,12 +6,7 @@ use super::{floats, ints, model, node, onnx, tensor};
 
 /// Weights of a convolution whose channels `colors` win for red, green and blue pixels, and channel 0 elsewhere. Kernel and
 /// stride are `stride` wide; input values are `(pixel / 255 - mean) / std`.
-fn color_weights(
-    channels: usize,
-    colors: [usize; 3],
-    stride: usize,
-    [mean, std]: [[f32; 3]; 2],
-) -> [onnx::Tensor; 2] {
+fn color_weights(channels: usize, colors: [usize; 3], stride: usize, [mean, std]: [[f32; 3]; 2]) -> [onnx::Tensor; 2] {
     let area = (stride * stride) as f32;
     let mut kernel = Vec::new();
     let mut bias = Vec::new();

@@ -58,7 +58,9 @@ fn load_system() -> Result<Runtime, String> {
     let name = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let names = if cfg!(target_os = "linux") { vec![format!("{name}.1"), name] } else { vec![name] };
     let mut tried = names.iter().map(|name| load_file(Path::new(name)));
-    tried.find_map(Result::ok).ok_or_else(|| format!("the system's loader finds no ONNX Runtime ({})", names.join(", ")))
+    tried
+        .find_map(Result::ok)
+        .ok_or_else(|| format!("the system's loader finds no ONNX Runtime ({})", names.join(", ")))
 }
 
 fn load_file(path: &Path) -> Result<Runtime, String> {

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clothseg_batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
 use clothseg::{Photo, Segmenter};
+use clothseg_batch::write_atomically;
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::{Dataset, Sample};
 use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
