@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clothseg::engine::Engine;
 use clothseg::export::coco::{CocoAnnotation, CocoInfo, CocoPhoto, CocoSegmentation, write_coco};
-use clothseg::export::{ClassOutline, Document, document};
+use clothseg::export::{ClassOutline, Format, OutputOptions, PhotoView};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
     Detail, EngineInfo, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider, Result, Segmenter, Taxonomy,
@@ -93,10 +93,13 @@ fn results_of_ones_own_go_into_the_formats_too() {
     let segmenter = Segmenter::with_engine(Box::new(Constant::new(10, 5.0))).unwrap();
     let segmentation = segmenter.segment(&grey_photo(60, 40)).unwrap();
     let corrected = segmentation.polygons("pants", &PolygonOptions::default()).unwrap();
-    let outlines = [ClassOutline::new(&segmentation.regions()[0], corrected)];
-    let about = Document::new("a.jpg", &[10], &outlines).with_decode_ms(1.5);
-    let json: serde_json::Value =
-        serde_json::from_slice(&document(&segmenter, &segmentation, &about).unwrap()).unwrap();
+    let outlines = vec![ClassOutline::new(&segmentation.regions()[0], corrected)];
+    let (photo, options) = (grey_photo(60, 40), OutputOptions::default());
+    let mut view = PhotoView::new(&segmenter, &photo, &segmentation, &[10], &options);
+    view = view.with_name("a.jpg", "../a.jpg").with_decode_ms(1.5);
+    view.outlines.clone_from(&outlines);
+    let files = "json".parse::<Format>().unwrap().exporter().photo_files(&view).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&files[0]).unwrap();
     assert_eq!((&json["photo"], &json["timings_ms"]["decode"]), (&"a.jpg".into(), &1.5.into()));
     assert_eq!(json["classes"][0]["polygons"].as_array().unwrap().len(), 1);
 

@@ -23,6 +23,7 @@ fn the_cli_takes_a_description_by_name_or_file() {
     );
     run(&["--spec", "segformer"]).expect(2, &["no model description 'segformer'", "segformer-b2-clothes"]);
     run(&["--spec", "u2net-cloth"]).expect(2, &["bad model description"]);
+    env.write("net.json", clothseg_models::description("segformer-b2-clothes").unwrap().as_bytes());
     run(&[]).expect(0, &["1 photo done"]);
     run(&["--spec", "net.json"]).expect(0, &["1 photo done"]);
     env.run_plain(&["a.png", "--spec", "net.json"]).expect(2, &["--model"]);

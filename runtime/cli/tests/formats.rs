@@ -78,6 +78,91 @@ fn forms_and_depths_are_as_they_were() {
 }
 
 #[test]
+fn yolo_labels_cover_the_masks_and_name_their_classes() {
+    let env = TestEnv::new();
+    ring(&env);
+    let flags = ["--format", "yolo,masks", "--tolerance", "0", "--min-area", "0"];
+    env.run(&[&["shop/ring.png", "-o", "out"], &flags[..]].concat()).expect(0, &[]);
+    let files = ["classes.txt", "data.yaml", "shop/ring.pants.png", "shop/ring.shirt.png", "shop/ring.txt"];
+    assert_eq!(env.files("out"), files);
+    let text = |file: &str| std::fs::read_to_string(env.path(file)).unwrap();
+    assert_eq!(text("out/classes.txt"), "shirt\npants\n");
+    assert_eq!(text("out/data.yaml"), "path: .\ntrain: .\nval: .\nnames:\n  0: \"shirt\"\n  1: \"pants\"\n");
+    for (class, name) in ["shirt", "pants"].into_iter().enumerate() {
+        let mask = image::open(env.path(&format!("out/shop/ring.{name}.png"))).unwrap().into_luma8();
+        let labels = text("out/shop/ring.txt");
+        let rings: Vec<Vec<[f64; 2]>> = labels.lines().filter_map(|line| ring_of(line, class)).collect();
+        assert!(!rings.is_empty(), "{name}");
+        for (x, y, pixel) in mask.enumerate_pixels() {
+            let center = [(f64::from(x) + 0.5) / 60.0, (f64::from(y) + 0.5) / 45.0];
+            let inside = rings.iter().filter(|ring| encloses(ring, center)).count() == 1;
+            assert_eq!(inside, pixel[0] == 255, "{name} at {x}, {y}");
+        }
+    }
+}
+
+/// The points of a line of Ultralytics' labels, if it is of this class.
+fn ring_of(line: &str, class: usize) -> Option<Vec<[f64; 2]>> {
+    let mut words = line.split(' ');
+    let is_class = words.next().unwrap().parse::<usize>().unwrap() == class;
+    let values: Vec<f64> = words.map(|word| word.parse().unwrap()).collect();
+    assert!(values.len() >= 6 && values.len().is_multiple_of(2) && values.iter().all(|v| (0.0..=1.0).contains(v)), "{line}");
+    is_class.then(|| values.chunks_exact(2).map(|point| [point[0], point[1]]).collect())
+}
+
+/// Even-odd.
+fn encloses(ring: &[[f64; 2]], [x, y]: [f64; 2]) -> bool {
+    let edges = ring.iter().zip(ring.iter().cycle().skip(1));
+    let crosses = |(a, b): &(&[f64; 2], &[f64; 2])| {
+        (a[1] <= y) != (b[1] <= y) && a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]) > x
+    };
+    edges.filter(crosses).count() % 2 == 1
+}
+
+#[test]
+fn parse_has_the_indices_of_try_on_tools() {
+    let env = TestEnv::new();
+    env.photo("a.png");
+    env.run(&["a.png", "-o", "out", "--format", "parse,labels"]).expect(0, &[]);
+    assert_eq!(env.files("out"), ["a.atr.png", "a.labels.png", "a.lip.png"]);
+    let labels = support::label_indices(&env.path("out/a.labels.png"));
+    for (file, labels_there, [shirt, pants]) in [("a.atr.png", 18, [4, 6]), ("a.lip.png", 20, [5, 9])] {
+        let parse = support::label_indices(&env.path(&format!("out/{file}")));
+        assert_eq!(support::raw_png(&env.path(&format!("out/{file}"))).palette.unwrap().len(), 3 * labels_there);
+        for (found, label) in parse.pixels().zip(labels.pixels()) {
+            assert_eq!(found[0], [0, shirt, pants][usize::from(label[0])], "{file}");
+        }
+    }
+}
+
+/// The rows of the table of formats, as the list of formats gives them.
+fn table() -> String {
+    let mut text = String::from("| `--format` | file | what |\n| --- | --- | --- |\n");
+    for exporter in clothseg::export::Format::ALL.map(clothseg::export::Format::exporter) {
+        let class = exporter.class_suffix().map(|suffix| format!("`DIR/a/b.CLASS{suffix}`"));
+        let photo = exporter.photo_suffixes().iter().map(|suffix| format!("`DIR/a/b{suffix}`"));
+        let run = exporter.run_files().iter().map(|name| format!("`DIR/{name}`"));
+        let files: Vec<String> = class.into_iter().chain(photo).chain(run).collect();
+        text.push_str(&format!("| `{}` | {} | {} |\n", exporter.name(), files.join(", "), exporter.about()));
+    }
+    text
+}
+
+#[test]
+fn the_documented_table_of_formats_is_the_list_of_formats() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let (start, end) = ("<!-- formats -->\n", "<!-- end of formats -->\n");
+    let from = document.find(start).unwrap() + start.len();
+    let to = document.find(end).unwrap();
+    if std::env::var_os(BLESS).is_some() {
+        std::fs::write(&path, [&document[..from], &table(), &document[to..]].concat()).unwrap();
+        return;
+    }
+    assert_eq!(&document[from..to], table(), "{BLESS}=1 writes {} anew", path.display());
+}
+
+#[test]
 fn coco_is_one_file_of_all_photos_that_are_done() {
     let env = TestEnv::new();
     env.photo("in/a.png");

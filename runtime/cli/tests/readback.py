@@ -3,7 +3,8 @@
     readback.py FOLDER:TOLERANCE ...
 
 Each FOLDER is an output folder of `clothseg-run --format masks,labels,... --min-area 0 --tolerance TOLERANCE`. What is there
-is read: masks and labels by Pillow, coco.json by pycocotools, NAME.labelme.json by labelme, NAME.svg by resvg. With
+is read: masks and labels by Pillow, coco.json by pycocotools, NAME.labelme.json by labelme, NAME.svg by resvg, NAME.txt of
+YOLO as Ultralytics reads it, drawn by resvg. With
 TOLERANCE 0 everything has to be the mask to the pixel; else nothing may differ beyond TOLERANCE pixels from its outline.
 
 `ci/readback` installs the tools and runs this through `cargo test --test readback`.
@@ -20,6 +21,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import resvg_py
+import yaml
 from labelme._label_file import LabelFile
 from labelme.utils import shapes_to_label
 from loguru import logger
@@ -29,7 +31,7 @@ from pycocotools.coco import COCO
 
 
 def file_name(category):
-    """The name of a class in file names: as `Class::file_name` in taxonomy.rs makes it."""
+    """The name of a class in file names: as `class_file_names` in export/names.rs makes it."""
     return re.sub(r"[^0-9a-z]", "-", category.split(",")[0].strip().lower())
 
 
@@ -164,10 +166,45 @@ def check_svg(path, masks, colors, tolerance):
         assert np.all(pixels[pixels[..., 3] == 255][:, :3] == colors[name]), f"{path}: colour of {name}"
 
 
+def check_yolo(path, names, masks, tolerance):
+    """As Ultralytics' `verify_image_label` reads a label: a class and at least three points per line, all within 0 and 1."""
+    height, width = next(iter(masks.values())).shape
+    paths = {name: [] for name in masks}
+    for line in path.read_text().splitlines():
+        values = np.array(line.split(), dtype=np.float32)
+        assert len(values) >= 7 and len(values) % 2 == 1, f"{path}: {line}"
+        assert values[0] == int(values[0]) and 0 <= values[0] < len(names), f"{path}: {line}"
+        points = values[1:].reshape(-1, 2)
+        assert points.min() >= 0 and points.max() <= 1, f"{path}: {line}"
+        points = points * [width, height]
+        paths[names[int(values[0])]].append("M" + "L".join(f"{x:.4f} {y:.4f}" for x, y in points) + "Z")
+    for name, mask in masks.items():
+        assert paths[name], f"{path}: no {name}"
+        svg = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+               f'<path fill-rule="evenodd" d="{"".join(paths[name])}"/></svg>')
+        image = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGBA")
+        # Shares of six decimals are off by thousandths of a pixel.
+        same(np.asarray(image)[..., 3] >= 127, mask, tolerance, f"{path}: {name}")
+
+
+def check_parse(stem, masks):
+    """What a try-on pipeline does: opens the file by Pillow and asks for indices."""
+    for kind, labels in (("atr", 18), ("lip", 20)):
+        image = Image.open(stem.with_name(f"{stem.name}.{kind}.png"))
+        assert image.mode == "P", f"{stem}: mode {image.mode}"
+        stored = np.asarray(image)
+        assert stored.max() < labels, f"{stem}: index {stored.max()} in {kind}"
+        upper = {"atr": [4], "lip": [5, 7]}[kind]
+        for name, indices in {"shirt": upper, "jacket": upper, "pants": [{"atr": 6, "lip": 9}[kind]]}.items():
+            if name in masks:
+                assert np.isin(stored[masks[name]], indices).all(), f"{stem}: {name} in {kind}"
+        assert not stored[~np.any(list(masks.values()), axis=0)].any(), f"{stem}: background in {kind}"
+
+
 def check_folder(folder, tolerance):
     coco = json.loads((folder / "coco.json").read_text())
     indices = {file_name(each["name"]): each["id"] for each in coco["categories"]}
-    by_photo, seen = {}, {"coco": set(), "labelme": set(), "svg": 0, "png": 0}
+    by_photo, seen = {}, {"coco": set(), "labelme": set(), "svg": 0, "png": 0, "yolo": 0, "parse": 0}
     for image in coco["images"]:
         (labels_path,) = folder.rglob(pathlib.PurePath(image["file_name"]).stem + ".labels.png")
         stem = labels_path.with_name(labels_path.name.removesuffix(".labels.png"))
@@ -181,6 +218,15 @@ def check_folder(folder, tolerance):
         if (path := stem.with_name(stem.name + ".svg")).exists():
             check_svg(path, masks, {name: palette[indices[name]] for name in masks}, tolerance)
             seen["svg"] += 1
+        if (path := stem.with_name(stem.name + ".txt")).exists():
+            data = yaml.safe_load((folder / "data.yaml").read_text())
+            classes = (folder / "classes.txt").read_text().splitlines()
+            assert data["names"] == dict(enumerate(classes)), f"{folder}: names"
+            check_yolo(path, [file_name(name) for name in classes], masks, tolerance)
+            seen["yolo"] += 1
+        if stem.with_name(stem.name + ".atr.png").exists():
+            check_parse(stem, masks)
+            seen["parse"] += 1
     seen["coco"] = check_coco(folder / "coco.json", by_photo.__getitem__, tolerance)
     print(f"{folder.name}: {len(by_photo)} photos, {seen}")
 

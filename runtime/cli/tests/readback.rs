@@ -27,7 +27,7 @@ fn every_format_is_read_back_by_its_own_tools() {
         env.write(&format!("in/{sample}"), &std::fs::read(samples.join(sample)).unwrap());
     }
     // Real photos for the model that finds garments, drawn ones for the model that finds colours.
-    let all = "masks,soft,cutout,crop,labels,overlay,svg,labelme,coco,json";
+    let all = "masks,soft,cutout,crop,labels,parse,overlay,svg,labelme,yolo,coco,json";
     let runs = [
         ("exact", "0", vec!["--format", all]),
         ("smooth", "0.75", vec!["--format", all, "--crop-margin", "3"]),
