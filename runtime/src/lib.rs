@@ -69,7 +69,7 @@ pub use polygon::{Outline, Polygon, PolygonOptions};
 pub use postprocess::{LabelMap, PixelBox};
 pub use segmenter::{ClassRegion, Quality, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
-pub use taxonomy::{Class, Taxonomy};
+pub use taxonomy::{Class, ClassKind, Taxonomy};
 
 /// What the other packages of this project need besides: no part of the public interface, and free to change at any time.
 /// The same holds for the hidden modules `polygon`, `postprocess` and `preprocess`.

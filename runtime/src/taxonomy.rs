@@ -19,15 +19,42 @@ pub struct Class {
     pub aliases: Vec<String>,
     /// Colour in overlays and colour-coded labels, red, green, blue.
     pub color: [u8; 3],
+    /// What the class is a part of; left out of JSON for garments.
+    #[serde(default, skip_serializing_if = "ClassKind::is_garment")]
+    pub kind: ClassKind,
     /// Fields of a description that this version does not know; kept as they are.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
+/// What a class is a part of. Classes of persons keep hair from being taken for a hat; they are found like all others, but
+/// they are no garments: not of group `garment`, not in scores of garments, and written only where they are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ClassKind {
+    /// Something that is worn or carried; also the kind of the background.
+    #[default]
+    Garment,
+    /// Hair, skin: the person in the garments.
+    Person,
+}
+
+impl ClassKind {
+    fn is_garment(&self) -> bool {
+        *self == ClassKind::Garment
+    }
+}
+
 impl Class {
-    /// A class without aliases.
+    /// A class of garments without aliases.
     pub fn new(name: impl Into<String>, color: [u8; 3]) -> Self {
-        Self { name: name.into(), aliases: Vec::new(), color, extra: serde_json::Map::new() }
+        Self { name: name.into(), aliases: Vec::new(), color, kind: ClassKind::Garment, extra: serde_json::Map::new() }
+    }
+
+    /// The same class of another kind.
+    pub fn with_kind(self, kind: ClassKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Adds names that users know the class by.
@@ -55,7 +82,8 @@ impl Taxonomy {
     ///
     /// - `imaterialist`: the 46 classes and background of iMaterialist (Fashion) 2019, with the study's views of them
     ///   as groups: `study-17` and `garment` (everything but background, its '2 classes').
-    /// - `garments`: 20 whole garments and background, the product's own classes.
+    /// - `garments`: 20 whole garments and background, the product's own classes; then `hair` and `skin` of kind
+    ///   [`ClassKind::Person`], group `person`.
     pub fn builtin(name: &str) -> Option<Self> {
         match name {
             "garments" => Some(tables::garments()),
@@ -72,6 +100,16 @@ impl Taxonomy {
     /// Whether there are no classes at all.
     pub fn is_empty(&self) -> bool {
         self.classes.is_empty()
+    }
+
+    /// Indices of the garments: all classes but background and those of kind [`ClassKind::Person`].
+    pub fn garments(&self) -> Vec<usize> {
+        (1..self.len()).filter(|&class| self.is_garment(class)).collect()
+    }
+
+    /// Whether a class is a garment: not the background, and no part of a person.
+    pub fn is_garment(&self, class: usize) -> bool {
+        class > 0 && self.classes.get(class).is_some_and(|class| class.kind == ClassKind::Garment)
     }
 
     /// Index of the class with this name or alias. Case, spaces, hyphens and a plural `s` do not matter.
@@ -181,7 +219,7 @@ mod tests {
 
     #[test]
     fn builtin_tables_are_valid_and_have_the_published_sizes() {
-        for (name, classes) in [("imaterialist", 47), ("garments", 21)] {
+        for (name, classes) in [("imaterialist", 47), ("garments", 23)] {
             let taxonomy = Taxonomy::builtin(name).unwrap();
             taxonomy.validate().unwrap();
             assert_eq!(taxonomy.len(), classes, "{name}");
@@ -189,6 +227,22 @@ mod tests {
         }
         assert_eq!(Taxonomy::builtin("imaterialist").unwrap().resolve("study-17").unwrap().len(), 17);
         assert_eq!(Taxonomy::builtin("imaterialist").unwrap().resolve("garment").unwrap().len(), 46);
+    }
+
+    #[test]
+    fn persons_are_classes_but_no_garments() {
+        let taxonomy = Taxonomy::builtin("garments").unwrap();
+        let names = |classes: Vec<usize>| -> Vec<&str> {
+            classes.into_iter().map(|class| taxonomy.classes[class].name.as_str()).collect()
+        };
+        assert_eq!(names(taxonomy.resolve("person").unwrap()), ["hair", "skin"]);
+        assert_eq!(taxonomy.garments(), (1..21).collect::<Vec<_>>());
+        assert_eq!(taxonomy.resolve("garment").unwrap(), taxonomy.garments());
+        assert!(!taxonomy.is_garment(0) && !taxonomy.is_garment(99));
+        let json = serde_json::to_value(&taxonomy.classes).unwrap();
+        assert_eq!((&json[22]["kind"], json[1].get("kind")), (&"person".into(), None));
+        let back: Vec<Class> = serde_json::from_value(json).unwrap();
+        assert_eq!(back, taxonomy.classes);
     }
 
     #[test]

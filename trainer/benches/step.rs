@@ -12,7 +12,7 @@ use std::time::Instant;
 use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::kernels::{profile, start_profile, use_burn_operations};
-use clothseg_trainer::model::{Architecture, NetworkConfig, Upsampling};
+use clothseg_trainer::model::{Architecture, DecoderConfig, NetworkConfig};
 use clothseg_trainer::train::{OptimizerConfig, Stepper, new_optimizer};
 
 #[cfg(not(target_env = "msvc"))]
@@ -55,6 +55,7 @@ fn batch(case: &Case) -> Batch {
         picture_shape: [batch, side, side],
         labels: (0..batch * side * side).map(label).collect(),
         label_shape: [batch, side, side],
+        shown: Vec::new(),
     }
 }
 
@@ -73,8 +74,14 @@ fn main() {
 
     let device = cpu().autodiff();
     let Case { architecture, width, classes, .. } = *case;
-    let network =
-        NetworkConfig { architecture, classes, width, output_stride: 1, upsampling: Upsampling::Nearest, dropout: 0.3 };
+    let network = NetworkConfig {
+        architecture,
+        classes,
+        width,
+        output_stride: 1,
+        decoder: DecoderConfig::default(),
+        dropout: 0.3,
+    };
     let network = network.init(&device, 1);
     let trainable = network.trainable_parameters();
     let mut model = Some(network);

@@ -15,8 +15,11 @@ pub use train::TrainConfig;
 
 use crate::data::{Augmentation, Frame, Layout, OnDamage, Source, SourceFiles, Target};
 use crate::error::{Error, Result};
-use crate::loss::{Loss, ParseLossError};
-use crate::model::{Architecture, NetworkConfig, Upsampling, pretrained};
+use crate::loss::{Loss, ParseLossError, Term};
+use crate::model::{
+    Architecture, Context, DecoderConfig, Initialization, LiteVariant, MOST_STAGES, NetworkConfig, Upsampling,
+    pretrained,
+};
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -101,7 +104,8 @@ pub struct ModelConfig {
     pub network: Architecture,
     /// Factor on all channels.
     pub width: f64,
-    /// Whether the encoder starts with the weights that `ci/weights` fetches. Only `unet-lite0` of width 1.
+    /// Whether the encoder starts with the weights that `ci/weights` fetches. Only `unet-lite0`, `-lite1` and `-lite2` of
+    /// width 1.
     #[serde(default)]
     pub pretrained: bool,
     /// Folder of an earlier run, or a file that `export` wrote, relative to the working folder, whose weights the run starts
@@ -113,9 +117,65 @@ pub struct ModelConfig {
     /// How the decoder enlarges.
     #[serde(default)]
     pub upsampling: Upsampling,
+    /// Channels of a light decoder's stages at width 1, the deepest first, instead of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decoder_channels: Vec<usize>,
+    /// 3 x 3 convolutions in each stage of a light decoder.
+    #[serde(default = "two")]
+    pub decoder_convolutions: usize,
+    /// How a light decoder's weights start.
+    #[serde(default)]
+    pub initialization: Initialization,
+    /// What a light decoder is told of the whole photo.
+    #[serde(default)]
+    pub context: Context,
+    /// Whether a head tells which classes the photo shows, and its log probabilities are added to the logits.
+    #[serde(default)]
+    pub presence: bool,
     /// Dropout at the deepest features.
     #[serde(default = "half")]
     pub dropout: f64,
+}
+
+impl ModelConfig {
+    /// The encoder whose ImageNet weights the network starts with, where it starts with any.
+    pub fn pretrained_variant(&self) -> Option<LiteVariant> {
+        self.network.lite_variant().filter(|_| self.pretrained)
+    }
+
+    fn decoder(&self) -> DecoderConfig {
+        DecoderConfig {
+            upsampling: self.upsampling,
+            channels: self.decoder_channels.clone(),
+            convolutions: self.decoder_convolutions,
+            initialization: self.initialization,
+            context: self.context,
+            presence: self.presence,
+        }
+    }
+
+    fn check(&self) -> Checked {
+        let name = self.network.name();
+        let strides = self.network.output_strides();
+        let cause = format!("{name} can be one of {strides:?}");
+        demand(strides.contains(&self.output_stride), "model.output_stride", &cause)?;
+        demand(self.width > 0.0 && self.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
+        let has_weights = self.network.lite_variant().is_some() && self.width == 1.0;
+        let cause = "there are weights for the networks unet-lite0, unet-lite1 and unet-lite2 at width 1 only";
+        demand(has_weights || !self.pretrained, "model.pretrained", cause)?;
+        demand((0.0..1.0).contains(&self.dropout), "model.dropout", "must be 0 or more and below 1")?;
+        let channels = &self.decoder_channels;
+        let cause = format!("names 1 to {MOST_STAGES} numbers of channels, each 1 to 1024");
+        let fits = channels.len() <= MOST_STAGES && channels.iter().all(|channels| (1..=1024).contains(channels));
+        demand(fits, "model.decoder_channels", &cause)?;
+        demand((1..=4).contains(&self.decoder_convolutions), "model.decoder_convolutions", "must be 1 to 4")?;
+        let plain =
+            DecoderConfig { upsampling: self.upsampling, initialization: self.initialization, ..Default::default() };
+        let cause = format!(
+            "has no light decoder: decoder_channels, decoder_convolutions, context and presence do nothing for {name}"
+        );
+        demand(self.network.has_light_decoder() || self.decoder() == plain, "model.network", &cause)
+    }
 }
 
 /// Table `[output]`.
@@ -179,6 +239,9 @@ pub struct SourceConfig {
     pub aspect: Option<f64>,
 }
 
+fn two() -> usize {
+    2
+}
 fn half() -> f64 {
     0.5
 }
@@ -244,20 +307,17 @@ impl Config {
         demand(larger.iter().flatten().all(|side| whole(*side)), "input.export_stretch", &cause)?;
         demand(larger.is_none() || stretch.is_some(), "input.export_stretch", "goes with stretch")?;
         demand(self.input.crop.iter().all(|side| whole(*side)), "input.crop", &cause)?;
-        let strides = network.output_strides();
-        let cause = format!("{} can be one of {strides:?}", network.name());
-        demand(strides.contains(&self.model.output_stride), "model.output_stride", &cause)?;
-        demand(self.model.width > 0.0 && self.model.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
-        let has_weights = network == Architecture::UnetLite0 && self.model.width == 1.0;
-        let cause = "there are weights for the network unet-lite0 at width 1 only";
-        demand(has_weights || !self.model.pretrained, "model.pretrained", cause)?;
-        demand((0.0..1.0).contains(&self.model.dropout), "model.dropout", "must be 0 or more and below 1")?;
+        self.model.check()?;
         let likeness = self.output.settling.and_then(|settling| settling.likeness_percent);
         let cause = "must be 1 to 100; leave it out to keep all patches";
         demand(likeness.is_none_or(|percent| (1..=100).contains(&percent)), "output.settling.likeness_percent", cause)?;
         self.loss.check(self.train.shards)?;
+        let has_term = self.loss().is_ok_and(|loss| loss.terms.iter().any(|(term, _)| *term == Term::Presence));
+        let cause = "the term `presence` is of a head that the network does not have; say presence = true in [model]";
+        demand(self.model.presence || !has_term, "loss.terms", cause)?;
         self.augment.check()?;
-        self.train.check(target.classes())?;
+        let persons = target.classes() - 1 - target.taxonomy.garments().len();
+        self.train.check(target.classes(), persons)?;
         let DataConfig { train, valid, test, .. } = &self.data;
         for (key, sources) in [("data.train", train), ("data.valid", valid), ("data.test", test)] {
             demand(key == "data.test" || !sources.is_empty(), key, "names no source")?;
@@ -295,7 +355,7 @@ impl Config {
             classes,
             width: self.model.width,
             output_stride: self.model.output_stride,
-            upsampling: self.model.upsampling,
+            decoder: self.model.decoder(),
             dropout: self.model.dropout,
         }
     }

@@ -4,12 +4,12 @@ pub mod pictures;
 
 use std::fmt::Write as _;
 
-use clothseg::{ModelSpec, Photo, Quality, Segmenter};
+use clothseg::{ClassKind, ModelSpec, Photo, Quality, Segmenter};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Sample, Target};
 use crate::error::{Error, Result};
-use crate::metrics::{Confusion, StudyProtocol, StudyScores};
+use crate::metrics::{Confusion, LargestGarment, StudyProtocol, StudyScores};
 
 /// The group of classes of the study's 'testing 2'.
 const STUDY_GROUP: &str = "study-17";
@@ -25,6 +25,10 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// The study's score.
     pub study: StudyProtocol,
+    /// How the largest garment of each photo was found.
+    pub largest: LargestGarment,
+    /// Classes that are parts of persons.
+    pub persons: Vec<usize>,
     /// Whether the classes are the study's, so that its scores over 2 and 17 of them mean something.
     pub has_study_classes: bool,
     /// What ran the model.
@@ -53,25 +57,30 @@ pub(crate) fn rounded(share: Option<f64>) -> Option<f64> {
 
 /// Runs a model over a dataset whose labels are in the model's classes.
 pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) -> Result<Evaluation> {
+    let taxonomy = &segmenter.spec().taxonomy;
     let one = |sample: Sample| {
         let segmentation = segmenter.segment(&Photo::from_rgb(sample.photo)?)?;
-        let mut confusion = Confusion::new(classes.len());
+        let mut confusion = Confusion::of(taxonomy, dataset.sets());
         confusion.add(&sample.labels.data, segmentation.label_map().labels());
         Ok(confusion)
     };
-    let mut confusion = Confusion::new(classes.len());
-    let chosen = segmenter.spec().taxonomy.resolve(STUDY_GROUP).unwrap_or_default();
+    let mut confusion = Confusion::of(taxonomy, dataset.sets());
+    let mut largest = LargestGarment::default();
+    let chosen = taxonomy.resolve(STUDY_GROUP).unwrap_or_default();
     let has_study_classes = !chosen.is_empty();
     let mut study = StudyProtocol::new(classes.len(), chosen);
     let photos = dataset.for_each(true, one, |image| {
         study.add(&image);
+        largest.add(&image);
         confusion.merge(&image);
     })?;
     // Without the library's path: this goes into files that leave the machine.
     let mut engine = segmenter.engine_info().clone();
     engine.path = None;
     let (engine, quality) = (engine.to_string(), segmenter.quality());
-    Ok(Evaluation { classes, photos, confusion, study, has_study_classes, engine, quality })
+    let is_person = |class: &usize| taxonomy.classes[*class].kind == ClassKind::Person;
+    let persons = (0..taxonomy.len()).filter(is_person).collect();
+    Ok(Evaluation { classes, photos, confusion, study, largest, persons, has_study_classes, engine, quality })
 }
 
 /// The model's class names, where they are those of `target` in the same order.
@@ -95,19 +104,27 @@ pub fn matching_classes(spec: &ModelSpec, target: &Target) -> Result<Vec<String>
 
 impl Evaluation {
     /// The sums, name and value.
-    pub fn summary(&self) -> Vec<(&'static str, Option<f64>)> {
+    pub fn summary(&self) -> Vec<(String, Option<f64>)> {
         let StudyScores { two, seventeen, all } = self.study.scores();
         let mut summary = vec![
-            ("mean IoU", self.confusion.mean_iou()),
-            ("mean IoU without background", self.confusion.mean_garment_iou()),
-            ("any-garment IoU", self.confusion.any_garment_iou()),
-            ("mean Dice", self.confusion.mean_dice()),
-            ("pixel accuracy", self.confusion.pixel_accuracy()),
-            ("study's mean IoU", all),
+            ("mean IoU".to_owned(), self.confusion.mean_iou()),
+            ("mean garment IoU".to_owned(), self.confusion.mean_garment_iou()),
+            ("any-garment IoU".to_owned(), self.confusion.any_garment_iou()),
+            ("IoU of the largest garment, mean over photos".to_owned(), self.largest.iou()),
+            ("photos whose largest garment has the right class".to_owned(), self.largest.right()),
+            ("mean Dice".to_owned(), self.confusion.mean_dice()),
+            ("pixel accuracy".to_owned(), self.confusion.pixel_accuracy()),
+            ("study's mean IoU".to_owned(), all),
         ];
         if self.has_study_classes {
-            summary.extend([("study's mean IoU, 17 classes", seventeen), ("study's mean IoU, 2 classes", two)]);
+            summary.push(("study's mean IoU, 17 classes".to_owned(), seventeen));
+            summary.push(("study's mean IoU, 2 classes".to_owned(), two));
         }
+        let persons = self.persons.iter().filter_map(|class| {
+            let taken = self.confusion.taken_for_garments(*class)?;
+            Some((format!("{} pixels taken for garments", self.classes[*class]), Some(taken)))
+        });
+        summary.extend(persons);
         summary
     }
 
@@ -181,7 +198,7 @@ impl Evaluation {
     }
 
     fn rows(&self) -> impl Iterator<Item = TableRow<'_>> {
-        let total: u64 = (0..self.classes.len()).map(|class| self.confusion.truth(class)).sum();
+        let total = self.confusion.total();
         self.classes.iter().enumerate().map(move |(class, name)| {
             let per_image = self.study.per_image().class(class);
             TableRow {

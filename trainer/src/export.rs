@@ -16,6 +16,7 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, TensorData};
 use burn_onnx::export::OnnxExporter;
 use clothseg::engine::{self, EngineOptions};
@@ -33,7 +34,7 @@ use crate::config::{Config, names};
 use crate::data::augment::generator;
 use crate::device::cpu;
 use crate::error::{Error, Result};
-use crate::model::{Network, pretrained};
+use crate::model::{Network, Pass, Prediction};
 use crate::train::RunFolder;
 
 /// The largest difference between a logit in Burn and the same logit through clothseg that an export may have. Weights in 16
@@ -197,7 +198,10 @@ fn allowed(logits: &[Array4<f32>]) -> f32 {
 fn write_graph(model: &Network, spec: &ModelSpec) -> std::result::Result<ModelProto, String> {
     let sample = Tensor::<4>::zeros([1, 3, CAPTURED_SIDE_PX, CAPTURED_SIDE_PX], &cpu());
     let captured = OnnxExporter::new()
-        .export(model, sample, Network::evaluate)
+        .export(model, sample, |model: &Network, input| {
+            let Prediction { logits, presence } = model.predict(input, &mut Pass::evaluation());
+            std::iter::once(logits).chain(presence.map(sigmoid)).collect::<Vec<_>>()
+        })
         .map_err(|error| format!("the network cannot be written as ONNX: {error}"))?;
     let mut model = ModelProto::parse_from_bytes(captured.as_bytes())
         .map_err(|error| format!("burn-onnx wrote no ONNX: {error}"))?;
@@ -230,8 +234,8 @@ fn facts(config: &Config, checkpoint: &Checkpoint, start: Value) -> serde_json::
     facts.insert("trained_on".to_owned(), names(&config.data.train).into());
     facts.insert("validated_on".to_owned(), names(&config.data.valid).into());
     facts.insert("loss".to_owned(), config.loss.terms.clone().into());
-    if config.model.pretrained {
-        facts.insert("encoder_weights".to_owned(), pretrained::SOURCE.into());
+    if let Some(variant) = config.model.pretrained_variant() {
+        facts.insert("encoder_weights".to_owned(), variant.weights_source().into());
     }
     if !start.is_null() {
         facts.insert("started_from".to_owned(), start);

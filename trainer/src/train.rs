@@ -39,13 +39,13 @@ pub use validate::{Validation, validate};
 use self::progress::Progress;
 use crate::checkpoint::{self, Checkpoint, State};
 use crate::config::{Config, resolve};
-use crate::data::{Dataset, Plan, Prefetch};
+use crate::data::{Dataset, LabelSets, Plan, Prefetch};
 use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
 use crate::log::{Row, RunLog};
 use crate::loss::Loss;
-use crate::model::Network;
-use crate::model::pretrained::{self, EncoderWeights};
+use crate::model::pretrained::EncoderWeights;
+use crate::model::{LiteVariant, Network};
 
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
@@ -79,7 +79,7 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
     let class_weights = class_weights::of_run(&config.train.class_weights, &folder, resume, &train_data, &target)?;
-    let (mut run, mut model) = Run::new(config, folder, target.classes(), class_weights, &device)?;
+    let (mut run, mut model) = Run::new(config, folder, train_data.sets(), class_weights, &device)?;
     if resume {
         model = run.resume(model)?;
     } else if let Some(beginning) = beginning {
@@ -103,15 +103,20 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
 /// Weights that a new run starts with in place of random ones.
 enum Beginning {
     Earlier(EarlierWeights),
-    Encoder(EncoderWeights),
+    Encoder(EncoderWeights, LiteVariant),
 }
 
 impl Beginning {
     fn open(config: &Config) -> Result<Option<Self>> {
         Ok(match &config.model.start_from {
             Some(run) => Some(Self::Earlier(EarlierWeights::open(run, config)?)),
-            None if config.model.pretrained => Some(Self::Encoder(EncoderWeights::open(&EncoderWeights::path())?)),
-            None => None,
+            None => match config.model.pretrained_variant() {
+                Some(variant) => {
+                    let weights = EncoderWeights::open(&EncoderWeights::path(variant), variant)?;
+                    Some(Self::Encoder(weights, variant))
+                }
+                None => None,
+            },
         })
     }
 
@@ -119,8 +124,8 @@ impl Beginning {
     fn load_into(&self, network: Network, pictures: impl Iterator<Item = Result<Tensor<4>>>) -> Result<Network> {
         match self {
             Self::Earlier(weights) => weights.load_into(network, pictures),
-            Self::Encoder(weights) => {
-                tracing::info!("encoder: {}", pretrained::SOURCE);
+            Self::Encoder(weights, variant) => {
+                tracing::info!("encoder: {}", variant.weights_source());
                 weights.load_into(network)
             }
         }
@@ -136,7 +141,6 @@ struct Run<'a> {
     /// The average of the weights, where the config wants one.
     average: Option<WeightAverage>,
     loss: Loss,
-    classes: usize,
     last_step: usize,
     /// What evaluates: the device that trains, without autodiff.
     evaluation: Device,
@@ -148,12 +152,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run at its start, and its network, which steps take and give back. `class_weights` has a number for each of the
-    /// `classes`, or none.
+    /// A run at its start, and its network, which steps take and give back. `class_weights` has a number for each class, or
+    /// none.
     fn new(
         config: &'a Config,
         folder: RunFolder,
-        classes: usize,
+        sets: &LabelSets,
         class_weights: Vec<f32>,
         device: &TrainingDevice,
     ) -> Result<(Self, Network)> {
@@ -163,18 +167,17 @@ impl<'a> Run<'a> {
         let device = device.device.clone().autodiff();
         let loss = config.loss().map_err(|error| Error::file(folder.config(), error.to_string()))?;
         let loss = Loss { class_weights, ..loss };
-        let model = config.network(classes).init(&device, config.seed);
+        let model = config.network(sets.classes()).init(&device, config.seed);
         let run = Self {
             config,
             optimizer: new_optimizer(&config.train.optimizer()),
             average: None,
-            stepper: Stepper::new(shards, config.seed, loss.clone(), classes, device)?,
+            stepper: Stepper::new(shards, config.seed, loss.clone(), sets.clone(), device)?,
             log: RunLog::open(folder.root())?,
             folder,
             last_step: usize::MAX,
             evaluation,
             loss,
-            classes,
             state: State::default(),
             started: Instant::now(),
             earlier_s: 0.0,
@@ -339,7 +342,7 @@ impl<'a> Run<'a> {
 
     fn finish_epoch(&mut self, model: &Network, valid_data: &Dataset) -> Result<()> {
         let used = self.average.as_ref().map_or_else(|| model.valid(), |average| average.model().clone());
-        let validation = validate(&used, valid_data, self.config, self.classes, &self.evaluation)?;
+        let validation = validate(&used, valid_data, self.config, &self.evaluation)?;
         drop(used); // the average's next step is in place only where nobody else holds it
         let scores = validation.scores();
         let row = Row {

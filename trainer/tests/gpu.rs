@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::{DeviceChoice, TrainingDevice, cpu};
-use clothseg_trainer::model::{Architecture, NetworkConfig, Upsampling};
+use clothseg_trainer::model::{Architecture, DecoderConfig, NetworkConfig, Upsampling};
 use clothseg_trainer::train::{OptimizerConfig, Stepper, new_optimizer};
 
 const SIDE: usize = 64;
@@ -28,6 +28,7 @@ fn batch() -> Batch {
         picture_shape: [BATCH, SIDE, SIDE],
         labels: (0..BATCH * SIDE * SIDE).map(|index| (index / 16 % (CLASSES + 1)) as u8).collect(),
         label_shape: [BATCH, SIDE, SIDE],
+        shown: Vec::new(),
     }
 }
 
@@ -35,8 +36,9 @@ fn batch() -> Batch {
 fn losses(architecture: Architecture, upsampling: Upsampling, loss: &str, steps: usize) -> [Vec<f64>; 2] {
     [cpu(), gpu().device].map(|device| {
         let device = device.autodiff();
+        let decoder = DecoderConfig { upsampling, ..DecoderConfig::default() };
         let config =
-            NetworkConfig { architecture, classes: CLASSES, width: 0.125, output_stride: 1, upsampling, dropout: 0.0 };
+            NetworkConfig { architecture, classes: CLASSES, width: 0.125, output_stride: 1, decoder, dropout: 0.0 };
         // Drawn on the CPU and carried over: each device has random numbers of its own.
         let mut model = Some(config.init(&cpu().autodiff(), 3).fork(&device));
         let mut optimizer = new_optimizer(&OptimizerConfig::default());

@@ -287,10 +287,13 @@ fn sums(labels: SegmentationLabels, weights: PixelWeights, gamma: Option<f32>) -
     }
 }
 
+/// Some pixels are ignored and, of three classes or more, some are of one of two sets of classes.
 fn labels(shape: [usize; 3], classes: usize) -> SegmentationLabels {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let label = |_| if random.random::<f64>() < 0.1 { 255 } else { random.random_range(0..classes) as u8 };
-    SegmentationLabels { indices: (0..shape.iter().product()).map(label).collect(), shape }
+    let sets: Vec<Vec<u8>> = if classes < 3 { Vec::new() } else { vec![vec![0, 2], vec![1, classes as u8 - 1]] };
+    let known = classes + sets.len();
+    let label = |_| if random.random::<f64>() < 0.1 { 255 } else { random.random_range(0..known) as u8 };
+    SegmentationLabels { indices: (0..shape.iter().product()).map(label).collect(), sets: sets.into(), shape }
 }
 
 #[test]
@@ -319,7 +322,7 @@ fn cross_entropys_gradient_is_p_minus_y() {
     let device = Device::default().autodiff();
     let (values, shape) = random([1, 3, 2, 2], 1);
     let logits = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device).require_grad();
-    let labels = SegmentationLabels { indices: [2, 0, 1, 255].into(), shape: [1, 2, 2] };
+    let labels = SegmentationLabels { indices: [2, 0, 1, 255].into(), sets: [].into(), shape: [1, 2, 2] };
     let entropy = segmentation_sums(logits.clone(), &labels, &PixelWeights::ones(1, 3), None).narrow(1, 0, 1).sum();
     let gradient = numbers(logits.grad(&entropy.backward()).unwrap());
     for (pixel, label) in [2, 0, 1].into_iter().enumerate() {
@@ -348,7 +351,7 @@ fn what_is_no_number_is_not_hidden() {
     }
     assert!(has_nan(numbers(max_pool2d(spoilt([1, 2, 4, 4]), 2, 2, 0))));
     // Value 5 is of class 0 at pixel 5, whose true class is 1.
-    let labels = SegmentationLabels { indices: [1; 16].into(), shape: [1, 4, 4] };
+    let labels = SegmentationLabels { indices: [1; 16].into(), sets: [].into(), shape: [1, 4, 4] };
     let sums = numbers(segmentation_sums(spoilt([1, 2, 4, 4]), &labels, &PixelWeights::ones(1, 2), None));
     assert!(sums[0].is_nan(), "{sums:?}");
 }

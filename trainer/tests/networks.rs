@@ -14,7 +14,7 @@ use clothseg_trainer::data::augment::generator;
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::export::quantize::quantize;
 use clothseg_trainer::export::{self, Weights};
-use clothseg_trainer::model::{Architecture, Network, NetworkConfig, Pass, Upsampling};
+use clothseg_trainer::model::{Architecture, DecoderConfig, Network, NetworkConfig, Pass, Upsampling};
 use clothseg_trainer::train::EarlierWeights;
 use image::{Rgb, RgbImage};
 use rand::Rng;
@@ -78,7 +78,7 @@ fn starts_again(network: &Network, path: &Path, config: &Config, tolerance: f32)
     assert!(refused(&|other| other.model.width = 0.25).contains("is no "));
     let other_stride = architecture.output_strides().iter().copied().find(|stride| *stride != output_stride).unwrap();
     assert!(refused(&|other| other.model.output_stride = other_stride).contains("model.output_stride"));
-    if matches!(architecture, Architecture::UnetLite0 | Architecture::UnetVgg16Light) {
+    if architecture.has_light_decoder() {
         assert!(refused(&|other| other.model.upsampling = Upsampling::Nearest).contains("upsampling = \"bilinear\""));
     }
     assert!(refused(&|other| other.model.pretrained = true).contains("normalises photos in another way"));
@@ -95,7 +95,7 @@ fn every_network_is_exported_with_its_answers() {
                 classes: target.classes(),
                 width: 0.125,
                 output_stride: *output_stride,
-                upsampling: Upsampling::Bilinear,
+                decoder: DecoderConfig { upsampling: Upsampling::Bilinear, ..DecoderConfig::default() },
                 dropout: 0.5,
             };
             let network = settled(config.init(&cpu(), 1));

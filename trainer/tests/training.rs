@@ -197,6 +197,7 @@ fn moves(options: StepOptions) -> [Vec<f32>; 2] {
         picture_shape: [1, side, side],
         labels: (0..side * side / 16).map(|index| (index % 3) as u8).collect(),
         label_shape: [1, side / 4, side / 4],
+        shown: Vec::new(),
     };
     let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, momentum: 0.0, ..OptimizerConfig::default() };
     let stepper = Stepper::new(1, 1, "ce:1".parse().unwrap(), classes, device).unwrap();

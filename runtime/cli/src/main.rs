@@ -101,7 +101,7 @@ fn nothing_to_do(args: &Args) -> Result<ExitCode, String> {
 
 fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
     let classes = if args.classes.is_empty() {
-        (1..taxonomy.len()).collect()
+        taxonomy.garments()
     } else {
         taxonomy.resolve_all(&args.classes).map_err(|error| explain(&error))?
     };

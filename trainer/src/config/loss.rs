@@ -9,7 +9,8 @@ use crate::loss::{AbsentClasses, FocalConfig, Loss, Over, ParseLossError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
-    /// Terms and weights, `ce:1,miou:1`; terms: ce, focal, sbf, dice, miou, wmiou, tversky, lovasz.
+    /// Terms and weights, `ce:1,miou:1`; terms: ce, focal, sbf, dice, miou, wmiou, tversky, lovasz,
+    /// presence.
     pub terms: String,
     /// Added to both parts of the region terms' ratios, in pixels.
     pub smooth: f64,

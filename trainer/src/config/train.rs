@@ -63,7 +63,8 @@ pub struct TrainConfig {
     /// Decay of the moving average of the weights, which is then what is validated and exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average_decay: Option<f64>,
-    /// How much a pixel of each class counts: a rule, or one number a class.
+    /// How much a pixel of each class counts: a rule, or one number per class. Numbers of classes of persons may be left
+    /// out, and are 1 then.
     #[serde(default)]
     pub class_weights: ClassWeights,
     /// `mean_iou`, `mean_garment_iou`, `study_mean_iou` or `valid_loss`: what makes a checkpoint the best.
@@ -122,8 +123,9 @@ impl TrainConfig {
         }
     }
 
-    /// The first key whose value cannot be used, and why. `classes` is the number of the taxonomy's.
-    pub(super) fn check(&self, classes: usize) -> Checked {
+    /// The first key whose value cannot be used, and why. `classes` is the number of the taxonomy's, of which the
+    /// last `persons` are parts of persons.
+    pub(super) fn check(&self, classes: usize, persons: usize) -> Checked {
         demand(self.epochs > 0, "train.epochs", "must be above 0")?;
         demand((1..=4096).contains(&self.batch_size), "train.batch_size", "must be 1 to 4096")?;
         let shards = self.shards > 0 && self.shards <= self.batch_size;
@@ -136,7 +138,7 @@ impl TrainConfig {
         )?;
         self.check_optimizer()?;
         self.check_schedule()?;
-        self.check_class_weights(classes)
+        self.check_class_weights(classes, persons)
     }
 
     fn check_optimizer(&self) -> Checked {
@@ -169,10 +171,15 @@ impl TrainConfig {
         demand(factor, "train.step_factor", "must be above 0, and at most 1")
     }
 
-    fn check_class_weights(&self, classes: usize) -> Checked {
+    fn check_class_weights(&self, classes: usize, persons: usize) -> Checked {
         let ClassWeights::List(weights) = &self.class_weights else { return Ok(()) };
-        let cause = format!("has {} numbers, and the taxonomy has {classes} classes, background first", weights.len());
-        demand(weights.len() == classes, "train.class_weights", &cause)?;
+        // Classes of persons were added behind the garments, and lists are older.
+        let cause = format!(
+            "has {} numbers, and the taxonomy has {classes} classes, background first, of which the last {persons} may be \
+             left out",
+            weights.len()
+        );
+        demand((classes - persons..=classes).contains(&weights.len()), "train.class_weights", &cause)?;
         let usable = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
         let usable = usable && weights.iter().any(|weight| *weight > 0.0);
         demand(usable, "train.class_weights", "must be 0 or more each, and not all 0")
@@ -193,7 +200,7 @@ mod tests {
     #[test]
     fn a_short_table_trains_as_ever() {
         let config = read("");
-        config.check(3).unwrap();
+        config.check(3, 0).unwrap();
         assert_eq!(config.optimizer(), OptimizerConfig::default());
         assert_eq!((config.schedule, config.best_by), (Schedule::Cosine, BestBy::MeanIou));
         assert_eq!(config.class_weights, ClassWeights::default());
@@ -207,7 +214,7 @@ mod tests {
              encoder_learning_rate_factor = 0.1\nfrozen_encoder_epochs = 1\naverage_decay = 0.99\n\
              class_weights = [1, 2, 3]\nbest_by = \"study_mean_iou\"\npatience_epochs = 5",
         );
-        config.check(3).unwrap();
+        config.check(3, 0).unwrap();
         assert_eq!(toml::from_str::<TrainConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
     }
 
@@ -239,7 +246,7 @@ mod tests {
             ("class_weights = [1, -2, 3]", "train.class_weights"),
             ("shards = 5", "train.shards"),
         ] {
-            assert_eq!(read(text).check(3).unwrap_err().0, key, "{text}");
+            assert_eq!(read(text).check(3, 0).unwrap_err().0, key, "{text}");
         }
         for text in ["optimizer = \"lion\"", "schedule = \"linear\"", "best_by = \"luck\"", "class_weights = \"some\""]
         {

@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::{Example, generator};
-use super::{Augmentation, Dataset, Frame};
+use super::{Augmentation, Dataset, Frame, Shown};
 use crate::error::{Error, Result};
 
 /// Batches made ahead of the step.
@@ -30,6 +30,8 @@ pub struct Batch {
     pub labels: Vec<u8>,
     /// N, H, W of the labels.
     pub label_shape: [usize; 3],
+    /// What is known of which classes each example shows beside its label, N x classes; empty where nothing is.
+    pub shown: Vec<Shown>,
 }
 
 impl Batch {
@@ -47,6 +49,7 @@ impl Batch {
             picture_shape: [examples.len(), height as usize, width as usize],
             labels: examples.iter().flat_map(|example| example.labels.data.iter().copied()).collect(),
             label_shape: [examples.len(), grid.1 as usize, grid.0 as usize],
+            shown: stack_shown(examples),
         }
     }
 
@@ -64,6 +67,7 @@ impl Batch {
     pub fn split(&self, parts: usize) -> Vec<Batch> {
         let ([_, height, width], [_, rows, columns]) = (self.picture_shape, self.label_shape);
         let (picture, label) = (3 * height * width, rows * columns);
+        let classes = self.shown.len() / self.len().max(1);
         let bound = |part: usize| self.len() * part / parts.max(1);
         (0..parts)
             .map(|part| (bound(part), bound(part + 1)))
@@ -73,6 +77,7 @@ impl Batch {
                 picture_shape: [to - from, height, width],
                 labels: self.labels[from * label..to * label].to_vec(),
                 label_shape: [to - from, rows, columns],
+                shown: self.shown[from * classes..to * classes].to_vec(),
             })
             .collect()
     }
@@ -82,6 +87,14 @@ impl Batch {
         let [count, height, width] = self.picture_shape;
         Tensor::from_data(TensorData::new(self.pictures.clone(), [count, 3, height, width]), device)
     }
+}
+
+/// What is known of the examples' classes, where anything is known of any.
+fn stack_shown(examples: &[Example]) -> Vec<Shown> {
+    let classes = examples.iter().map(|example| example.shown.len()).max().unwrap_or(0);
+    let of_example =
+        |example: &Example| (0..classes).map(|class| example.shown.get(class).copied().unwrap_or_default()).collect();
+    examples.iter().flat_map(|example| -> Vec<Shown> { of_example(example) }).collect()
 }
 
 /// Which examples make which batch: a function of seed and epoch alone.
@@ -225,6 +238,7 @@ mod tests {
             .map(|index| Example {
                 picture: RgbImage::from_pixel(4, 2, Rgb([index, 0, 255])),
                 labels: LabelImage { width: 2, height: 1, data: vec![index, 9] },
+                shown: if index % 2 == 0 { Vec::new() } else { vec![Shown::No, Shown::Yes] },
             })
             .collect();
         let input =
@@ -248,6 +262,7 @@ mod tests {
         assert_eq!(batch.pictures[24], 1.0 / 255.0); // second picture, red plane
         assert_eq!(batch.pictures[16], 1.0); // first picture, blue plane
         assert_eq!(batch.labels, [0, 9, 1, 9]);
+        assert_eq!(batch.shown, [Shown::ByLabel, Shown::ByLabel, Shown::No, Shown::Yes]);
     }
 
     #[test]
@@ -257,6 +272,7 @@ mod tests {
         assert_eq!(parts.iter().map(Batch::len).collect::<Vec<_>>(), [2, 3]);
         let joined: Vec<f32> = parts.iter().flat_map(|part| part.pictures.clone()).collect();
         assert_eq!(joined, batch.pictures);
+        assert_eq!(parts.iter().flat_map(|part| part.shown.clone()).collect::<Vec<_>>(), batch.shown);
         assert_eq!(stacked(1).split(2).len(), 1);
     }
 

@@ -9,7 +9,9 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use super::source::report_damage;
-use super::{IGNORE, Label, LabelImage, Listing, Mapping, OnDamage, Pair, Sample, Source, Target, image_dimensions};
+use super::{
+    IGNORE, Label, LabelImage, LabelSets, Listing, Mapping, OnDamage, Pair, Sample, Source, Target, image_dimensions,
+};
 use crate::error::{Error, Result};
 
 /// Examples that are worked on before what comes of them is gathered.
@@ -26,6 +28,7 @@ struct Entry {
 pub struct Dataset {
     entries: Vec<Entry>,
     mappings: Vec<Mapping>,
+    sets: LabelSets,
     sources: Vec<Source>,
     on_damage: OnDamage,
     skipped: usize,
@@ -38,11 +41,12 @@ impl Dataset {
     pub fn open(sources: &[Source], target: &Target, on_damage: OnDamage) -> Result<Self> {
         let mut entries = Vec::new();
         let mut mappings = Vec::new();
+        let mut sets = LabelSets::from(target.classes());
         let mut damage = Vec::new();
         for (index, source) in sources.iter().enumerate() {
             let Listing { classes, pairs, incomplete } = source.list()?;
             let mapping = match &source.mapping {
-                Some(path) => Mapping::open(path, &classes, target)?,
+                Some(path) => Mapping::open(path, &classes, target, &mut sets)?,
                 None => Mapping::by_name(&classes, target).map_err(|cause| Error::file(&source.root, cause))?,
             };
             damage.extend(incomplete);
@@ -53,7 +57,7 @@ impl Dataset {
         let skipped = damage.len();
         report_damage(damage, on_damage)?;
         let dataset =
-            Self { entries, mappings, sources: sources.to_vec(), on_damage, skipped, unsound: Arc::default() };
+            Self { entries, mappings, sets, sources: sources.to_vec(), on_damage, skipped, unsound: Arc::default() };
         if dataset.is_empty() { Err(dataset.nothing_usable()) } else { Ok(dataset) }
     }
 
@@ -78,6 +82,11 @@ impl Dataset {
         self.skipped
     }
 
+    /// What its labels may be besides classes.
+    pub fn sets(&self) -> &LabelSets {
+        &self.sets
+    }
+
     /// The files of an example.
     pub fn pair(&self, index: usize) -> &Pair {
         &self.entries[index].pair
@@ -92,7 +101,7 @@ impl Dataset {
     pub fn load(&self, index: usize) -> Result<Sample> {
         let entry = &self.entries[index];
         let (photo, labels) = load(&entry.pair)?;
-        Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels) })
+        Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels), tags: None })
     }
 
     /// As [`Dataset::load`], and [`None`] for an example whose damage shows only now, such as a photo that is cut off
@@ -124,7 +133,7 @@ impl Dataset {
         let height = sample.photo.height();
         let width = (f64::from(height) * aspect).round().clamp(1.0, f64::from(u16::MAX)) as u32;
         let photo = resize_region(&sample.photo, None, width, height)?;
-        Ok(Some(Sample { photo, labels: sample.labels.resized(width, height) }))
+        Ok(Some(Sample { photo, labels: sample.labels.resized(width, height), tags: sample.tags }))
     }
 
     /// Loads every sound example, does `work` on it, and hands what comes of it to `gather`, in the order of the examples;

@@ -7,6 +7,7 @@
 //! "jeans" = "pants"
 //! "suit" = "ignore"    # pixels count nowhere
 //! "sleeve" = "merge"   # a part: goes to the garment that it shares the longest border with
+//! "outwear" = ["jacket", "coat"]   # one of these; a group's name, such as "upper", is any of its classes
 //! ```
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::path::Path;
 use clothseg::Taxonomy;
 use serde::Deserialize;
 
-use super::{IGNORE, LabelImage, parts};
+use super::{IGNORE, LabelImage, LabelSets, parts};
 use crate::error::{Error, Result};
 
 /// The classes that a network learns.
@@ -39,39 +40,55 @@ impl Target {
     }
 }
 
-/// What becomes of one source class.
+/// What one source class is mapped to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is this class of the target.
-    Class(u8),
+pub enum MappedTo {
+    /// This label: a class of the target, or one of several (see [`LabelSets`]).
+    Label(u8),
     /// Its pixels count nowhere.
     Ignore,
     /// It is a part of the garment that it touches most.
     Merge,
 }
 
-/// A mapping, one fate for each source index.
+/// A mapping: a target for each source index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    fates: Vec<Fate>,
+    targets: Vec<MappedTo>,
+    /// Labels of which all possible classes are garments, to which parts can belong.
+    garments: [bool; 256],
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MappingFile {
     target: String,
-    classes: BTreeMap<String, String>,
+    classes: BTreeMap<String, Names>,
+}
+
+/// A name, or several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "must be the name of a class or group, or a list of such names")]
+enum Names {
+    One(String),
+    Several(Vec<String>),
 }
 
 impl Mapping {
-    /// Reads `path` for a dataset with the classes `source`, towards `target`.
-    pub fn open(path: &Path, source: &[String], target: &Target) -> Result<Self> {
+    /// Reads `path` for a dataset with the classes `source`, towards `target`. Sets of classes that it names are added to
+    /// `sets`.
+    pub fn open(path: &Path, source: &[String], target: &Target, sets: &mut LabelSets) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Self::parse(&text, source, target).map_err(|cause| Error::file(path, cause))
+        Self::parse(&text, source, target, sets).map_err(|cause| Error::file(path, cause))
     }
 
     /// Reads the text of a mapping file.
-    pub fn parse(text: &str, source: &[String], target: &Target) -> std::result::Result<Self, String> {
+    pub fn parse(
+        text: &str,
+        source: &[String],
+        target: &Target,
+        sets: &mut LabelSets,
+    ) -> std::result::Result<Self, String> {
         let file: MappingFile = toml::from_str(text).map_err(|error| error.to_string())?;
         if file.target != target.name {
             return Err(format!("maps to taxonomy `{}`, and `{}` is asked for", file.target, target.name));
@@ -79,48 +96,71 @@ impl Mapping {
         if let Some(unknown) = file.classes.keys().find(|name| !source.contains(*name)) {
             return Err(format!("maps `{unknown}`, which the dataset does not have"));
         }
-        let mut fates = Vec::with_capacity(source.len());
+        let mut targets = Vec::with_capacity(source.len());
         for name in source {
             let Some(to) = file.classes.get(name) else {
                 return Err(format!(
-                    "does not say what becomes of `{name}`; add it to [classes] with a class of `{}`, \"ignore\" or \"merge\"",
+                    "does not say what becomes of `{name}`; add it to [classes] with a class or group of `{}` or a list \
+                     of them, \"ignore\" or \"merge\"",
                     target.name
                 ));
             };
-            fates.push(fate(name, to, target)?);
+            targets.push(match to {
+                Names::One(word) if word == "ignore" => MappedTo::Ignore,
+                Names::One(word) if word == "merge" => MappedTo::Merge,
+                Names::One(class) => label(name, std::slice::from_ref(class), target, sets)?,
+                Names::Several(classes) => label(name, classes, target, sets)?,
+            });
         }
-        Ok(Self { fates })
+        Ok(Self::new(targets, target, sets))
     }
 
     /// The mapping of a dataset whose classes are the target's, by name or alias.
     pub fn by_name(source: &[String], target: &Target) -> std::result::Result<Self, String> {
-        let fates = source.iter().map(|name| fate(name, name, target)).collect::<std::result::Result<_, _>>();
-        fates.map(|fates| Self { fates }).map_err(|cause| format!("{cause}; write a mapping file for this dataset"))
+        let class = |name: &String| match target.taxonomy.index_of(name).and_then(|index| u8::try_from(index).ok()) {
+            Some(index) if index != IGNORE => Ok(MappedTo::Label(index)),
+            _ => Err(format!("`{name}` is no class of `{}`; write a mapping file for this dataset", target.name)),
+        };
+        let targets = source.iter().map(class).collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok(Self::new(targets, target, &LabelSets::from(target.classes())))
+    }
+
+    fn new(targets: Vec<MappedTo>, target: &Target, sets: &LabelSets) -> Self {
+        let are_garments = |label: usize| {
+            let members = sets.members(label as u8);
+            !members.is_empty() && members.iter().all(|class| target.taxonomy.is_garment(usize::from(*class)))
+        };
+        Self { targets, garments: std::array::from_fn(are_garments) }
     }
 
     /// Number of source classes.
     pub fn len(&self) -> usize {
-        self.fates.len()
+        self.targets.len()
     }
 
     /// Whether there is no source class.
     pub fn is_empty(&self) -> bool {
-        self.fates.is_empty()
+        self.targets.is_empty()
     }
 
-    /// What becomes of a source index; [`None`] where the dataset has no such class.
-    pub fn fate(&self, index: u8) -> Option<Fate> {
-        self.fates.get(usize::from(index)).copied()
+    /// What a source index is mapped to; [`None`] where the dataset has no such class.
+    pub fn target(&self, index: u8) -> Option<MappedTo> {
+        self.targets.get(usize::from(index)).copied()
     }
 
-    /// The label in target classes and [`IGNORE`]. Indices that the dataset does not have are ignored.
+    /// Whether a part can belong to areas of a label: they are certainly a garment.
+    pub(super) fn takes_parts(&self, label: u8) -> bool {
+        self.garments[usize::from(label)]
+    }
+
+    /// The label in target classes, sets of them and [`IGNORE`]. Indices that the dataset does not have are ignored.
     pub fn apply(&self, mut source: LabelImage) -> LabelImage {
-        if self.fates.contains(&Fate::Merge) {
+        if self.targets.contains(&MappedTo::Merge) {
             return parts::merge(&source, self);
         }
         for pixel in &mut source.data {
-            *pixel = match self.fate(*pixel) {
-                Some(Fate::Class(class)) => class,
+            *pixel = match self.target(*pixel) {
+                Some(MappedTo::Label(label)) => label,
                 _ => IGNORE,
             };
         }
@@ -128,14 +168,21 @@ impl Mapping {
     }
 }
 
-fn fate(name: &str, to: &str, target: &Target) -> std::result::Result<Fate, String> {
-    match to {
-        "ignore" => Ok(Fate::Ignore),
-        "merge" => Ok(Fate::Merge),
-        class => match target.taxonomy.index_of(class).and_then(|index| u8::try_from(index).ok()) {
-            Some(index) if index != IGNORE => Ok(Fate::Class(index)),
-            _ => Err(format!("maps `{name}` to `{class}`, which is no class of `{}`", target.name)),
-        },
+/// The label of any class that `to` names.
+fn label(name: &str, to: &[String], target: &Target, sets: &mut LabelSets) -> std::result::Result<MappedTo, String> {
+    let mut members = Vec::new();
+    for to in to {
+        let classes = target.taxonomy.resolve(to).ok().filter(|classes| !classes.is_empty());
+        let classes = classes
+            .ok_or_else(|| format!("maps `{name}` to `{to}`, which is no class or group of `{}`", target.name))?;
+        members.extend(classes.into_iter().filter_map(|class| u8::try_from(class).ok()));
+    }
+    if members.is_empty() {
+        return Err(format!("maps `{name}` to an empty list; write \"ignore\" for pixels that count nowhere"));
+    }
+    match sets.label(members)? {
+        IGNORE => Ok(MappedTo::Ignore),
+        label => Ok(MappedTo::Label(label)),
     }
 }
 
@@ -148,13 +195,17 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn parse(classes: &str, source: &[&str]) -> std::result::Result<Mapping, String> {
+    fn parse_into(classes: &str, source: &[&str], sets: &mut LabelSets) -> std::result::Result<Mapping, String> {
         let target = Target::builtin("garments").unwrap();
-        Mapping::parse(&format!("target = \"garments\"\n[classes]\n{classes}"), &names(source), &target)
+        Mapping::parse(&format!("target = \"garments\"\n[classes]\n{classes}"), &names(source), &target, sets)
+    }
+
+    fn parse(classes: &str, source: &[&str]) -> std::result::Result<Mapping, String> {
+        parse_into(classes, source, &mut LabelSets::from(Target::builtin("garments").unwrap().classes()))
     }
 
     #[test]
-    fn a_class_without_a_fate_is_named() {
+    fn a_class_that_is_not_mapped_is_named() {
         let error = parse("null = 'background'", &["null", "cape"]).unwrap_err();
         assert!(error.contains("`cape`"), "{error}");
     }
@@ -170,7 +221,8 @@ mod tests {
     #[test]
     fn another_target_is_refused() {
         let target = Target::builtin("imaterialist").unwrap();
-        let error = Mapping::parse("target = 'garments'\n[classes]", &[], &target).unwrap_err();
+        let error =
+            Mapping::parse("target = 'garments'\n[classes]", &[], &target, &mut LabelSets::from(47)).unwrap_err();
         assert!(error.contains("garments") && error.contains("imaterialist"), "{error}");
     }
 
@@ -187,7 +239,29 @@ mod tests {
     fn a_dataset_in_the_targets_own_classes_needs_no_file() {
         let target = Target::builtin("garments").unwrap();
         let mapping = Mapping::by_name(&names(&["background", "Pants"]), &target).unwrap();
-        assert_eq!(mapping.fate(0), Some(Fate::Class(0)));
+        assert_eq!(mapping.target(0), Some(MappedTo::Label(0)));
         assert!(Mapping::by_name(&names(&["wallpaper"]), &target).is_err());
+    }
+
+    #[test]
+    fn a_list_or_a_group_is_any_of_its_classes() {
+        let taxonomy = Target::builtin("garments").unwrap().taxonomy;
+        let class = |name: &str| taxonomy.index_of(name).unwrap() as u8;
+        let mut sets = LabelSets::from(taxonomy.len());
+        let text =
+            "bg = ['background', 'person']\nouter = ['jacket', 'coat']\nlow = 'lower'\nwear = ['coat', 'blazer']";
+        let mapping = parse_into(text, &["bg", "outer", "low", "wear"], &mut sets).unwrap();
+        let first = taxonomy.len() as u8;
+        let label = LabelImage { width: 4, height: 1, data: vec![0, 1, 2, 3] };
+        assert_eq!(mapping.apply(label).data, [first, first + 1, first + 2, first + 1]);
+        assert_eq!(sets.members(first), [0, class("hair"), class("skin")]);
+        assert_eq!(sets.members(first + 2).len(), 4);
+        assert!(mapping.takes_parts(class("coat")) && mapping.takes_parts(first + 1));
+        assert!(![0, class("hair"), first, IGNORE].into_iter().any(|label| mapping.takes_parts(label)));
+        assert!(parse("x = ['jacket', 'kimono']", &["x"]).unwrap_err().contains("`kimono`"));
+        assert!(parse("x = []", &["x"]).unwrap_err().contains("empty"));
+        assert!(parse("x = 3", &["x"]).unwrap_err().contains("list of such names"));
+        // Anything at all says nothing.
+        assert_eq!(parse("x = ['background', 'garment', 'person']", &["x"]).unwrap().target(0), Some(MappedTo::Ignore));
     }
 }

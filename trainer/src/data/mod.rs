@@ -22,7 +22,9 @@ pub mod prepare;
 pub mod regions;
 pub mod run_length;
 pub mod runs;
+mod sets;
 pub mod source;
+pub mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
@@ -44,7 +46,9 @@ pub use dataset::Dataset;
 pub use label::{Label, LabelImage};
 pub use mapping::{Mapping, Target};
 pub use prepare::{OutputSize, PrepareOptions, Prepared, Splits, prepare};
+pub use sets::LabelSets;
 pub use source::{Layout, OnDamage, Source, SourceFiles};
+pub use tags::{Shown, Tags};
 
 /// The label of a pixel that counts nowhere: not in a loss, not in a metric.
 pub const IGNORE: u8 = 255;
@@ -76,8 +80,10 @@ pub struct Listing {
 pub struct Sample {
     /// RGB, upright.
     pub photo: RgbImage,
-    /// Same size; target class or [`IGNORE`].
+    /// Same size; target class, label of a set of classes ([`LabelSets`]), or [`IGNORE`].
     pub labels: LabelImage,
+    /// What it shows, where that is known beside the label.
+    pub tags: Option<Tags>,
 }
 
 /// [`list_by_stem`] where nothing is checked: what is left out is a warning.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mapping::{Fate, Mapping};
+use super::mapping::{MappedTo, Mapping};
 use super::{IGNORE, LabelImage};
 
 /// No area: the pixel is no part.
@@ -18,14 +18,14 @@ pub(super) fn merge(source: &LabelImage, mapping: &Mapping) -> LabelImage {
     let mut target: Vec<u8> = source
         .data
         .iter()
-        .map(|index| match mapping.fate(*index) {
-            Some(Fate::Class(class)) => class,
+        .map(|index| match mapping.target(*index) {
+            Some(MappedTo::Label(label)) => label,
             _ => IGNORE,
         })
         .collect();
     let (area_of, count) = areas(source, mapping);
     if count > 0 {
-        let settled = settle(source, &target, &area_of, count);
+        let settled = settle(source, &target, mapping, &area_of, count);
         for (pixel, area) in target.iter_mut().zip(&area_of) {
             if *area != NONE {
                 *pixel = settled[*area as usize];
@@ -43,7 +43,7 @@ fn areas(source: &LabelImage, mapping: &Mapping) -> (Vec<u32>, usize) {
     let mut stack = Vec::new();
     for start in 0..source.data.len() {
         let class = source.data[start];
-        if area_of[start] != NONE || mapping.fate(class) != Some(Fate::Merge) {
+        if area_of[start] != NONE || mapping.target(class) != Some(MappedTo::Merge) {
             continue;
         }
         area_of[start] = count;
@@ -75,7 +75,7 @@ fn areas(source: &LabelImage, mapping: &Mapping) -> (Vec<u32>, usize) {
 }
 
 /// The class of each area.
-fn settle(source: &LabelImage, target: &[u8], area_of: &[u32], count: usize) -> Vec<u8> {
+fn settle(source: &LabelImage, target: &[u8], mapping: &Mapping, area_of: &[u32], count: usize) -> Vec<u8> {
     let mut to_garment: Vec<BTreeMap<u8, usize>> = vec![BTreeMap::new(); count];
     let mut to_area: Vec<BTreeMap<usize, usize>> = vec![BTreeMap::new(); count];
     let mut edge = |one: usize, other: usize| {
@@ -85,7 +85,7 @@ fn settle(source: &LabelImage, target: &[u8], area_of: &[u32], count: usize) -> 
         }
         if beside != NONE {
             *to_area[area as usize].entry(beside as usize).or_default() += 1;
-        } else if target[other] != 0 && target[other] != IGNORE {
+        } else if mapping.takes_parts(target[other]) {
             *to_garment[area as usize].entry(target[other]).or_default() += 1;
         }
     };
@@ -129,7 +129,7 @@ fn longest(edges: &BTreeMap<u8, usize>) -> Option<u8> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::data::Target;
+    use crate::data::{LabelSets, Target};
 
     /// Source classes 0 background, 1 shirt, 2 pants, 3 sleeve, 4 zipper (parts), 5 ignored.
     fn merged(rows: &[&str]) -> Vec<String> {
@@ -144,7 +144,7 @@ mod tests {
             sleeve = "merge"
             zipper = "merge"
             suit = "ignore""#;
-        let mapping = Mapping::parse(text, &names, &target).unwrap();
+        let mapping = Mapping::parse(text, &names, &target, &mut LabelSets::from(target.classes())).unwrap();
         let data = rows.iter().flat_map(|row| row.bytes().map(|digit| digit - b'0')).collect();
         let label = LabelImage { width: rows[0].len() as u32, height: rows.len() as u32, data };
         let shirt = target.taxonomy.index_of("shirt").unwrap() as u8;

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::cells::labelled_cells;
 use super::tensors::{INT8, float_tensor, floats, half_tensor, halves};
-use crate::data::{Sample, Target};
+use crate::data::{LabelSets, Sample, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
 use crate::metrics::Confusion;
@@ -66,11 +66,11 @@ pub fn average(
         .map_err(|(index, cause)| Error::file(&models[index + 1], cause))?;
     let bytes = first.write_to_bytes().map_err(|error| fail(&error.to_string()))?;
 
-    let mut confusion = Confusion::new(spec.taxonomy.len());
+    let mut confusion = Confusion::of(&spec.taxonomy, &LabelSets::from(spec.taxonomy.len()));
     let mut engine = engine::open(&bytes, spec, options)?;
     let mut count = 0;
     for sample in photos {
-        let Sample { photo, labels } = sample?;
+        let Sample { photo, labels, .. } = sample?;
         let (input, _) = preprocess::prepare(&Photo::from_rgb(photo)?, &spec.input)?;
         let (values, truth) = labelled_cells(&engine.run(input.view())?, &labels, spec, 1);
         confusion.add(&truth, &likeliest(&values, spec.taxonomy.len()));

@@ -147,14 +147,16 @@ pub fn balance(
     Ok(Balanced { path: output.to_path_buf(), offsets, iou: found.iou, photos: count, engine })
 }
 
-/// Adds to the bias of the convolution that makes the output, behind which the output may be enlarged.
+/// Adds to the bias of the convolution that makes the output, behind which the output may be enlarged, and have something
+/// added.
 fn add_to_bias(graph: &mut GraphProto, output: &str, offsets: &[f32]) -> std::result::Result<(), String> {
     let mut name = output.to_owned();
     loop {
         let node = graph.node.iter_mut().find(|node| node.output.contains(&name));
         let node = node.ok_or_else(|| format!("nothing makes its `{name}`"))?;
         match (node.op_type.as_str(), node.input.first()) {
-            ("Resize", Some(input)) => name = input.clone(),
+            // An addition is that of a head's log probabilities, which come second.
+            ("Resize" | "Add", Some(input)) => name = input.clone(),
             ("Conv", Some(_)) => {
                 let bias = node.input.get(2).cloned().unwrap_or_default();
                 let tensor = graph.initializer.iter_mut().find(|tensor| tensor.name == bias);

@@ -13,19 +13,25 @@ use super::tensors::{float_tensor, integers};
 /// Rows and columns of a feature map.
 type Size = [i64; 2];
 
-/// Frees batch, height and width of a graph captured at `side` x `side` pixels, and names its input and output.
+/// The output of a network's head that tells which classes a photo shows: probabilities, `(N, C, 1, 1)`.
+pub(super) const PRESENCE: &str = "presence";
+
+/// Frees batch, height and width of a graph captured at `side` x `side` pixels, and names its input and outputs: the logits,
+/// and [`PRESENCE`] where there is a second one.
 pub(super) fn make_dynamic(graph: &mut GraphProto, input: &str, output: &str, side: i64) -> Result<(), String> {
-    let (&[_], &[_]) = (&graph.input[..], &graph.output[..]) else {
+    if graph.input.len() != 1 || !(1..=2).contains(&graph.output.len()) {
         return Err(format!("the graph has {} inputs and {} outputs", graph.input.len(), graph.output.len()));
-    };
-    rename(graph, input, output);
+    }
+    rename(graph, input, &[output, PRESENCE]);
     scale_resizes(graph, input, side)?;
     free_axes(&mut graph.input[0], [(0, "batch"), (2, "height"), (3, "width")])?;
-    free_axes(&mut graph.output[0], [(0, "batch"), (2, "output_height"), (3, "output_width")])
+    free_axes(&mut graph.output[0], [(0, "batch"), (2, "output_height"), (3, "output_width")])?;
+    graph.output.get_mut(1).map_or(Ok(()), |presence| free_axes(presence, [(0, "batch")]))
 }
 
-fn rename(graph: &mut GraphProto, input: &str, output: &str) {
-    let names = [(graph.input[0].name.clone(), input), (graph.output[0].name.clone(), output)];
+fn rename(graph: &mut GraphProto, input: &str, outputs: &[&str]) {
+    let mut names = vec![(graph.input[0].name.clone(), input)];
+    names.extend(graph.output.iter().zip(outputs).map(|(output, new)| (output.name.clone(), *new)));
     let new_name = |name: &mut String| {
         if let Some((_, new)) = names.iter().find(|(old, _)| old == name) {
             *name = (*new).to_owned();
@@ -33,6 +39,7 @@ fn rename(graph: &mut GraphProto, input: &str, output: &str) {
     };
     new_name(&mut graph.input[0].name);
     new_name(&mut graph.output[0].name);
+    graph.output.iter_mut().skip(1).for_each(|output| new_name(&mut output.name));
     for node in &mut graph.node {
         node.input.iter_mut().chain(&mut node.output).for_each(new_name);
     }

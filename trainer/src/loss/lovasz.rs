@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::Targets;
 use super::region::{AbsentClasses, Over, RegionConfig};
+use crate::kernels::SegmentationLabels;
 
 /// The mean over classes (and images) of the extended Jaccard loss, as a `(1)` tensor in 0 to 1. `smooth` plays no part.
 pub fn lovasz_softmax(logits: Tensor<4>, targets: &Targets, config: &RegionConfig) -> Tensor<1> {
@@ -19,7 +20,7 @@ pub fn lovasz_softmax(logits: Tensor<4>, targets: &Targets, config: &RegionConfi
     let device = logits.device();
     let probabilities = softmax(logits, 1);
     let values: Vec<f32> = probabilities.clone().detach().into_data().iter::<f32>().collect();
-    let found = coefficients(&values, &targets.labels.indices, classes, config, dims[2] * dims[3]);
+    let found = coefficients(&values, &targets.labels, classes, config, dims[2] * dims[3]);
     let slopes = Tensor::<4>::from_data(TensorData::new(found.slopes, dims), &device);
     probabilities.mul(slopes).sum().add_scalar(found.constant)
 }
@@ -33,12 +34,12 @@ struct Coefficients {
 
 fn coefficients(
     probabilities: &[f32],
-    labels: &[u8],
+    labels: &SegmentationLabels,
     classes: usize,
     config: &RegionConfig,
     pixels: usize,
 ) -> Coefficients {
-    let images = labels.len() / pixels.max(1);
+    let images = labels.indices.len() / pixels.max(1);
     // Images that are sorted together.
     let group = match config.over {
         Over::Image => 1,
@@ -72,20 +73,25 @@ fn coefficients(
 }
 
 /// Index into the probabilities and slope of each pixel that counts; [`None`] where the class does not count. `members`
-/// are pixels as indices into the labels and into the probabilities.
+/// are pixels as indices into the labels and into the probabilities. A pixel of a set of classes does not count for these,
+/// and is wrong for all others.
 fn of_class(
     members: impl Iterator<Item = (usize, usize)>,
     probabilities: &[f32],
-    labels: &[u8],
+    labels: &SegmentationLabels,
     class: usize,
     classes: usize,
     absent: AbsentClasses,
 ) -> Option<Vec<(usize, f32)>> {
     let mut truth = 0_usize;
+    let is_alarm = |label: usize| {
+        let set = label.checked_sub(classes).map(|index| labels.sets.get(index));
+        set.is_none_or(|set| set.is_some_and(|set| !set.contains(&(class as u8))))
+    };
     let mut pixels: Vec<(f32, usize, bool)> = members
-        .filter(|(label, _)| usize::from(labels[*label]) < classes)
+        .filter(|(label, _)| is_alarm(usize::from(labels.indices[*label])))
         .map(|(label, at)| {
-            let is_true = usize::from(labels[label]) == class;
+            let is_true = usize::from(labels.indices[label]) == class;
             truth += usize::from(is_true);
             (if is_true { 1.0 - probabilities[at] } else { probabilities[at] }, at, is_true)
         })

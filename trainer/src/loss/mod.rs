@@ -6,6 +6,7 @@
 mod cross_entropy;
 mod focal;
 mod lovasz;
+mod presence;
 mod region;
 mod term;
 
@@ -16,25 +17,29 @@ use burn::tensor::{Device, Tensor, TensorData};
 pub use cross_entropy::cross_entropy;
 pub use focal::{FocalConfig, focal_loss, self_balanced_weights};
 pub use lovasz::lovasz_softmax;
+pub use presence::{PresenceTargets, presence_loss};
 pub use region::{AbsentClasses, Over, Region, RegionConfig};
 pub use term::{ParseLossError, Term, Terms};
 
-use crate::data::IGNORE;
+use crate::data::{Batch, IGNORE, LabelSets, Shown};
 use crate::kernels::{PixelWeights, SegmentationLabels, segmentation_sums};
+use crate::model::Prediction;
 
 /// The truth of a batch.
 #[derive(Clone, Debug)]
 pub struct Targets {
     /// The class of each pixel.
     pub labels: SegmentationLabels,
-    /// Pixels of each class in each image: `(N, C)`.
+    /// Pixels that are certainly of each class in each image: `(N, C)`.
     pub counts: Tensor<2>,
     /// The same in plain numbers, row-major.
     pub plain_counts: Vec<f32>,
-    /// Pixels that count.
+    /// Pixels that count, those of several possible classes included.
     pub pixels: usize,
     /// Their class weights' sum; above 0.
     pub weighted_pixels: f64,
+    /// Which classes the photos show.
+    pub presence: PresenceTargets,
 }
 
 impl Targets {
@@ -47,22 +52,45 @@ impl Targets {
         class_weights: &[f32],
         device: &Device,
     ) -> Self {
+        Self::from_labels(indices, shape, &LabelSets::from(classes), &[], class_weights, device)
+    }
+
+    /// As [`Targets::from_indices`], of labels some of which are sets of classes. `tags` are what is known besides of which
+    /// classes each photo shows: `(N, C)`, or nothing.
+    pub fn from_labels(
+        indices: &[u8],
+        shape: [usize; 3],
+        sets: &LabelSets,
+        tags: &[Shown],
+        class_weights: &[f32],
+        device: &Device,
+    ) -> Self {
         let [images, height, width] = shape;
-        let mut counts = vec![0.0_f32; images * classes];
+        let classes = sets.classes();
+        let known = classes + sets.sets().len();
+        let mut counts = vec![0.0_f32; images * known];
         for (image, indices) in indices.chunks_exact((height * width).max(1)).enumerate() {
-            for index in indices.iter().map(|index| usize::from(*index)).filter(|index| *index < classes) {
-                counts[image * classes + index] += 1.0;
+            for index in indices.iter().map(|index| usize::from(*index)).filter(|index| *index < known) {
+                counts[image * known + index] += 1.0;
             }
         }
-        let weight = |class: usize| f64::from(class_weights.get(class).copied().unwrap_or(1.0));
+        let of_class = |class: usize| f64::from(class_weights.get(class).copied().unwrap_or(1.0));
+        let of_set = |set: &Vec<u8>| {
+            set.iter().map(|class| of_class(usize::from(*class))).sum::<f64>() / set.len().max(1) as f64
+        };
+        let weights: Vec<f64> = (0..classes).map(of_class).chain(sets.sets().iter().map(of_set)).collect();
         let weighted =
-            counts.iter().enumerate().map(|(at, count)| weight(at % classes) * f64::from(*count)).sum::<f64>();
+            counts.iter().zip(weights.iter().cycle()).map(|(count, weight)| weight * f64::from(*count)).sum::<f64>();
+        let pixels = counts.iter().map(|count| *count as usize).sum();
+        let certain: Vec<f32> =
+            counts.chunks_exact(known.max(1)).flat_map(|image| &image[..classes]).copied().collect();
         Self {
-            pixels: counts.iter().map(|count| *count as usize).sum(),
+            pixels,
             weighted_pixels: if weighted > 0.0 { weighted } else { 1.0 },
-            counts: Tensor::from_data(TensorData::new(counts.clone(), [images, classes]), device),
-            plain_counts: counts,
-            labels: SegmentationLabels { indices: indices.into(), shape },
+            counts: Tensor::from_data(TensorData::new(certain.clone(), [images, classes]), device),
+            plain_counts: certain,
+            presence: PresenceTargets::new(&counts, sets, height * width, tags, device),
+            labels: SegmentationLabels { indices: indices.into(), sets: sets.shared(), shape },
         }
     }
 }
@@ -136,27 +164,36 @@ impl FromStr for Loss {
 
 impl Loss {
     /// The truth of a batch, as [`Loss::values`] takes it.
-    pub fn targets(&self, indices: &[u8], shape: [usize; 3], classes: usize, device: &Device) -> Targets {
-        Targets::from_indices(indices, shape, classes, &self.class_weights, device)
+    pub fn targets(&self, batch: &Batch, sets: &LabelSets, device: &Device) -> Targets {
+        Targets::from_labels(&batch.labels, batch.label_shape, sets, &batch.shown, &self.class_weights, device)
     }
 
-    /// The terms' unweighted values, in order, each a `(1)` tensor, of logits `(N, C, H, W)`.
-    pub fn values(&self, logits: Tensor<4>, targets: &Targets) -> Vec<Tensor<1>> {
+    /// The terms' unweighted values, in order, each a `(1)` tensor, of logits `(N, C, H, W)` and, where the network has a head
+    /// for it, of which classes it finds at all.
+    pub fn values(&self, prediction: impl Into<Prediction>, targets: &Targets) -> Vec<Tensor<1>> {
+        let Prediction { logits, presence } = prediction.into();
         let [images, classes, _, _] = logits.dims();
         let has = |wanted: &[Term]| self.terms.iter().any(|(term, _)| wanted.contains(term));
         let gamma = has(&[Term::Focal, Term::SelfBalancedFocal]).then_some(self.focal.gamma as f32);
-        let needs_sums = self.terms.iter().any(|(term, _)| *term != Term::LovaszSoftmax);
+        let needs_sums = self.terms.iter().any(|(term, _)| !matches!(term, Term::LovaszSoftmax | Term::Presence));
         let sums = needs_sums
             .then(|| Sums::new(logits.clone(), targets, &self.pixel_weights(targets, images, classes), gamma));
-        self.terms.iter().map(|(term, _)| self.value(*term, &logits, sums.as_ref(), targets)).collect()
+        let value = |term: Term| match (term, &sums) {
+            (Term::Presence, _) => match &presence {
+                Some(presence) => presence_loss(presence.clone(), &targets.presence),
+                None => Tensor::zeros([1], &logits.device()),
+            },
+            (Term::LovaszSoftmax, _) | (_, None) => {
+                lovasz_softmax(logits.clone(), targets, &self.region(self.class_weights.clone()))
+            }
+            (term, Some(sums)) => self.value(term, classes, sums, targets),
+        };
+        self.terms.iter().map(|(term, _)| value(*term)).collect()
     }
 
-    fn value(&self, term: Term, logits: &Tensor<4>, sums: Option<&Sums>, targets: &Targets) -> Tensor<1> {
-        let [_, classes, _, _] = logits.dims();
+    /// The value of a term that is made of the sums.
+    fn value(&self, term: Term, classes: usize, sums: &Sums, targets: &Targets) -> Tensor<1> {
         let [false_alarms, misses] = self.tversky;
-        let Some(sums) = sums else {
-            return lovasz_softmax(logits.clone(), targets, &self.region(self.class_weights.clone()));
-        };
         let region = |region: Region, weights| region.loss(sums, targets, &self.region(weights));
         match term {
             Term::CrossEntropy => cross_entropy(sums, targets),
@@ -165,7 +202,7 @@ impl Loss {
             Term::MeanIou => region(Region::MeanIou, self.class_weights.clone()),
             Term::WeightedMeanIou => region(Region::MeanIou, self.weights_with_less_background(classes)),
             Term::Tversky => region(Region::Tversky { false_alarms, misses }, self.class_weights.clone()),
-            Term::LovaszSoftmax => lovasz_softmax(logits.clone(), targets, &self.region(self.class_weights.clone())),
+            Term::LovaszSoftmax | Term::Presence => unreachable!("these are not made of the sums"),
         }
     }
 
@@ -217,27 +254,37 @@ mod tests {
 
     const LABELS: [u8; 8] = [0, 1, 1, 2, 2, 0, IGNORE, 1];
 
+    /// Three classes, and the label 3 for the first or the last.
+    fn sets() -> LabelSets {
+        let mut sets = LabelSets::from(3);
+        assert_eq!(sets.label(vec![0, 2]), Ok(3));
+        sets
+    }
+
+    /// [`LABELS`] with two pixels of a set.
+    const LABELS_WITH_SETS: [u8; 8] = [0, 3, 1, 2, 2, 3, IGNORE, 1];
+
     /// The errors that follow lie at least 0.02 apart: Lovasz-softmax has a kink where two are equal.
     fn logits() -> Vec<f32> {
         (0..24).map(|index| index as f32).map(|index| 1.5 * (2.1 * index + 0.3 * index * index).sin()).collect()
     }
 
     /// Two images, three classes, 2 x 2.
-    fn weighted(loss: &Loss, values: Vec<f32>, device: &Device) -> (Tensor<4>, Tensor<1>) {
-        let targets = loss.targets(&LABELS, [2, 2, 2], 3, device);
+    fn weighted(loss: &Loss, labels: &[u8], values: Vec<f32>, device: &Device) -> (Tensor<4>, Tensor<1>) {
+        let targets = Targets::from_labels(labels, [2, 2, 2], &sets(), &[], &loss.class_weights, device);
         let logits = Tensor::<4>::from_data(TensorData::new(values, [2, 3, 2, 2]), device).require_grad();
         let values = loss.values(logits.clone(), &targets);
         (logits, loss.weighted_sum(&values).unwrap())
     }
 
-    fn differentiate(loss: &Loss) -> Vec<f32> {
-        let (input, value) = weighted(loss, logits(), &Device::default().autodiff());
+    fn differentiate(loss: &Loss, labels: &[u8]) -> Vec<f32> {
+        let (input, value) = weighted(loss, labels, logits(), &Device::default().autodiff());
         input.grad(&value.backward()).unwrap().into_data().iter::<f32>().collect()
     }
 
     fn all_losses() -> Vec<Loss> {
         let mut losses = Vec::new();
-        for term in Term::ALL {
+        for term in Term::ALL.into_iter().filter(|term| *term != Term::Presence) {
             for (absent, over) in [(AbsentClasses::Skip, Over::Image), (AbsentClasses::Count, Over::Batch)] {
                 for class_weights in [vec![], vec![0.5, 2.0, 1.0]] {
                     losses.push(Loss { absent, over, class_weights, ..term.name().parse::<Loss>().unwrap() });
@@ -253,9 +300,12 @@ mod tests {
 
     #[test]
     fn gradients_agree_with_finite_differences() {
-        for loss in all_losses() {
-            let gradient = differentiate(&loss);
-            let at = |values: Vec<f32>| weighted(&loss, values, &Device::default().autodiff()).1.into_scalar::<f32>();
+        for (loss, labels) in
+            all_losses().into_iter().flat_map(|loss| [(loss.clone(), LABELS), (loss, LABELS_WITH_SETS)])
+        {
+            let gradient = differentiate(&loss, &labels);
+            let device = Device::default().autodiff();
+            let at = |values: Vec<f32>| weighted(&loss, &labels, values, &device).1.into_scalar::<f32>();
             for index in 0..24 {
                 let moved = |step: f32| {
                     let mut values = logits();
@@ -277,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_gradient_of_cross_entropy_is_p_minus_y() {
-        let gradient = differentiate(&"ce".parse::<Loss>().unwrap());
+        let gradient = differentiate(&"ce".parse::<Loss>().unwrap(), &LABELS);
         for pixel in 0..4 {
             for (class, p) in softmax_at(pixel).into_iter().enumerate() {
                 let y = f64::from(u8::from(usize::from(LABELS[pixel]) == class));
@@ -291,7 +341,7 @@ mod tests {
         // On a probability: -(y (U + s) - (1 - y) (I + s)) / (U + s)^2, for one of three classes of one of two images;
         // then through the softmax: p (g - sum(p g)).
         let loss = Loss { absent: AbsentClasses::Count, smooth: 0.01, .."miou".parse::<Loss>().unwrap() };
-        let gradient = differentiate(&loss);
+        let gradient = differentiate(&loss, &LABELS);
         let y = |pixel: usize, class: usize| f64::from(u8::from(usize::from(LABELS[pixel]) == class));
         let on_probability = |pixel: usize, class: usize| {
             let p = |pixel: usize| softmax_at(pixel)[class];
@@ -314,8 +364,28 @@ mod tests {
     #[test]
     fn ignored_pixels_have_no_gradient() {
         for loss in all_losses() {
-            let gradient = differentiate(&loss);
+            let gradient = differentiate(&loss, &LABELS);
             assert!((0..3).all(|class| gradient[12 + class * 4 + 2] == 0.0), "{loss:?}");
         }
+    }
+    #[test]
+    fn a_set_costs_what_its_classes_together_are_not() {
+        // One pixel of classes 0 or 2; softmax 1/2, 1/4, 1/4. Region sums: the pixel is an alarm for class 1 alone.
+        let device = Device::default();
+        let logits = || Tensor::<4>::from_floats([[[[2.0_f32.ln()]], [[0.0]], [[0.0]]]], &device);
+        let value = |text: &str, class_weights: Vec<f32>| -> f32 {
+            let loss = Loss { class_weights, ..text.parse::<Loss>().unwrap() };
+            let targets = Targets::from_labels(&[3], [1, 1, 1], &sets(), &[], &loss.class_weights, &device);
+            loss.values(logits(), &targets)[0].clone().into_scalar()
+        };
+        assert!((value("ce", vec![]) + 0.75_f32.ln()).abs() < 1e-6);
+        // The weight of a set is its classes' mean; of one pixel it divides away.
+        assert!((value("ce", vec![1.0, 9.0, 3.0]) + 0.75_f32.ln()).abs() < 1e-6);
+        assert!((value("focal", vec![]) + 0.25 * 0.25 * 0.25 * 0.75_f32.ln()).abs() < 1e-6);
+        let counted = Loss { absent: AbsentClasses::Count, .."miou".parse::<Loss>().unwrap() };
+        let targets = Targets::from_labels(&[3], [1, 1, 1], &sets(), &[], &[], &device);
+        let found: f32 = counted.values(logits(), &targets)[0].clone().into_scalar();
+        assert!((found - (1.0 - 1.0 / 1.25) / 3.0).abs() < 1e-6, "{found}");
+        assert_eq!((targets.pixels, targets.plain_counts), (1, vec![0.0; 3]));
     }
 }

@@ -24,11 +24,13 @@ pub enum Term {
     Tversky,
     /// [`super::lovasz_softmax`].
     LovaszSoftmax,
+    /// [`super::presence_loss`]: of the network's head for it, not of its pixels.
+    Presence,
 }
 
 impl Term {
     /// All terms.
-    pub const ALL: [Term; 8] = [
+    pub const ALL: [Term; 9] = [
         Term::CrossEntropy,
         Term::Focal,
         Term::SelfBalancedFocal,
@@ -37,6 +39,7 @@ impl Term {
         Term::WeightedMeanIou,
         Term::Tversky,
         Term::LovaszSoftmax,
+        Term::Presence,
     ];
 
     /// The name in configs and logs.
@@ -50,6 +53,7 @@ impl Term {
             Term::WeightedMeanIou => "wmiou",
             Term::Tversky => "tversky",
             Term::LovaszSoftmax => "lovasz",
+            Term::Presence => "presence",
         }
     }
 }

@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
+use super::blocks::{Conv, ConvConfig, ConvNorm, Initialization, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::resnet::{ResNet, ResNetConfig};
 use crate::kernels::{Activation, mean_pool2d, resize_bilinear};
@@ -48,7 +48,7 @@ impl DeepLabConfig {
             },
             dropout: self.dropout,
             shallow: relu(ConvConfig::new(shallow, reduced, 1)),
-            decoder: conv_row(2, channels + reduced, channels, device),
+            decoder: conv_row(2, channels + reduced, channels, Initialization::HeNormal, device),
             classifier: ConvConfig::new(channels, self.classes, 1).with_bias().init(device),
             full_size: self.output_stride == 1,
         }

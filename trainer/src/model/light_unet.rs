@@ -1,22 +1,25 @@
-//! A U-Net with a light decoder, on EfficientNet-Lite0 or VGG16, for speed on a CPU. The study's own is [`super::unet`].
+//! A U-Net with a light decoder, on EfficientNet-Lite or VGG16, for speed on a CPU. The study's own is [`super::unet`].
 //!
 //! Two things differ from that one: the decoder may stop before full size ([`LightUNetConfig::output_stride`]; the
 //! runtime enlarges the logits), and the channels are reduced by a 1 x 1 convolution *before* they are enlarged (a
-//! convolution afterwards costs four times as much).
+//! convolution afterwards costs four times as much). Between the encoder and the decoder the whole photo may be looked at
+//! ([`super::whole_view`]).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
-use super::efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
+use super::blocks::{Conv, ConvConfig, ConvNorm, Initialization, conv_row, forward_row, scaled};
+use super::efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig, LiteVariant};
+use super::network::Prediction;
 use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
+use super::whole_view::{Context, WholeView};
 use crate::kernels::{Activation, join_nearest, resize_bilinear};
 
 /// Channels of the decoder's stages on VGG16 at width 1, from stride 8 to stride 1.
 const VGG_DECODER: [usize; 4] = [512, 256, 128, 64];
-/// Channels of the decoder's stages on EfficientNet-Lite0 at width 1, from stride 16 to stride 1.
+/// Channels of the decoder's stages on EfficientNet-Lite at width 1, from stride 16 to stride 1.
 const LITE_DECODER: [usize; 5] = [128, 64, 48, 32, 16];
 
 /// How the decoder enlarges its feature maps.
@@ -36,11 +39,45 @@ pub enum LightEncoder {
     /// [`VggEncoder`]: maps of stride 1 to 16.
     Vgg16,
     /// [`EfficientNetLite`]: maps of stride 2 to 32.
-    EfficientNetLite0,
+    EfficientNetLite(LiteVariant),
+}
+
+/// The most stages that a decoder can have: one for each doubling from stride 32 to stride 1.
+pub const MOST_STAGES: usize = 5;
+
+/// What may be chosen of a light decoder, and of what stands before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecoderConfig {
+    /// How it enlarges.
+    pub upsampling: Upsampling,
+    /// Channels of its stages at width 1, the deepest first; the encoder's own choice where it is empty. Stages beyond
+    /// the output stride are left out.
+    pub channels: Vec<usize>,
+    /// 3 x 3 convolutions in each stage, 1 or more.
+    pub convolutions: usize,
+    /// How its weights start.
+    pub initialization: Initialization,
+    /// What it is told of the whole photo.
+    pub context: Context,
+    /// Whether a head tells which classes the photo shows.
+    pub presence: bool,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        Self {
+            upsampling: Upsampling::default(),
+            channels: Vec::new(),
+            convolutions: 2,
+            initialization: Initialization::default(),
+            context: Context::None,
+            presence: false,
+        }
+    }
 }
 
 /// Sizes of a [`LightUNet`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LightUNetConfig {
     /// What comes before the decoder.
     pub encoder: LightEncoder,
@@ -50,8 +87,8 @@ pub struct LightUNetConfig {
     pub width: f64,
     /// Stride of the logits: 1, 2 or 4.
     pub output_stride: u32,
-    /// How the decoder enlarges.
-    pub upsampling: Upsampling,
+    /// The decoder.
+    pub decoder: DecoderConfig,
     /// Probability with which a value of the deepest feature map is dropped in training, 0 to 1.
     pub dropout: f64,
 }
@@ -60,13 +97,13 @@ impl LightUNetConfig {
     /// Fresh weights on `device`. Values of [`LightUNetConfig::output_stride`] other than 1, 2 and 4 count as the next
     /// smaller of these.
     pub fn init(&self, device: &Device) -> LightUNet {
-        let (encoder, channels, decoder): (Encoder, [usize; 5], &[usize]) = match self.encoder {
+        let (encoder, channels, usual): (Encoder, [usize; 5], &[usize]) = match self.encoder {
             LightEncoder::Vgg16 => {
                 let config = VggEncoderConfig { width: self.width };
                 (Encoder::Vgg(config.init(device)), config.channels(), &VGG_DECODER)
             }
-            LightEncoder::EfficientNetLite0 => {
-                let config = EfficientNetLiteConfig { width: self.width };
+            LightEncoder::EfficientNetLite(variant) => {
+                let config = EfficientNetLiteConfig { variant, width: self.width };
                 (Encoder::EfficientNetLite(config.init(device)), config.channels(), &LITE_DECODER)
             }
         };
@@ -75,30 +112,35 @@ impl LightUNetConfig {
             2 | 3 => 1,
             _ => 2,
         };
+        let stages = usual.len() - left_out;
+        let decoder = if self.decoder.channels.is_empty() { usual } else { &self.decoder.channels };
+        // A decoder of fewer widths than stages goes on with its last.
+        let decoder = (0..stages).map(|stage| decoder[stage.min(decoder.len() - 1)]);
         let skips = channels.iter().rev().skip(1).map(Some).chain(std::iter::repeat(None));
         let mut channels_in = channels[4];
         let stages = decoder
-            .iter()
             .zip(skips)
-            .take(decoder.len() - left_out)
             .map(|(channels, skip)| {
-                let channels_out = scaled(*channels, self.width);
+                let channels_out = scaled(channels, self.width);
                 let skip = skip.copied().unwrap_or(0);
-                let stage = DecoderStage::new(channels_in, skip, channels_out, self.upsampling, device);
+                let stage = DecoderStage::new(channels_in, skip, channels_out, &self.decoder, device);
                 channels_in = channels_out;
                 stage
             })
             .collect();
+        let initialization = self.decoder.initialization;
+        let classifier = ConvConfig::new(channels_in, self.classes, 1).with_initialization(initialization).with_bias();
         LightUNet {
             encoder,
             dropout: self.dropout,
+            whole: WholeView::new(channels[4], self.classes, &self.decoder, device),
             decoder: stages,
-            classifier: ConvConfig::new(channels_in, self.classes, 1).with_bias().init(device),
+            classifier: classifier.init(device),
         }
     }
 }
 
-/// One step up: reduce, enlarge twice, join the encoder's map of that size where there is one, two 3 x 3 convolutions.
+/// One step up: reduce, enlarge twice, join the encoder's map of that size where there is one, some 3 x 3 convolutions.
 #[derive(Module, Debug)]
 pub struct DecoderStage {
     reduce: ConvNorm,
@@ -108,10 +150,12 @@ pub struct DecoderStage {
 }
 
 impl DecoderStage {
-    fn new(channels_in: usize, skip: usize, channels_out: usize, upsampling: Upsampling, device: &Device) -> Self {
+    fn new(channels_in: usize, skip: usize, channels_out: usize, config: &DecoderConfig, device: &Device) -> Self {
+        let DecoderConfig { upsampling, convolutions, initialization, .. } = *config;
+        let reduce = ConvConfig::new(channels_in, channels_out, 1).with_initialization(initialization);
         Self {
-            reduce: ConvConfig::new(channels_in, channels_out, 1).norm(Activation::Relu, device),
-            row: conv_row(2, channels_out + skip, channels_out, device),
+            reduce: reduce.norm(Activation::Relu, device),
+            row: conv_row(convolutions, channels_out + skip, channels_out, initialization, device),
             upsampling,
         }
     }
@@ -147,23 +191,35 @@ enum Encoder {
 pub struct LightUNet {
     encoder: Encoder,
     dropout: f64,
+    whole: WholeView,
     decoder: Vec<DecoderStage>,
     classifier: Conv,
 }
 
 impl LightUNet {
-    /// `(N, 3, H, W)`, normalised RGB, to logits `(N, classes, H / stride, W / stride)`.
-    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    /// Whether it has a head that tells which classes a photo shows.
+    pub fn has_presence(&self) -> bool {
+        self.whole.has_presence()
+    }
+
+    /// `(N, 3, H, W)`, normalised RGB, to logits `(N, classes, H / stride, W / stride)`, and what the head finds where there
+    /// is one.
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Prediction {
         let mut features = match &self.encoder {
             Encoder::Vgg(encoder) => encoder.forward(input, pass),
             Encoder::EfficientNetLite(encoder) => encoder.forward(input, pass),
         };
         let Some(x) = features.pop() else { unreachable!("the encoders have five maps") };
-        let mut x = pass.dropout(x, self.dropout);
+        let x = pass.dropout(x, self.dropout);
+        let (mut x, presence) = self.whole.forward(x, pass);
         for stage in &self.decoder {
             x = stage.forward(x, features.pop(), pass);
         }
-        self.classifier.forward(x) //                       (N, classes, H / stride, W / stride)
+        let logits = self.classifier.forward(x); //         (N, classes, H / stride, W / stride)
+        match presence {
+            Some(presence) => presence.join(logits),
+            None => logits.into(),
+        }
     }
 }
 

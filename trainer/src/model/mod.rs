@@ -12,7 +12,11 @@ pub mod pretrained;
 mod resnet;
 mod unet;
 mod vgg;
+mod whole_view;
 
-pub use light_unet::Upsampling;
-pub use network::{Architecture, Network, NetworkConfig};
+pub use blocks::Initialization;
+pub use efficientnet_lite::LiteVariant;
+pub use light_unet::{DecoderConfig, MOST_STAGES, Upsampling};
+pub use network::{Architecture, Network, NetworkConfig, Prediction};
 pub use pass::{Pass, RunningUpdate, Seen, Survey};
+pub use whole_view::Context;

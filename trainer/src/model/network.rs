@@ -8,7 +8,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::deeplab::{DeepLab, DeepLabConfig};
-use super::light_unet::{LightEncoder, LightUNet, LightUNetConfig, Upsampling};
+use super::efficientnet_lite::LiteVariant;
+use super::light_unet::{DecoderConfig, LightEncoder, LightUNet, LightUNetConfig};
 use super::pass::Pass;
 use super::unet::{UNet, UNetConfig};
 
@@ -24,6 +25,12 @@ pub enum Architecture {
     /// A U-Net with a light decoder on EfficientNet-Lite0.
     #[serde(rename = "unet-lite0")]
     UnetLite0,
+    /// The same on EfficientNet-Lite1.
+    #[serde(rename = "unet-lite1")]
+    UnetLite1,
+    /// The same on EfficientNet-Lite2.
+    #[serde(rename = "unet-lite2")]
+    UnetLite2,
     /// DeepLabV3+ on ResNet50.
     #[serde(rename = "deeplab-resnet50")]
     DeeplabResnet50,
@@ -31,8 +38,14 @@ pub enum Architecture {
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Architecture; 4] =
-        [Architecture::UnetVgg16, Architecture::UnetVgg16Light, Architecture::UnetLite0, Architecture::DeeplabResnet50];
+    pub const ALL: [Architecture; 6] = [
+        Architecture::UnetVgg16,
+        Architecture::UnetVgg16Light,
+        Architecture::UnetLite0,
+        Architecture::UnetLite1,
+        Architecture::UnetLite2,
+        Architecture::DeeplabResnet50,
+    ];
 
     /// Its name in configs.
     pub fn name(self) -> &'static str {
@@ -40,6 +53,8 @@ impl Architecture {
             Architecture::UnetVgg16 => "unet-vgg16",
             Architecture::UnetVgg16Light => "unet-vgg16-light",
             Architecture::UnetLite0 => "unet-lite0",
+            Architecture::UnetLite1 => "unet-lite1",
+            Architecture::UnetLite2 => "unet-lite2",
             Architecture::DeeplabResnet50 => "deeplab-resnet50",
         }
     }
@@ -48,22 +63,46 @@ impl Architecture {
     pub fn input_multiple(self) -> u32 {
         match self {
             Architecture::UnetVgg16Light | Architecture::DeeplabResnet50 => 16,
-            Architecture::UnetVgg16 | Architecture::UnetLite0 => 32,
+            Architecture::UnetVgg16 | Architecture::UnetLite0 | Architecture::UnetLite1 | Architecture::UnetLite2 => 32,
         }
+    }
+
+    /// The encoder of a network with a light decoder; none of the others, which have no [`DecoderConfig`].
+    fn light_encoder(self) -> Option<LightEncoder> {
+        match self {
+            Architecture::UnetVgg16Light => Some(LightEncoder::Vgg16),
+            Architecture::UnetVgg16 | Architecture::DeeplabResnet50 => None,
+            _ => self.lite_variant().map(LightEncoder::EfficientNetLite),
+        }
+    }
+
+    /// Which EfficientNet-Lite it stands on, if on one.
+    pub(crate) fn lite_variant(self) -> Option<LiteVariant> {
+        match self {
+            Architecture::UnetLite0 => Some(LiteVariant::Lite0),
+            Architecture::UnetLite1 => Some(LiteVariant::Lite1),
+            Architecture::UnetLite2 => Some(LiteVariant::Lite2),
+            Architecture::UnetVgg16 | Architecture::UnetVgg16Light | Architecture::DeeplabResnet50 => None,
+        }
+    }
+
+    /// Whether it has a light decoder, of which [`DecoderConfig`] may choose.
+    pub fn has_light_decoder(self) -> bool {
+        self.light_encoder().is_some()
     }
 
     /// The strides at which it can return logits.
     pub fn output_strides(self) -> &'static [u32] {
         match self {
             Architecture::UnetVgg16 => &[1, 2],
-            Architecture::UnetVgg16Light | Architecture::UnetLite0 => &[1, 2, 4],
             Architecture::DeeplabResnet50 => &[1, 4],
+            _ => &[1, 2, 4],
         }
     }
 }
 
 /// Sizes of a [`Network`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NetworkConfig {
     /// Which one.
     pub architecture: Architecture,
@@ -73,8 +112,8 @@ pub struct NetworkConfig {
     pub width: f64,
     /// Stride of the logits, one of [`Architecture::output_strides`].
     pub output_stride: u32,
-    /// How a light decoder enlarges; the study's networks do not ask.
-    pub upsampling: Upsampling,
+    /// The light decoder; the study's networks do not ask.
+    pub decoder: DecoderConfig,
     /// Probability with which a value of the deepest features is dropped in training, 0 to 1.
     pub dropout: f64,
 }
@@ -92,22 +131,28 @@ impl NetworkConfig {
     }
 
     fn build(&self, device: &Device) -> Network {
-        let Self { classes, width, output_stride, upsampling, dropout, .. } = *self;
-        let light = |encoder| {
-            let config = LightUNetConfig { encoder, classes, width, output_stride, upsampling, dropout };
-            Network::LightUNet(config.init(device))
-        };
+        let Self { classes, width, output_stride, dropout, .. } = *self;
+        if let Some(encoder) = self.architecture.light_encoder() {
+            let decoder = self.decoder.clone();
+            let config = LightUNetConfig { encoder, classes, width, output_stride, decoder, dropout };
+            return Network::LightUNet(config.init(device));
+        }
         match self.architecture {
-            Architecture::UnetVgg16 => {
-                Network::UNet(UNetConfig { classes, width, output_stride, dropout }.init(device))
-            }
-            Architecture::UnetVgg16Light => light(LightEncoder::Vgg16),
-            Architecture::UnetLite0 => light(LightEncoder::EfficientNetLite0),
             Architecture::DeeplabResnet50 => {
                 Network::DeepLab(DeepLabConfig { classes, width, output_stride, dropout }.init(device))
             }
+            _ => Network::UNet(UNetConfig { classes, width, output_stride, dropout }.init(device)),
         }
     }
+}
+
+/// What a network finds in a batch of photos.
+pub struct Prediction {
+    /// `(N, classes, H / stride, W / stride)`.
+    pub logits: Tensor<4>,
+    /// How likely each photo shows each class anywhere, `(N, classes, 1, 1)`, before the sigmoid; its logarithm is part of
+    /// `logits`. Only of networks with a head for it.
+    pub presence: Option<Tensor<4>>,
 }
 
 /// A network.
@@ -122,15 +167,32 @@ pub enum Network {
     DeepLab(DeepLab),
 }
 
+impl From<Tensor<4>> for Prediction {
+    /// Logits, and no head.
+    fn from(logits: Tensor<4>) -> Self {
+        Self { logits, presence: None }
+    }
+}
+
 impl Network {
-    /// `(N, 3, H, W)`, normalised RGB, H and W multiples of [`Architecture::input_multiple`], to logits
-    /// `(N, classes, H / stride, W / stride)`.
-    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        match self {
+    /// Of `(N, 3, H, W)`, normalised RGB, H and W multiples of [`Architecture::input_multiple`].
+    pub fn predict(&self, input: Tensor<4>, pass: &mut Pass) -> Prediction {
+        let logits = match self {
             Network::UNet(network) => network.forward(input, pass),
-            Network::LightUNet(network) => network.forward(input, pass),
+            Network::LightUNet(network) => return network.forward(input, pass),
             Network::DeepLab(network) => network.forward(input, pass),
-        }
+        };
+        logits.into()
+    }
+
+    /// The logits alone: `(N, classes, H / stride, W / stride)`.
+    pub fn forward(&self, input: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.predict(input, pass).logits
+    }
+
+    /// Whether it has a head that tells which classes a photo shows.
+    pub fn has_presence(&self) -> bool {
+        matches!(self, Network::LightUNet(network) if network.has_presence())
     }
 
     /// Number of weights that training changes: all but the batch norms' running statistics.
@@ -192,17 +254,19 @@ mod tests {
     use crate::device::cpu;
     use crate::model::resnet::ResNetConfig;
 
+    fn config(architecture: Architecture, classes: usize, width: f64) -> NetworkConfig {
+        let decoder = DecoderConfig::default();
+        NetworkConfig { architecture, classes, width, output_stride: 1, decoder, dropout: 0.0 }
+    }
+
     /// With other numbers of weights old checkpoints are unreadable.
     #[test]
     fn networks_keep_their_numbers_of_weights() {
         for (architecture, expected) in
-            Architecture::ALL.into_iter().zip([25_864_751, 24_562_223, 3_615_839, 40_358_863])
+            Architecture::ALL.into_iter().zip([25_864_751, 24_562_223, 3_615_839, 4_380_511, 5_039_519, 40_358_863])
         {
-            let upsampling = Upsampling::Nearest;
-            let config =
-                NetworkConfig { architecture, classes: 47, width: 1.0, output_stride: 1, upsampling, dropout: 0.0 };
             // Without autodiff no weight counts as one that training changes.
-            let network = config.build(&cpu().autodiff());
+            let network = config(architecture, 47, 1.0).build(&cpu().autodiff());
             assert_eq!(network.trainable_parameters(), expected, "{architecture:?}");
         }
     }
@@ -218,10 +282,7 @@ mod tests {
             }
         }
         for architecture in Architecture::ALL {
-            let upsampling = Upsampling::Nearest;
-            let config =
-                NetworkConfig { architecture, classes: 3, width: 0.0625, output_stride: 1, upsampling, dropout: 0.0 };
-            let network = config.init(&cpu(), 1);
+            let network = config(architecture, 3, 0.0625).init(&cpu(), 1);
             let mut count = Count(network.encoder_parameters(), 0);
             network.visit(&mut count);
             assert!(0 < count.1 && count.1 < network.num_params(), "{architecture:?}: {}", count.1);

@@ -81,6 +81,13 @@ impl Pass {
         }
     }
 
+    /// In a surveying run, takes note of the place of a convolution that no batch norm follows.
+    pub(super) fn pass_by(&mut self, weight: ParamId) {
+        if let Some(survey) = &mut self.survey {
+            survey.order.push(weight);
+        }
+    }
+
     /// Takes note of what a batch norm saw over `count` values a channel.
     pub(super) fn note(&mut self, mean: ParamId, variance: ParamId, statistics: BatchStatistics, count: usize) {
         if let Some(training) = &mut self.training {
@@ -141,7 +148,8 @@ impl Survey {
         self.seen.get(&gamma)
     }
 
-    /// Place of a batch norm in the order in which they ran, from 0.
+    /// Place of a batch norm, by its `gamma`, or of a convolution without one, by its weights, in the order in which they ran,
+    /// from 0.
     pub fn position(&self, gamma: ParamId) -> Option<usize> {
         self.order.iter().position(|id| *id == gamma)
     }

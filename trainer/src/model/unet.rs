@@ -9,7 +9,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
+use super::blocks::{Conv, ConvConfig, ConvNorm, Initialization, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
 use crate::kernels::{Activation, join_nearest, resize_bilinear};
@@ -67,7 +67,7 @@ impl UpStep {
     fn new(channels_in: usize, skip: usize, channels_out: usize, device: &Device) -> Self {
         Self {
             enlarged: ConvConfig::new(channels_in, channels_out, 2).norm(Activation::Relu, device),
-            row: conv_row(2, channels_out + skip, channels_out, device),
+            row: conv_row(2, channels_out + skip, channels_out, Initialization::HeNormal, device),
         }
     }
 

@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{ConvNorm, conv_row, forward_row, scaled};
+use super::blocks::{ConvNorm, Initialization, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use crate::kernels::max_pool2d;
 
@@ -33,7 +33,9 @@ impl VggEncoderConfig {
         let blocks = (0..5)
             .map(|index| {
                 let channels_in = if index == 0 { 3 } else { channels[index - 1] };
-                VggBlock { row: conv_row(CONVOLUTIONS[index], channels_in, channels[index], device) }
+                VggBlock {
+                    row: conv_row(CONVOLUTIONS[index], channels_in, channels[index], Initialization::HeNormal, device),
+                }
             })
             .collect();
         VggEncoder { blocks }

@@ -68,7 +68,7 @@ impl ModuleMapper for Towards {
 mod tests {
     use super::*;
     use crate::device::cpu;
-    use crate::model::{Architecture, NetworkConfig, Upsampling};
+    use crate::model::{Architecture, DecoderConfig, NetworkConfig};
 
     #[test]
     fn the_memory_grows_up_to_the_decay() {
@@ -103,7 +103,7 @@ mod tests {
             classes: 3,
             width: 0.0625,
             output_stride: 4,
-            upsampling: Upsampling::Nearest,
+            decoder: DecoderConfig::default(),
             dropout: 0.0,
         };
         let model = config.init(&cpu().autodiff(), 1);

@@ -162,7 +162,11 @@ pub fn of_run(
     target: &Target,
 ) -> Result<Vec<f32>> {
     let rule = match choice {
-        ClassWeights::List(weights) => return Ok(weights.clone()),
+        ClassWeights::List(weights) => {
+            let mut weights = weights.clone();
+            weights.resize(target.classes(), 1.0);
+            return Ok(weights);
+        }
         ClassWeights::Rule(ClassWeightRule::None) => return Ok(Vec::new()),
         ClassWeights::Rule(rule) => *rule,
     };

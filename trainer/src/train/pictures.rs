@@ -21,12 +21,13 @@ const CELL_PX: (u32, u32) = (240, 300);
 /// Draws photo, truth and prediction of some photos, evenly spread over the data, as the network sees them.
 pub(super) fn write(path: &Path, model: &Network, dataset: &Dataset, config: &Config, device: &Device) -> Result<()> {
     let target = config.target()?;
-    let samples = spread(dataset, PHOTOS)
-        .filter_map(|shown| shown.map(|(photo, labels)| Some(Sample { photo, labels: labels? })).transpose());
+    let samples = spread(dataset, PHOTOS).filter_map(|shown| {
+        shown.map(|(photo, labels)| Some(Sample { photo, labels: labels?, tags: None })).transpose()
+    });
     let shown = samples
         .map(|sample| {
             let example = whole(&sample?, config)?;
-            let (_, predicted, _) = evaluated(model, &example, config, target.classes(), device);
+            let (_, predicted, _) = evaluated(model, &example, config, dataset.sets(), device);
             let (width, height) = (example.labels.width, example.labels.height);
             Ok((example.picture, example.labels, LabelImage { width, height, data: predicted }))
         })

@@ -13,8 +13,8 @@ use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 
 use super::gradient::clip;
-use crate::data::Batch;
 use crate::data::augment::generator;
+use crate::data::{Batch, LabelSets};
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::model::{Network, Pass, RunningUpdate};
@@ -70,20 +70,21 @@ pub struct Stepper {
     shards: Vec<rayon::ThreadPool>,
     seed: u64,
     loss: Loss,
-    classes: usize,
+    sets: LabelSets,
     device: Device,
 }
 
 impl Stepper {
-    /// For batches that are split into `shards` parts, each of which gets its share of the cores.
-    pub fn new(shards: usize, seed: u64, loss: Loss, classes: usize, device: Device) -> Result<Self> {
+    /// For batches that are split into `shards` parts, each of which gets its share of the cores. `labels` are the number of
+    /// classes, or what labels may be beside them.
+    pub fn new(shards: usize, seed: u64, loss: Loss, labels: impl Into<LabelSets>, device: Device) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.div_ceil(shards.max(1));
         let pools = (0..shards)
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(threads).build())
             .collect::<std::result::Result<_, _>>()
             .map_err(|error| Error::io("start the threads of", "train.shards")(std::io::Error::other(error)))?;
-        Ok(Self { shards: pools, seed, loss, classes, device })
+        Ok(Self { shards: pools, seed, loss, sets: labels.into(), device })
     }
 
     /// One step of the optimiser on a batch. `step` counts from 0 and seeds the dropout.
@@ -151,9 +152,9 @@ impl Stepper {
 
     /// Gradients of one shard, and its terms' values, both already weighted by its share of the batch.
     fn shard(&self, model: &Network, part: &Batch, share: f64, mut pass: Pass) -> Shard {
-        let targets = self.loss.targets(&part.labels, part.label_shape, self.classes, &self.device);
-        let logits = model.forward(part.picture_tensor(&self.device), &mut pass);
-        let values = self.loss.values(logits, &targets);
+        let targets = self.loss.targets(part, &self.sets, &self.device);
+        let prediction = model.predict(part.picture_tensor(&self.device), &mut pass);
+        let values = self.loss.values(prediction, &targets);
         let terms = values.iter().map(|value: &Tensor<1>| share * value.clone().into_scalar::<f32>() as f64).collect();
         let gradients = match self.loss.weighted_sum(&values) {
             Some(sum) => GradientsParams::from_grads(sum.mul_scalar(share).backward(), model),

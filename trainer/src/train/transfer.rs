@@ -18,7 +18,7 @@ use crate::device::cpu;
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
 use crate::export::{ExportedNetwork, FoldedConvolution, read_network};
-use crate::model::{Architecture, Network, Upsampling};
+use crate::model::{Network, Upsampling};
 
 /// The field of every network that makes logits out of features.
 const CLASSIFIER: &str = "classifier";
@@ -109,7 +109,7 @@ impl EarlierWeights {
             let [its, ours] = [spec.output.stride, ours.output_stride];
             return Err(fail(format!("has logits at stride {its}, and this run at {ours} (model.output_stride)")));
         }
-        let asks = matches!(ours.network, Architecture::UnetVgg16Light | Architecture::UnetLite0);
+        let asks = ours.network.has_light_decoder();
         if let Some(way) = upsampling.filter(|way| asks && *way != ours.upsampling) {
             let way = match way {
                 Upsampling::Nearest => "nearest",

@@ -6,7 +6,7 @@ use clothseg::preprocess::geometry;
 
 use crate::config::Config;
 use crate::data::augment::Example;
-use crate::data::{Batch, Crop, Dataset, Frame, IGNORE, Sample};
+use crate::data::{Batch, Crop, Dataset, Frame, LabelSets, Sample};
 use crate::device::cpu;
 use crate::error::Result;
 use crate::log::Scores;
@@ -25,13 +25,8 @@ pub struct Validation {
 }
 
 impl Validation {
-    fn new(classes: usize) -> Self {
-        Self {
-            confusion: Confusion::new(classes),
-            per_image: PerImage::new(classes),
-            cross_entropy_sum: 0.0,
-            pixels: 0,
-        }
+    fn new(confusion: Confusion) -> Self {
+        Self { per_image: PerImage::new(confusion.classes()), confusion, cross_entropy_sum: 0.0, pixels: 0 }
     }
 
     /// Mean cross entropy a pixel.
@@ -67,41 +62,29 @@ impl Validation {
 }
 
 /// Runs a model in evaluation mode over a dataset; photos are fitted as at inference.
-pub fn validate(
-    model: &Network,
-    dataset: &Dataset,
-    config: &Config,
-    classes: usize,
-    device: &Device,
-) -> Result<Validation> {
+pub fn validate(model: &Network, dataset: &Dataset, config: &Config, device: &Device) -> Result<Validation> {
+    let (taxonomy, sets) = (config.target()?.taxonomy, dataset.sets());
+    let none = Confusion::of(&taxonomy, sets);
     // One at a time on a GPU, which has work for all its cores in one.
     let parallel = *device == cpu();
-    let mut validation = Validation::new(classes);
+    let mut validation = Validation::new(none.clone());
     dataset.for_each(
         parallel,
-        |sample| score(model, &sample, config, classes, device),
+        |sample| {
+            let example = whole(&sample, config)?;
+            let (labels, prediction, cross_entropy_sum) = evaluated(model, &example, config, sets, device);
+            let mut confusion = none.clone();
+            confusion.add(&labels, &prediction);
+            Ok((confusion, cross_entropy_sum))
+        },
         |(confusion, cross_entropy_sum)| {
             validation.per_image.add(&confusion);
-            validation.pixels += (0..classes).map(|class| confusion.truth(class)).sum::<u64>();
+            validation.pixels += confusion.total();
             validation.confusion.merge(&confusion);
             validation.cross_entropy_sum += cross_entropy_sum;
         },
     )?;
     Ok(validation)
-}
-
-fn score(
-    model: &Network,
-    sample: &Sample,
-    config: &Config,
-    classes: usize,
-    device: &Device,
-) -> Result<(Confusion, f64)> {
-    let example = whole(sample, config)?;
-    let (labels, prediction, cross_entropy_sum) = evaluated(model, &example, config, classes, device);
-    let mut confusion = Confusion::new(classes);
-    confusion.add(&labels, &prediction);
-    Ok((confusion, cross_entropy_sum))
 }
 
 /// A whole photo with its label, fitted as at inference.
@@ -125,27 +108,33 @@ pub(super) fn evaluated(
     model: &Network,
     example: &Example,
     config: &Config,
-    classes: usize,
+    sets: &LabelSets,
     device: &Device,
 ) -> (Vec<u8>, Vec<u8>, f64) {
     let batch = Batch::stack(std::slice::from_ref(example), &config.input_spec());
     let log_probabilities = log_softmax(model.evaluate(batch.picture_tensor(device)), 1);
-    let (prediction, cross_entropy_sum) = read(log_probabilities, &batch.labels, classes);
+    let (prediction, cross_entropy_sum) = read(log_probabilities, &batch.labels, sets);
     (batch.labels, prediction, cross_entropy_sum)
 }
 
-/// The likeliest class of each cell of `(1, C, H, W)`, and the sum of the cross entropy over the cells that count.
-fn read(log_probabilities: Tensor<4>, labels: &[u8], classes: usize) -> (Vec<u8>, f64) {
+/// The likeliest class of each cell of `(1, C, H, W)`, and the sum of the cross entropy over the cells that count: `-log` of
+/// the summed probability of the classes that a cell may be.
+fn read(log_probabilities: Tensor<4>, labels: &[u8], sets: &LabelSets) -> (Vec<u8>, f64) {
     let values: Vec<f32> = log_probabilities.into_data().iter::<f32>().collect();
-    let cells = labels.len();
+    let (cells, classes) = (labels.len(), sets.classes());
     let at = |class: usize, cell: usize| values[class * cells + cell];
     let likeliest =
         |cell: usize| (1..classes).fold(0, |best, class| if at(class, cell) > at(best, cell) { class } else { best });
     let prediction = (0..cells).map(|cell| likeliest(cell) as u8).collect();
-    let sum = (labels.iter().enumerate())
-        .filter(|(_, label)| **label != IGNORE && usize::from(**label) < classes)
-        .map(|(cell, label)| -f64::from(at(usize::from(*label), cell)))
-        .sum();
+    let cross_entropy = |(cell, label): (usize, &u8)| match usize::from(*label) {
+        label if label < classes => Some(-f64::from(at(label, cell))),
+        _ => {
+            let members = sets.members(*label);
+            let probability: f64 = members.iter().map(|class| f64::from(at(usize::from(*class), cell)).exp()).sum();
+            (!members.is_empty()).then(|| -probability.max(f64::MIN_POSITIVE).ln())
+        }
+    };
+    let sum = labels.iter().enumerate().filter_map(cross_entropy).sum();
     (prediction, sum)
 }
 
@@ -169,7 +158,7 @@ mod tests {
                 cut_off(root.path(), split, "b");
             }
             let dataset = Dataset::open(&[source], &target, on_damage).unwrap();
-            validate(&model, &dataset, &config, target.classes(), &cpu())
+            validate(&model, &dataset, &config, &cpu())
         };
         let whole = of("whole", &["a", "c"], OnDamage::Refuse).unwrap();
         let cut = of("cut", &["a", "b", "c"], OnDamage::Skip).unwrap();

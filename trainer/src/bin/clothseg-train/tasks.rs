@@ -67,7 +67,8 @@ pub fn balanced(arguments: BalanceArguments) -> Result<()> {
     let samples = datasets.iter().zip(&sources).flat_map(|(dataset, source)| {
         // A source counts as in training, also where only some of its photos are looked at.
         let weight = source.repeat * dataset.len() as f64 / photos.min(dataset.len()).max(1) as f64;
-        let with_label = move |(photo, labels): Shown| Some((Sample { photo, labels: labels? }, weight as f32));
+        let with_label =
+            move |(photo, labels): Shown| Some((Sample { photo, labels: labels?, tags: None }, weight as f32));
         spread(dataset, photos).filter_map(move |shown| shown.map(with_label).transpose())
     });
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();

@@ -11,6 +11,9 @@ use crate::error::Result;
 /// Binary places of the fixed-point positions in a canvas.
 const PLACES: u32 = 24;
 
+/// Share of a photo's area from which on a crop counts as all of it, and shows what the photo is tagged with.
+const WHOLE_SHARE: f64 = 0.95;
+
 /// The picture that the network gets, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -77,7 +80,17 @@ impl Crop {
             imageops::flip_horizontal_in_place(&mut picture);
             labels.data.chunks_exact_mut(labels.width.max(1) as usize).for_each(<[u8]>::reverse);
         }
-        Ok(Example { picture, labels })
+        let is_whole = || self.shown_share(sample.photo.dimensions(), frame) >= WHOLE_SHARE;
+        let shown = sample.tags.as_ref().map(|tags| tags.shown(is_whole())).unwrap_or_default();
+        Ok(Example { picture, labels, shown })
+    }
+
+    /// Share of a photo of `width` x `height` that the crop shows, before any turn.
+    fn shown_share(&self, (width, height): (u32, u32), frame: &Frame) -> f64 {
+        let share = |start, scale, photo, frame| {
+            covered(start, scale, photo, frame).map_or(0.0, |covered| covered.length / f64::from(photo))
+        };
+        share(self.left, self.scale_x, width, frame.width) * share(self.top, self.scale_y, height, frame.height)
     }
 
     fn upright_picture(&self, photo: &RgbImage, frame: &Frame, recoloring: &Recoloring) -> Result<RgbImage> {
@@ -236,7 +249,7 @@ mod tests {
     fn halves(width: u32, height: u32) -> Sample {
         let photo = RgbImage::from_fn(width, height, |x, _| Rgb(if x < width / 2 { [255, 0, 0] } else { [0, 0, 255] }));
         let data = (0..width * height).map(|index| if index % width < width / 2 { 1 } else { 2 }).collect();
-        Sample { photo, labels: LabelImage { width, height, data } }
+        Sample { photo, labels: LabelImage { width, height, data }, tags: None }
     }
 
     /// Each cell's class must be that of the colour under it, wherever the colour is pure.
@@ -311,7 +324,7 @@ mod tests {
         let photo = RgbImage::from_fn(32, 32, |x, y| Rgb([(x * 8) as u8, (y * 8) as u8, 50]));
         let labels =
             LabelImage { width: 32, height: 32, data: (0..32 * 32).map(|index| (index % 251) as u8).collect() };
-        let sample = Sample { photo: photo.clone(), labels: labels.clone() };
+        let sample = Sample { photo: photo.clone(), labels: labels.clone(), tags: None };
         let class = |x: u32, y: u32| labels.data[(y * 32 + x) as usize];
         let turned = |rotation_degrees| Crop { rotation_degrees, ..STILL }.cut(&sample, &frame).unwrap();
         let (quarter, half) = (turned(90.0), turned(180.0));
@@ -332,7 +345,7 @@ mod tests {
         let photo = RgbImage::from_fn(96, 96, |x, _| Rgb([(2 * x) as u8; 3]));
         let labels = LabelImage { width: 96, height: 96, data: vec![0; 96 * 96] };
         let crop = Crop { left: 32.0, top: 32.0, rotation_degrees: 30.0, ..STILL };
-        let picture = crop.cut(&Sample { photo, labels }, &frame).unwrap().picture;
+        let picture = crop.cut(&Sample { photo, labels, tags: None }, &frame).unwrap().picture;
         for (x, y, level) in picture.enumerate_pixels() {
             let (dx, dy) = (f64::from(x) - 15.5, f64::from(y) - 15.5);
             let expected = 2.0 * (47.5 + 0.75_f64.sqrt() * dx - 0.5 * dy);

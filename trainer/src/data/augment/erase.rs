@@ -92,7 +92,7 @@ mod tests {
     fn blank() -> Example {
         let (width, height) = FRAME.grid();
         let labels = LabelImage { width, height, data: vec![0; (width * height) as usize] };
-        Example { picture: RgbImage::new(FRAME.width, FRAME.height), labels }
+        Example { picture: RgbImage::new(FRAME.width, FRAME.height), labels, shown: Vec::new() }
     }
 
     #[test]

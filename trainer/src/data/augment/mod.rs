@@ -14,7 +14,7 @@ use image::RgbImage;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{LabelImage, Sample};
+use super::{LabelImage, Sample, Shown};
 use crate::error::Result;
 
 pub use color::{ColorJitter, Recoloring};
@@ -61,6 +61,8 @@ pub struct Example {
     pub picture: RgbImage,
     /// [`Frame::grid`]; [`IGNORE`](super::IGNORE) outside the photo and where the picture is hidden.
     pub labels: LabelImage,
+    /// What is known of which classes it shows, class by class; nothing where only the label tells.
+    pub shown: Vec<Shown>,
 }
 
 /// The random numbers of one example of one epoch: the same on every machine and after every resume.
@@ -168,7 +170,7 @@ mod tests {
     fn sample(width: u32, height: u32) -> Sample {
         let photo = RgbImage::from_fn(width, height, |x, y| Rgb([(x * 2) as u8, (y * 2) as u8, 120]));
         let data = (0..width * height).map(|index| (index / 7 % 5) as u8).collect();
-        Sample { photo, labels: LabelImage { width, height, data } }
+        Sample { photo, labels: LabelImage { width, height, data }, tags: None }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Example;
 use super::crop::Frame;
 use crate::data::LabelImage;
+use crate::data::tags::{Shown, joined};
 
 /// Scale of the photos in tiles, on that of a photo in an example of its own.
 pub const SCALE: f64 = 0.5;
@@ -62,7 +63,8 @@ impl Mosaic {
                 to[column..column + width].copy_from_slice(from);
             }
         }
-        Example { picture, labels }
+        let shown: Vec<&[Shown]> = tiles.iter().map(|tile| &tile.shown[..]).collect();
+        Example { picture, labels, shown: joined(&shown) }
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
                     let (width, height) = frame.grid();
                     let picture = RgbImage::from_pixel(frame.width, frame.height, Rgb([class; 3]));
                     let data = vec![class; width as usize * height as usize];
-                    Example { picture, labels: LabelImage { width, height, data } }
+                    Example { picture, labels: LabelImage { width, height, data }, shown: Vec::new() }
                 })
                 .collect();
             let joined = mosaic.join(&tiles, &FRAME);

@@ -126,6 +126,6 @@ fn the_competitions_names_are_the_taxonomys() {
     let target = crate::data::Target::builtin("imaterialist").unwrap();
     let names = ["background", "shirt, blouse", "headband, head covering, hair accessory", "bag, wallet", "tassel"];
     let mapping = crate::data::Mapping::by_name(&names.map(str::to_owned), &target).unwrap();
-    let fates = [0, 1, 16, 25, 46].map(crate::data::mapping::Fate::Class);
-    assert_eq!([0, 1, 2, 3, 4].map(|index| mapping.fate(index).unwrap()), fates);
+    let targets = [0, 1, 16, 25, 46].map(crate::data::mapping::MappedTo::Label);
+    assert_eq!([0, 1, 2, 3, 4].map(|index| mapping.target(index).unwrap()), targets);
 }

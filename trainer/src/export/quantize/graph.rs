@@ -39,11 +39,12 @@ pub(super) struct Plan {
 const JOINS: [&str; 2] = ["Add", "Concat"];
 
 /// All operations of the networks that [`export`](crate::export) writes.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "Conv",
     "BatchNormalization",
     "Relu",
     "Clip",
+    "Log",
     "Sigmoid",
     "Softmax",
     "Add",

@@ -4,8 +4,12 @@
 //! where `p` is the softmax of the true class and `w` that class's weight in that image; and for each class the sum of its softmax over all
 //! pixels that count (`P`) and over those that are of it (`I`). Dice, IoU and Tversky losses are ratios of `I`, `P` and
 //! the counts of the labels. Pixels of an index without a class count nowhere.
+//!
+//! A pixel may be one of several classes, a set of them: its `p` is the sum of theirs and its `w` their mean. It is in no sum
+//! `I`, in no `P` of the set's classes, and in `P` of all others, for which it is a false alarm.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
@@ -25,9 +29,11 @@ pub struct SegmentationSums {
     pub classes: usize,
     /// Pixels of an image.
     pub pixels: usize,
-    /// Weight of each class in the first sum, image by image: `(N, C)`.
+    /// Sets of classes: the label `classes + index` is one of the classes of set `index`.
+    pub sets: Arc<[Vec<u8>]>,
+    /// Weight of each class, then of each set, in the first sum, image by image: `(N, C + S)`.
     pub entropy_weights: Vec<f32>,
-    /// Weight of each class in the second sum, image by image: `(N, C)`.
+    /// Weight of each class, then of each set, in the second sum, image by image: `(N, C + S)`.
     pub focal_weights: Vec<f32>,
     /// Exponent of the focal loss; without it that sum stays 0.
     pub gamma: Option<f32>,
@@ -57,7 +63,8 @@ impl SegmentationSums {
 
     fn image<'a>(&'a self, logits: &'a [f32], labels: &'a [u8], image: usize) -> Image<'a> {
         let floats = self.classes * self.pixels;
-        let weights = |weights: &'a [f32]| &weights[image * self.classes..][..self.classes];
+        let labels_known = self.classes + self.sets.len();
+        let weights = |weights: &'a [f32]| &weights[image * labels_known..][..labels_known];
         Image {
             logits: &logits[image * floats..][..floats],
             labels: &labels[image * self.pixels..][..self.pixels],
@@ -69,8 +76,10 @@ impl SegmentationSums {
     fn check(&self, logits: &[f32], labels: &[u8]) {
         assert_eq!(logits.len(), self.batch * self.classes * self.pixels);
         assert_eq!(labels.len(), self.batch * self.pixels);
-        assert_eq!(self.entropy_weights.len(), self.batch * self.classes);
-        assert_eq!(self.focal_weights.len(), self.batch * self.classes);
+        let labels_known = self.classes + self.sets.len();
+        assert_eq!(self.entropy_weights.len(), self.batch * labels_known);
+        assert_eq!(self.focal_weights.len(), self.batch * labels_known);
+        assert!(self.sets.iter().flatten().all(|class| usize::from(*class) < self.classes));
     }
 
     /// Rows of [`SegmentationSums::columns`] sums, one an image.
@@ -129,7 +138,31 @@ impl SegmentationSums {
                     sums[1] += f64::from(image.focal_weights[class] * log * factor);
                 }
                 sums[PIXEL_SUMS + self.classes + class] += f64::from(probability);
+            } else if let Some(set) = self.sets.get(class - self.classes) {
+                self.add_pixel_of_set(image, class, set, pixel, softmax, sums);
             }
+        }
+    }
+
+    /// A pixel of one of several classes, with the softmaxes of its block.
+    fn add_pixel_of_set(
+        &self,
+        image: Image<'_>,
+        label: usize,
+        set: &[u8],
+        pixel: usize,
+        softmax: &[f32],
+        sums: &mut [f64],
+    ) {
+        let at = |class: usize| softmax[class * BLOCK + pixel];
+        let probability = probability_of(set, at);
+        let log = -probability.ln();
+        sums[0] += f64::from(image.entropy_weights[label] * log);
+        if let Some(gamma) = self.gamma {
+            sums[1] += f64::from(image.focal_weights[label] * log * (1.0 - probability).max(0.0).powf(gamma));
+        }
+        for class in (0..self.classes).filter(|class| !set.contains(&(*class as u8))) {
+            sums[PIXEL_SUMS + class] += f64::from(at(class));
         }
     }
 
@@ -179,11 +212,11 @@ impl SegmentationSums {
                 let gradient = &gradient[image * self.columns()..][..self.columns()];
                 let first = image * self.classes * self.pixels;
                 let image = self.image(logits, labels, image);
-                with_scratch([self.classes * BLOCK], |[softmax]| {
+                with_scratch([self.classes * BLOCK, self.classes * BLOCK], |[softmax, kept]| {
                     for block in unit * at_once..((unit + 1) * at_once).min(blocks) {
                         let start = block * BLOCK;
                         let count = BLOCK.min(self.pixels - start);
-                        gradient_block(self, image, start..start + count, softmax, gradient);
+                        gradient_block(self, image, start..start + count, [&mut *softmax, &mut *kept], gradient);
                         for (class, values) in softmax.chunks_exact(BLOCK).enumerate() {
                             output.write(first + class * self.pixels + start, &values[..count]);
                         }
@@ -193,14 +226,24 @@ impl SegmentationSums {
         })
     }
 
-    /// Turns a block's softmaxes into gradients. With `g_c = dL/dp_c`, `dL/dz_c = p_c (g_c - sum_k p_k g_k)`; the
+    /// Fills the first of two buffers, classes x `BLOCK`, with a block's gradients. With `g_c = dL/dp_c`, `dL/dz_c = p_c (g_c - sum_k p_k g_k)`; the
     /// terms of the true class are added in closed form, which for cross entropy is `w (p - y)`.
     #[inline(always)]
-    fn gradient_block(&self, image: Image<'_>, pixels: Range<usize>, softmax: &mut [f32], gradient: &[f32]) {
+    fn gradient_block(
+        &self,
+        image: Image<'_>,
+        pixels: Range<usize>,
+        [softmax, kept]: [&mut [f32]; 2],
+        gradient: &[f32],
+    ) {
         let classes = self.classes;
         let (logits, start, count) = (image.logits, pixels.start, pixels.len());
         let labels = &image.labels[pixels];
         let logs = self.softmax(logits, start, count, softmax);
+        let has_sets = !self.sets.is_empty() && labels.iter().any(|label| self.set(*label).is_some());
+        if has_sets {
+            kept.copy_from_slice(softmax);
+        }
         let of_region = &gradient[PIXEL_SUMS..PIXEL_SUMS + classes];
         let of_overlap = &gradient[PIXEL_SUMS + classes..];
         // dL/dp_y * p_y of the true class beyond what `of_region` gives, then the mean of dL/dp under p.
@@ -236,7 +279,57 @@ impl SegmentationSums {
                 softmax[pixel..].iter_mut().step_by(BLOCK).for_each(|value| *value = 0.0);
             }
         }
+        if has_sets {
+            for (pixel, label) in labels.iter().enumerate() {
+                if let Some(set) = self.set(*label) {
+                    let to = softmax[pixel..].iter_mut().step_by(BLOCK);
+                    self.gradient_of_set(
+                        image,
+                        usize::from(*label),
+                        set,
+                        |class| kept[class * BLOCK + pixel],
+                        gradient,
+                        to,
+                    );
+                }
+            }
+        }
     }
+
+    /// The set that a label stands for, if it is none of a class.
+    fn set(&self, label: u8) -> Option<&[u8]> {
+        usize::from(label).checked_sub(self.classes).and_then(|index| self.sets.get(index)).map(Vec::as_slice)
+    }
+
+    /// The gradient of one pixel of a set `S`, whose softmaxes are `p`. With `P = sum(p_c, c in S)`, the terms of the pixel
+    /// have the gradient `slope (p_c - [c in S] p_c / P)`, and those of regions that of the classes outside of `S`.
+    fn gradient_of_set<'a>(
+        &self,
+        image: Image<'_>,
+        label: usize,
+        set: &[u8],
+        p: impl Fn(usize) -> f32,
+        gradient: &[f32],
+        to: impl Iterator<Item = &'a mut f32>,
+    ) {
+        let probability = probability_of(set, &p);
+        let mut slope = image.entropy_weights[label] * gradient[0];
+        if let Some(gamma) = self.gamma {
+            slope += image.focal_weights[label] * gradient[1] * focal_slope(gamma, probability, probability.ln());
+        }
+        let is_member = |class: usize| set.contains(&(class as u8));
+        let of_region = |class: usize| if is_member(class) { 0.0 } else { gradient[PIXEL_SUMS + class] };
+        let mean: f32 = (0..self.classes).map(|class| of_region(class) * p(class)).sum();
+        for (class, to) in to.take(self.classes).enumerate() {
+            let share = if is_member(class) { 1.0 / probability } else { 0.0 };
+            *to = p(class) * (of_region(class) - mean + slope * (1.0 - share));
+        }
+    }
+}
+
+/// How likely a pixel is one of the classes of a set; above 0.
+fn probability_of(set: &[u8], softmax: impl Fn(usize) -> f32) -> f32 {
+    set.iter().map(|class| softmax(usize::from(*class))).sum::<f32>().clamp(f32::MIN_POSITIVE, 1.0)
 }
 
 #[pulp::with_simd(add_block = Arch::new())]
@@ -259,10 +352,10 @@ fn gradient_block_with_simd<'a, S: Simd>(
     job: &'a SegmentationSums,
     image: Image<'a>,
     pixels: Range<usize>,
-    softmax: &'a mut [f32],
+    buffers: [&'a mut [f32]; 2],
     gradient: &'a [f32],
 ) {
-    job.gradient_block(image, pixels, softmax, gradient);
+    job.gradient_block(image, pixels, buffers, gradient);
 }
 
 /// `-p` times the derivative of `-(1 - p)^gamma log p`.

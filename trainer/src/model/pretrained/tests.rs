@@ -6,7 +6,7 @@ use clothseg::preprocess::write_normalized;
 
 use super::*;
 use crate::model::pass::Pass;
-use crate::model::{Architecture, Network, NetworkConfig, Upsampling};
+use crate::model::{Architecture, DecoderConfig, Network, NetworkConfig};
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
@@ -31,7 +31,7 @@ impl ModuleVisitor for Collected {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = (param.val().dims().to_vec(), param.val().into_data().iter::<f32>().collect());
         self.trained += usize::from(param.is_require_grad());
-        let earlier = match published_name(&self.module) {
+        let earlier = match published_name(&self.module, LiteVariant::Lite0) {
             Some(name) => self.encoder.insert(name, tensor),
             None => self.others.insert(self.module.join("."), tensor),
         };
@@ -51,14 +51,14 @@ fn network(seed: u64) -> Network {
         classes: 3,
         width: 0.125,
         output_stride: 4,
-        upsampling: Upsampling::Nearest,
+        decoder: DecoderConfig::default(),
         dropout: 0.0,
     };
     config.init(&Device::default().autodiff(), seed)
 }
 
 fn weights(tensors: Tensors) -> EncoderWeights {
-    EncoderWeights { path: PathBuf::from("a.safetensors"), tensors }
+    EncoderWeights { variant: LiteVariant::Lite0, path: PathBuf::from("a.safetensors"), tensors }
 }
 
 #[test]

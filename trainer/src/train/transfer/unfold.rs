@@ -16,13 +16,15 @@ use crate::error::Result;
 use crate::export::FoldedConvolution;
 use crate::model::{Network, Pass, Survey};
 
-/// Norm of the weights of a channel out: that of fresh ones (He et al., 2015), so that the learning rate means the same.
-const CHANNEL_NORM: f64 = std::f64::consts::SQRT_2;
+/// Norm of the weights of a channel out: that of fresh ones ([`Initialization::Pytorch`](crate::model::Initialization)), the
+/// root of a third, so that the learning rate means the same.
+const CHANNEL_NORM: f64 = 0.577_350_269_189_625_8;
 
 /// A convolution of a network and what belongs to it, by the names of the fields down to them.
 #[derive(Debug)]
 struct Layer {
     weight: String,
+    id: ParamId,
     shape: Vec<usize>,
     bias: Option<String>,
     norm: Option<Norm>,
@@ -71,7 +73,7 @@ fn layers(network: &Network, survey: &Survey) -> Vec<Layer> {
     let mut names = Names::default();
     network.visit(&mut names);
     let ids: BTreeMap<&str, ParamId> = names.parameters.iter().map(|(name, _, id)| (name.as_str(), *id)).collect();
-    let layer = |(name, shape, _): &(String, Vec<usize>, ParamId)| {
+    let layer = |(name, shape, id): &(String, Vec<usize>, ParamId)| {
         let convolution = name.strip_suffix(".weight")?;
         let bias = Some(format!("{convolution}.bias")).filter(|bias| ids.contains_key(bias.as_str()));
         let norm = convolution.strip_suffix(".conv").and_then(|block| {
@@ -79,11 +81,12 @@ fn layers(network: &Network, survey: &Survey) -> Vec<Layer> {
             let gamma = *ids.get(format!("{name}.gamma").as_str())?;
             Some(Norm { name, gamma })
         });
-        Some(Layer { weight: name.clone(), shape: shape.clone(), bias, norm })
+        Some(Layer { weight: name.clone(), id: *id, shape: shape.clone(), bias, norm })
     };
     let mut layers: Vec<Layer> = names.parameters.iter().filter_map(layer).collect();
-    // What has no norm is the classifier, which runs last.
-    layers.sort_by_key(|layer| layer.norm.as_ref().and_then(|norm| survey.position(norm.gamma)).unwrap_or(usize::MAX));
+    // What the survey does not know is the classifier, which runs last.
+    let position = |layer: &Layer| survey.position(layer.norm.as_ref().map_or(layer.id, |norm| norm.gamma));
+    layers.sort_by_key(|layer| position(layer).unwrap_or(usize::MAX));
     layers
 }
 
