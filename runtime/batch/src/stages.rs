@@ -99,6 +99,11 @@ fn guard<T>(stage: &'static str, part: impl FnOnce() -> Result<T>) -> Result<T> 
     })
 }
 
+/// The bytes that a photo is let in with. One whose cost could not be told takes all the room, and so goes alone.
+fn admitted(cost_bytes: Result<u64>, room_bytes: u64) -> u64 {
+    cost_bytes.unwrap_or(room_bytes.max(1))
+}
+
 /// Runs the network over photos that wait for it together; where that breaks down, over each by itself.
 fn segment_together(segmenter: &Segmenter, photos: &[Photo]) -> Vec<Result<Segmentation>> {
     let together = (photos.len() > 1).then(|| guard("the network", || Ok(segmenter.segment_batch(photos))));
@@ -134,7 +139,7 @@ impl Stages for Work<'_> {
 
     fn cost_bytes(&self, loaded: &Loaded) -> u64 {
         let cost = || Ok(cost::cost_bytes(&loaded.content, &loaded.plan, self.options, self.segmenter.spec()));
-        guard("reading", cost).unwrap_or_default()
+        admitted(guard("reading", cost), self.options.work.memory_bytes)
     }
 
     fn decode(&self, Loaded { mut job, content, plan, spent }: Loaded) -> Decoding<Loaded, Decoded> {
@@ -279,7 +284,9 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let kept = segmentation.label_map().keep(&self.options.classes);
-        let content = job.content.as_deref().unwrap_or_default();
+        let content = job.content.as_deref().ok_or_else(|| {
+            Error::Invalid("the photo's bytes were not kept for review; this is a bug, please report it".into())
+        })?;
         // What was enough for the network shows too little.
         let whole = if photo.is_reduced() { Some(Photo::from_bytes(content, &self.options.limits)?) } else { None };
         let overlay = export::overlay_png(whole.as_ref().unwrap_or(photo), &kept, &self.segmenter.spec().taxonomy)?;
@@ -336,5 +343,17 @@ impl Work<'_> {
     fn break_off(&self, error: Error) {
         self.broken_off.store(true, Ordering::Relaxed);
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).fatal.get_or_insert(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photo_whose_cost_is_unknown_goes_alone() {
+        assert_eq!(admitted(Ok(0), 100), 0, "one that the decoder will refuse takes nothing");
+        assert_eq!(admitted(guard("reading", || panic!("an odd file")), 100), 100);
+        assert_eq!(admitted(Err(Error::Invalid("odd".into())), 0), 1);
     }
 }

@@ -106,7 +106,10 @@ fn ring_of(line: &str, class: usize) -> Option<Vec<[f64; 2]>> {
     let mut words = line.split(' ');
     let is_class = words.next().unwrap().parse::<usize>().unwrap() == class;
     let values: Vec<f64> = words.map(|word| word.parse().unwrap()).collect();
-    assert!(values.len() >= 6 && values.len().is_multiple_of(2) && values.iter().all(|v| (0.0..=1.0).contains(v)), "{line}");
+    assert!(
+        values.len() >= 6 && values.len().is_multiple_of(2) && values.iter().all(|v| (0.0..=1.0).contains(v)),
+        "{line}"
+    );
     is_class.then(|| values.chunks_exact(2).map(|point| [point[0], point[1]]).collect())
 }
 

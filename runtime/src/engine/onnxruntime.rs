@@ -189,7 +189,7 @@ impl Engine for OnnxRuntime {
         let (photos, channels, height, width) = input.dim();
         let input_shape = [photos, channels, height, width];
         let input = input.as_standard_layout();
-        let values = input.as_slice().unwrap_or_default();
+        let values = input.as_slice().ok_or_else(|| run_failed(&"the input has no standard layout"))?;
         let tensor = TensorRef::from_array_view((input_shape.to_vec(), values)).map_err(|error| run_failed(&error))?;
         if let Some((shape, values)) = self.run_as_before(&input_shape, &tensor) {
             return output_array(&shape, values, &self.spec);
@@ -200,7 +200,10 @@ impl Engine for OnnxRuntime {
             .get(&self.spec.output.name)
             .ok_or_else(|| Error::Output { reason: format!("there is no '{}'", self.spec.output.name) })?;
         let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| run_failed(&error))?;
-        let shape: Vec<usize> = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+        let side = |&side: &i64| {
+            usize::try_from(side).map_err(|_| Error::Output { reason: format!("a side of its shape is {side}") })
+        };
+        let shape = shape.iter().map(side).collect::<Result<Vec<usize>>>()?;
         self.last = Some((input_shape, shape.clone()));
         output_array(&shape, values.to_vec(), &self.spec)
     }

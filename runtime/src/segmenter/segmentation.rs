@@ -96,7 +96,10 @@ impl Segmentation {
                 area_px: extent.area_px,
                 area_share: extent.area_px as f64 / total_px,
                 bounds: extent.bounds,
-                confidence: confidence.get(class).copied().unwrap_or_default(),
+                confidence: confidence
+                    .get(class)
+                    .copied()
+                    .ok_or_else(|| Error::Output { reason: format!("class {class} has no confidence") })?,
             });
         }
         Ok(Self { taxonomy, label_map, output, regions, timings, partition: LastPartition::default() })
