@@ -1,6 +1,6 @@
 //! What every partition of a photo must be.
 
-use clothseg::Partition;
+use clothseg::polygon::Partition;
 
 fn area(ring: &[[f32; 2]]) -> f64 {
     let next = ring.iter().cycle().skip(1);

@@ -13,7 +13,7 @@ fn fit(longest: u32, divisor: u32) -> Fit {
 }
 
 fn decode(bytes: &[u8], detail: Detail, fit: Fit) -> Option<Photo> {
-    let limits = Limits { max_pixels: 1_000_000, ..Limits::default() };
+    let limits = Limits::default().with_max_pixels(1_000_000);
     let photo = Photo::from_bytes_with(bytes, &limits, detail).ok()?;
     assert!(u64::from(photo.width()) * u64::from(photo.height()) <= limits.max_pixels);
     assert!(photo.is_reduced() || photo.rgb().dimensions() == (photo.width(), photo.height()));

@@ -1,7 +1,7 @@
 //! Lines of a manifest that something else has written: read or refused.
 #![no_main]
 
-use clothseg::batch::Record;
+use clothseg_batch::Record;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -16,11 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let labels: Vec<u8> = pixels[..width * height].iter().map(|byte| byte % 5).collect();
-    let options = PolygonOptions {
-        tolerance_px: f64::from(*tolerance) / 64.0,
-        min_area_px: f64::from(*least) / 8.0,
-        ..PolygonOptions::default()
-    };
+    let options = PolygonOptions::default().with_tolerance_px(f64::from(*tolerance) / 64.0).with_min_area_px(f64::from(*least) / 8.0);
     let partition = partition(&labels, width as u32, height as u32, &options);
     cover::assert_cover(&partition, 5, width * height);
 });

@@ -10,7 +10,9 @@ mod cover;
 use clothseg::polygon::{Outline, PolygonOptions, partition_of};
 use clothseg::preprocess::geometry;
 use clothseg::spec::{Fit, OutputSpec};
-use clothseg::{LabelMap, NetworkOutput, Partition};
+use clothseg::LabelMap;
+use clothseg::polygon::Partition;
+use clothseg::postprocess::NetworkOutput;
 use libfuzzer_sys::fuzz_target;
 use ndarray::Array3;
 
@@ -62,13 +64,10 @@ fuzz_target!(|bytes: &[u8]| {
     let size = [width, height].map(|side| u32::from(side % 64) + 1);
     let (output, classes) = output(size, *side, *kind, logits);
     let map = output.label_map(size[0], size[1]).expect("the numbers are finite and of the right shape");
-    let options = PolygonOptions {
-        tolerance_px: f64::from(*tolerance) / 64.0,
-        min_area_px: f64::from(*least) / 8.0,
-        outline: Outline::Smooth,
-    };
+    let (tolerance_px, min_area_px) = (f64::from(*tolerance) / 64.0, f64::from(*least) / 8.0);
+    let options = PolygonOptions::of(Outline::Smooth).with_tolerance_px(tolerance_px).with_min_area_px(min_area_px);
     let partition = partition_of(&map, &output, &options);
     cover::assert_cover(&partition, classes, map.labels().len());
-    let exact = PolygonOptions { tolerance_px: 0.0, min_area_px: 0.0, ..options };
+    let exact = options.with_tolerance_px(0.0).with_min_area_px(0.0);
     assert_centres(&partition_of(&map, &output, &exact), &map, classes);
 });

@@ -12,5 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(ModelSpec::from_json(&written).expect("it can be read back"), spec);
     }
     let _ = ModelSpec::from_onnx(bytes);
-    let _ = clothseg::Model::from_bytes(bytes.to_vec(), ModelSpec::named("u2net-cloth").expect("it is carried along"));
+    let described = clothseg_models::description("u2net-cloth").expect("it is carried along");
+    let spec = ModelSpec::from_json(described).expect("it is a description");
+    let _ = clothseg::Model::from_bytes(bytes.to_vec(), spec);
 });

@@ -8,9 +8,10 @@
 
 use std::time::Instant;
 
+use clothseg::postprocess::NetworkOutput;
 use clothseg::preprocess::Geometry;
 use clothseg::spec::OutputSpec;
-use clothseg::{EngineOptions, Limits, NetworkOutput, Photo, Segmenter};
+use clothseg::{EngineOptions, Limits, Model, Photo, Segmenter};
 use ndarray::Array3;
 
 fn main() {
@@ -23,8 +24,11 @@ fn main() {
 }
 
 fn write(photo: &str, file: &str) {
-    let segmenter = Segmenter::open_default(&EngineOptions::default()).unwrap();
-    let photo = Photo::open(photo.as_ref(), &Limits::default()).unwrap();
+    let mut options = EngineOptions::default();
+    options.library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
+    let segmenter =
+        Segmenter::open_model(&Model::from_onnx(clothseg_models::GARMENTS_LITE0).unwrap(), &options).unwrap();
+    let photo = Photo::open(photo, &Limits::default()).unwrap();
     let segmentation = segmenter.segment(&photo).unwrap();
     let values = segmentation.network_output().values();
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -6,8 +6,8 @@
 #   start       one photo by one process: clothseg-run, the same without the photo, the script, rembg
 #   large       a JPEG of 24 megapixels to masks
 #   stages      where the time of a folder goes, by its manifest
-# BENCH_ROUNDS (5) and BENCH_MARKDOWN (a file that the tables are appended to) may be set. Needs the street photos of the data
-# folder for folder, heavy and stages; without them the sample photos stand in, copied.
+# BENCH_ROUNDS (5) and BENCH_MARKDOWN (a file that the tables are appended to) may be set. folder, heavy and stages
+# take the street photos of the folder CLOTHSEG_DATA; without it the sample photos stand in, copied.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=runtime/benches work=$PWD/.cache/bench/runtime rounds=${BENCH_ROUNDS:-5}
@@ -37,7 +37,7 @@ mkdir -p "$work"
 install "$work/python" "onnxruntime==$onnxruntime" "numpy==$numpy" "opencv-python-headless==$opencv" "onnx==$onnx" "rembg[cli]==$rembg"
 ci/onnxruntime
 echo "building ..." >&2
-cargo build --release --locked -p clothseg
+cargo build --release --locked -p clothseg-cli
 run=$PWD/${CARGO_TARGET_DIR:-target}/release/clothseg-run
 case ${CARGO_TARGET_DIR:-} in /*) run=$CARGO_TARGET_DIR/release/clothseg-run ;; esac
 for library in "$PWD"/.cache/onnxruntime/cpu/*onnxruntime.so*; do export ORT_DYLIB_PATH=$library; done
@@ -50,8 +50,8 @@ fi
 # rembg looks for its models here, and would compare them with its own.
 export U2NET_HOME=$work/u2net MODEL_CHECKSUM_DISABLED=1
 
-photos=${CLOTHSEG_DATA:-$PWD/../shared/data}/photos
-if [ ! -d "$photos" ]; then
+photos=${CLOTHSEG_DATA:-}/photos
+if [ -z "${CLOTHSEG_DATA:-}" ] || [ ! -d "$photos" ]; then
   photos=$work/photos
   mkdir -p "$photos"
   for number in $(seq 120); do cp samples/hopper.jpg "$photos/$number.jpg"; done

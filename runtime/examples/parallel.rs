@@ -22,8 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A session a core, each with one thread: with many photos that wastes less than one session on all cores. What one
     // photo alone takes is longer, and each session holds the weights.
     let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-lite0.onnx"));
-    let options = EngineOptions { sessions: cores, threads: Some(1), ..EngineOptions::default() };
-    let segmenter = Segmenter::open(&model, &options)?;
+    let mut options = EngineOptions::default().with_sessions(cores).with_threads(1);
+    // Else what the system's loader finds.
+    options.library = env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    let segmenter = Segmenter::open_with(&model, &options)?;
     eprintln!("running on {} with {} sessions", segmenter.engine_info(), segmenter.sessions());
 
     let started = Instant::now();

@@ -18,10 +18,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Open once, use for any number of photos and from any number of threads.
     let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-lite0.onnx"));
-    let segmenter = Segmenter::open(&model, &EngineOptions::default())?;
+    let mut options = EngineOptions::default();
+    // Else what the system's loader finds.
+    options.library = env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    let segmenter = Segmenter::open_with(&model, &options)?;
     eprintln!("running on {}", segmenter.engine_info());
 
-    let photo = Photo::open(photo.as_ref(), &Limits::default())?;
+    let photo = Photo::open(photo, &Limits::default())?;
     let segmentation = segmenter.segment(&photo)?;
     for region in segmentation.regions() {
         eprintln!("{}: {:.1} % of the photo", region.name, region.area_share * 100.0);

@@ -26,13 +26,15 @@ use crate::preprocess::Region;
 use crate::spec::Fit;
 use deadline::Deadline;
 use reduced::Reduction;
-pub(crate) use reduced::{Plan, ReducedPlan};
+#[doc(hidden)]
+pub use reduced::{Plan, ReducedPlan};
 
 const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
 
 /// What a photo may cost before it is refused. Photos come from anywhere; a few hundred bytes can claim gigapixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Largest file, in bytes.
     pub max_bytes: u64,
@@ -51,6 +53,29 @@ impl Default for Limits {
     /// 256 MiB, 128 megapixels and 30 seconds: more than any camera in use gives, and than any machine in use takes.
     fn default() -> Self {
         Self { max_bytes: 256 << 20, max_pixels: 128_000_000, max_decode_time: Duration::from_secs(30) }
+    }
+}
+
+impl Limits {
+    /// The same with this largest file, in bytes.
+    #[must_use]
+    pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// The same with this largest photo, width x height.
+    #[must_use]
+    pub fn with_max_pixels(mut self, max_pixels: u64) -> Self {
+        self.max_pixels = max_pixels;
+        self
+    }
+
+    /// The same with this longest time.
+    #[must_use]
+    pub fn with_max_decode_time(mut self, max_decode_time: Duration) -> Self {
+        self.max_decode_time = max_decode_time;
+        self
     }
 }
 
@@ -106,7 +131,7 @@ impl Photo {
     /// # Errors
     /// [`Error::Read`], [`Error::TooLarge`], [`Error::DecodeTimeout`], and [`Error::Decode`] for what is no photo, or a
     /// damaged or cut-off one.
-    pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
         Self::open_with(path, limits, Detail::Full)
     }
 
@@ -114,7 +139,8 @@ impl Photo {
     ///
     /// # Errors
     /// As [`Photo::open`].
-    pub fn open_with(path: &Path, limits: &Limits, detail: Detail) -> Result<Self> {
+    pub fn open_with(path: impl AsRef<Path>, limits: &Limits, detail: Detail) -> Result<Self> {
+        let path = path.as_ref();
         let read_error = |source| Error::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read_error)?;
         let mut bytes = Vec::new();
@@ -144,13 +170,15 @@ impl Photo {
     }
 
     /// Decodes bytes at a reduced size; nothing where they should be decoded in full.
-    pub(crate) fn reduced_from_bytes(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Option<Self>> {
+    #[doc(hidden)]
+    pub fn reduced_from_bytes(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Option<Self>> {
         limits.check_bytes(bytes)?;
         reduced::decode(bytes, limits, detail, &Deadline::after(limits.max_decode_time))
     }
 
     /// Decodes bytes in full, as [`Photo::from_bytes`], where `spent` of the time for it is spent already.
-    pub(crate) fn whole_from_bytes(bytes: &[u8], limits: &Limits, spent: Duration) -> Result<Self> {
+    #[doc(hidden)]
+    pub fn whole_from_bytes(bytes: &[u8], limits: &Limits, spent: Duration) -> Result<Self> {
         limits.check_bytes(bytes)?;
         if bytes.is_empty() {
             return Err(Error::Decode { reason: "the file is empty".into(), source: None });

@@ -2,16 +2,16 @@
 //! and it hashes many times faster than photos are decoded.
 
 /// A short name of some bytes: 2^64 different ones are needed before two are likely to share it.
-pub(crate) type Key = [u8; 16];
+pub type Key = [u8; 16];
 
 /// The short name of these bytes.
-pub(crate) fn key(bytes: &[u8]) -> Key {
+pub fn key(bytes: &[u8]) -> Key {
     let mut key = Key::default();
     key.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     key
 }
 
 /// The whole hash, as `b3sum` prints it.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }

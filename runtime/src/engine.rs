@@ -4,7 +4,6 @@ mod binding;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod info;
-mod locate;
 mod onnxruntime;
 mod options;
 mod placement;
@@ -18,6 +17,7 @@ use crate::spec::ModelSpec;
 
 use binding::Binding;
 pub use info::{EngineInfo, ProviderNodes};
+pub use onnxruntime::{load_library, loaded_library};
 pub use options::{EngineOptions, Provider, TensorrtOptions};
 pub use tensorrt::slow_start;
 
@@ -92,7 +92,7 @@ pub fn open_sessions(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> 
             if options.library.is_some() || !cfg!(feature = "embedded") {
                 return Err(missing);
             }
-            let Error::ProviderUnavailable { reason, .. } = missing else { return Err(missing) };
+            let Error::NoOnnxRuntime { reason, .. } = missing else { return Err(missing) };
             open_embedded(onnx, &binding, options, Some(reason))
         }
         provider => onnxruntime::open(&onnxruntime::load(options)?, onnx, &binding, provider, options),
@@ -109,8 +109,8 @@ fn open_embedded(
 ) -> Result<Vec<Box<dyn Engine>>> {
     let mut first = embedded::Tract::open(onnx, binding)?;
     if let Some(reason) = missing {
-        first.info.warning = unused_gpu(locate::gpu_is_visible(), &reason);
         first.info.note = Some(format!("ONNX Runtime would be many times faster, but {reason}"));
+        first.info.no_gpu = Some(reason);
     }
     Ok((0..options.sessions.max(1)).map(|_| Box::new(first.clone()) as Box<dyn Engine>).collect())
 }
@@ -121,11 +121,6 @@ fn open_embedded(_: &[u8], _: &Binding, _: &EngineOptions, _: Option<String>) ->
         provider: Provider::Embedded.name(),
         reason: "this build has no embedded engine; build with the feature 'embedded'".into(),
     })
-}
-
-/// The warning of an automatic choice that leaves a GPU unused; nothing where there is none.
-fn unused_gpu(visible: bool, reason: &str) -> Option<String> {
-    visible.then(|| format!("this machine has an NVIDIA GPU, and it is NOT used: {reason}"))
 }
 
 /// Turns an engine's flat result into N x C x H x W.
@@ -141,16 +136,4 @@ fn output_array(shape: &[usize], values: Vec<f32>, spec: &ModelSpec) -> Result<A
     }
     Array4::from_shape_vec((batch, classes, height, width), values)
         .map_err(|error| Error::Output { reason: error.to_string() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unused_gpu_is_a_warning_and_an_absent_one_is_not() {
-        let warning = unused_gpu(true, "the library has no CUDA").unwrap();
-        assert!(warning.contains("NOT used: the library has no CUDA"));
-        assert_eq!(unused_gpu(false, "the library has no CUDA"), None);
-    }
 }

@@ -29,12 +29,10 @@ pub enum Error {
         /// What is wrong with the bytes.
         reason: String,
         /// What the decoder said.
-        source: Option<image::ImageError>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The photo, or its file, is larger than [`Limits`](crate::Limits) allow.
-    #[error(
-        "too large: {found} {unit}, and at most {limit} are allowed{}", limit_hint(.unit)
-    )]
+    #[error("too large: {found} {unit}, and at most {limit} are allowed")]
     TooLarge {
         /// Size found.
         found: u64,
@@ -76,8 +74,8 @@ pub enum Error {
     },
     /// An ONNX model that does not say what its classes and its input are.
     #[error(
-        "the model has no clothseg description: neither metadata 'clothseg.spec' nor a file {sidecar} beside it; \
-         export it with clothseg-train, or write that file (its format is in the documentation of ModelSpec)"
+        "the model has no clothseg description: neither metadata 'clothseg.spec' nor a file {sidecar} beside it; write that \
+         file (its format is in the documentation of ModelSpec)"
     )]
     MissingSpec {
         /// The sidecar that was looked for.
@@ -97,6 +95,17 @@ pub enum Error {
         /// Why, and what to do about it.
         reason: String,
     },
+    /// No ONNX Runtime could be loaded for a provider that needs it.
+    #[error("provider '{provider}' cannot run here: {reason}")]
+    NoOnnxRuntime {
+        /// The provider's name.
+        provider: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// TensorRT was asked for without a folder in which it can keep its engines.
+    #[error("TensorRT needs a folder for the engines that it builds (TensorrtOptions::cache)")]
+    NoTensorrtCache,
     /// The engine failed to load or to run the model.
     #[error("the {engine} engine failed to {action}: {reason}")]
     Engine {
@@ -145,13 +154,6 @@ impl Error {
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-fn limit_hint(unit: &str) -> &'static str {
-    match unit {
-        "pixels" => "; raise the limit on pixels (clothseg-run: --max-megapixels) if the source is trusted",
-        _ => "",
-    }
-}
 
 fn nearest_hint(nearest: &Option<String>) -> String {
     match nearest {

@@ -1,19 +1,43 @@
-//! Results to bytes: one file a format, no paths.
+//! Results in the formats of other tools, as bytes: one file a format behind one trait, and one list of them,
+//! [`Format::ALL`]. Nothing here knows folders: `clothseg-batch` writes the files.
+//!
+//! ```no_run
+//! use clothseg::export::{Format, OutputOptions, PhotoView};
+//! use clothseg::{Limits, Photo, Segmenter};
+//!
+//! # fn main() -> clothseg::Result<()> {
+//! let segmenter = Segmenter::open("garments-lite0.onnx")?;
+//! let photo = Photo::open("photo.jpg", &Limits::default())?;
+//! let segmentation = segmenter.segment(&photo)?;
+//! let classes = segmenter.spec().taxonomy.resolve("garment")?;
+//! let options = OutputOptions::default();
+//! let view = PhotoView::new(&segmenter, &photo, &segmentation, &classes, &options);
+//! let svg = "svg".parse::<Format>()?.exporter().photo_files(&view)?.remove(0);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod coco;
 mod cutout;
+mod format;
 mod json;
 mod labelme;
 mod masks;
+mod names;
+mod options;
 mod outline;
 mod overlay;
+mod parse;
 mod png;
 mod svg;
+mod view;
+mod yolo;
 
-pub use cutout::{CropMargin, crop_png, cutout_png, smooth_edges};
-pub use json::{Document, document};
-pub use labelme::labelme;
-pub use masks::{MaskDepth, labels_png, mask_png, soft_png};
-pub use outline::{ClassOutline, outlines};
+pub use cutout::CropMargin;
+pub use format::{Exporter, Format, Needs};
+pub use masks::MaskDepth;
+pub use names::class_file_names;
+pub use options::{CutoutAlpha, OutputOptions};
+pub use outline::ClassOutline;
 pub use overlay::overlay_png;
-pub use svg::svg;
+pub use view::{ClassView, PhotoView, RunView};

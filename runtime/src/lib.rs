@@ -1,49 +1,84 @@
 //! Cut garments out of photos: one exact mask or polygon per garment class, at the photo's own size.
 //!
-//! ```
-//! use clothseg::{EngineOptions, Limits, Photo, PolygonOptions, Segmenter};
-//!
+//! ```no_run
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("../models/garments-lite0.onnx".as_ref(), &EngineOptions::default())?;
-//! let enough = segmenter.detail(); // for masks; Photo::open for pixels, too
-//! let photo = Photo::open_with("../samples/hopper.jpg".as_ref(), &Limits::default(), enough)?;
-//! let segmentation = segmenter.segment(&photo)?;
-//! let mask = segmentation.mask("dress")?; // 255 where there is a dress
-//! let outlines = segmentation.polygons("dress", &PolygonOptions::default())?;
-//! # assert!(mask.pixels().any(|pixel| pixel[0] == 255) && !outlines.is_empty());
+//! let mask = clothseg::Segmenter::open("garments-lite0.onnx")?.segment_file("photo.jpg")?.mask("pants")?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Many photos: [`EngineOptions::sessions`] lets threads that share a [`Segmenter`] run the network beside each other,
-//! [`Segmenter::segment_batch`] puts several photos into one run, and [`batch`] is all of it for folders.
+//! The mask is a [`GrayImage`] of the photo's size: 255 where there are pants. A [`Segmenter`] is opened once and serves any
+//! number of photos and threads; a [`Segmentation`] has masks, soft masks, polygons, areas and confidences of all classes:
 //!
-//! The stages, each usable by itself: [`decode`] -> [`preprocess`] -> [`engine`] -> [`postprocess`] -> [`polygon`] and
-//! [`export`]; [`Segmenter`] is all of them in order, [`batch`] is a [`Segmenter`] over folders.
+//! ```no_run
+//! use clothseg::{EngineOptions, PolygonOptions, Provider, Segmenter};
+//!
+//! # fn main() -> clothseg::Result<()> {
+//! let options = EngineOptions::default().with_provider(Provider::Cpu).with_library("libonnxruntime.so.1.32.0");
+//! let segmenter = Segmenter::open_with("garments-lite0.onnx", &options)?;
+//! let segmentation = segmenter.segment_file("photo.jpg")?;
+//! for region in segmentation.regions() {
+//!     println!("{}: {} pixels, confidence {:.2}", region.name, region.area_px, region.confidence);
+//! }
+//! let outlines = segmentation.polygons("lower", &PolygonOptions::default())?; // skirts, pants, shorts ...
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Engines
+//! Models run on ONNX Runtime (1.24 or later), which is opened at run time: the file that [`EngineOptions::library`] names,
+//! else what the system's loader finds. With the feature `embedded` there is an engine that needs nothing installed, too.
+//! The library reads no environment variables and starts no processes.
+//!
+//! # Many photos
+//! [`EngineOptions::sessions`] lets threads that share a [`Segmenter`] run the network beside each other, and
+//! [`Segmenter::segment_batch`] puts several photos into one run. The crate `clothseg-batch` does all of it for folders.
+//!
+//! # Modules
+//! [`spec`] describes models, [`export`] writes results in the formats of other tools, and [`engine`] is for engines of
+//! one's own. Types of other crates in signatures are re-exported: [`GrayImage`] and [`RgbImage`] of `image`, and
+//! [`ndarray`] and [`serde_json`].
 
 #![deny(missing_docs)]
 
-pub mod batch;
-pub mod decode;
+mod decode;
 mod digest;
 pub mod engine;
 mod error;
 pub mod export;
 mod model;
 mod onnx;
+#[doc(hidden)]
 pub mod polygon;
+#[doc(hidden)]
 pub mod postprocess;
+#[doc(hidden)]
 pub mod preprocess;
 mod segmenter;
 pub mod spec;
-pub mod taxonomy;
+mod taxonomy;
+
+pub use image::{GrayImage, RgbImage};
+pub use {ndarray, serde_json};
 
 pub use decode::{Detail, Limits, Photo};
-pub use engine::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, TensorrtOptions};
+pub use engine::{EngineInfo, EngineOptions, Provider};
 pub use error::{Error, Result};
 pub use model::Model;
-pub use polygon::{Outline, Partition, Polygon, PolygonOptions};
-pub use postprocess::{LabelMap, NetworkOutput, PixelBox};
+pub use polygon::{Outline, Polygon, PolygonOptions};
+pub use postprocess::{LabelMap, PixelBox};
 pub use segmenter::{ClassRegion, Quality, Segmentation, Segmenter, Timings};
 pub use spec::ModelSpec;
 pub use taxonomy::{Class, ClassKind, Taxonomy};
+
+/// What the other packages of this project need besides: no part of the public interface, and free to change at any time.
+/// The same holds for the hidden modules `polygon`, `postprocess` and `preprocess`.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::decode::{Plan, ReducedPlan};
+
+    /// Hashes that name bytes.
+    pub mod digest {
+        pub use crate::digest::*;
+    }
+}

@@ -3,12 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::{ModelSpec, read_model};
-
-/// The default model, carried by builds with the feature `default-model`.
-#[cfg(feature = "default-model")]
-const BUILT_IN: &[u8] = include_bytes!("../../models/garments-lite0.onnx");
 
 /// An ONNX file and what it expects and returns. No engine is open yet: see
 /// [`Segmenter::open_model`](crate::Segmenter::open_model).
@@ -24,7 +20,8 @@ impl Model {
     /// # Errors
     /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx),
     /// [`Error::MissingSpec`](crate::Error::MissingSpec), [`Error::BadSpec`](crate::Error::BadSpec).
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let onnx = read_model(path)?;
         let spec = ModelSpec::of_model(path, &onnx)?;
         Ok(Self { onnx: onnx.into(), spec })
@@ -35,8 +32,8 @@ impl Model {
     /// # Errors
     /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx) and
     /// [`Error::BadSpec`](crate::Error::BadSpec).
-    pub fn open_as(path: &Path, spec: ModelSpec) -> Result<Self> {
-        Self::from_bytes(read_model(path)?, spec)
+    pub fn open_as(path: impl AsRef<Path>, spec: ModelSpec) -> Result<Self> {
+        Self::from_bytes(read_model(path.as_ref())?, spec)
     }
 
     /// Takes the content of an ONNX file and its description.
@@ -50,15 +47,15 @@ impl Model {
         Ok(Self { onnx, spec })
     }
 
-    /// The model that this library carries, trained by this project: whole garments, small and quick.
+    /// Takes the content of an ONNX file that describes itself.
     ///
     /// # Errors
-    /// [`Error::BadSpec`](crate::Error::BadSpec), which this crate's tests rule out.
-    #[cfg(feature = "default-model")]
-    pub fn built_in() -> Result<Self> {
-        let spec = ModelSpec::from_onnx(BUILT_IN)?
-            .ok_or_else(|| crate::Error::BadSpec { reason: "the built-in model has none".into() })?;
-        Ok(Self { onnx: BUILT_IN.into(), spec })
+    /// [`Error::NotOnnx`](crate::Error::NotOnnx); [`Error::BadSpec`](crate::Error::BadSpec), where it has no description, too.
+    pub fn from_onnx(onnx: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        let onnx = onnx.into();
+        let spec = ModelSpec::from_onnx(&onnx)?
+            .ok_or_else(|| Error::BadSpec { reason: "the ONNX file has none in its metadata".into() })?;
+        Ok(Self { onnx, spec })
     }
 
     /// The content of the ONNX file.

@@ -103,6 +103,7 @@ impl FromStr for Outline {
 
 /// How closely polygons follow the mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct PolygonOptions {
     /// How far, in photo pixels, a point of the exact outline may lie from the straight line that replaces it; 0 gives
     /// the exact outline. Below 0.71 staircases stay where outlines follow pixels.
@@ -119,6 +120,22 @@ impl PolygonOptions {
     #[must_use]
     pub fn of(outline: Outline) -> Self {
         Self { tolerance_px: outline.default_tolerance_px(), min_area_px: 16.0, outline }
+    }
+}
+
+impl PolygonOptions {
+    /// The same with this tolerance, in pixels.
+    #[must_use]
+    pub fn with_tolerance_px(mut self, tolerance_px: f64) -> Self {
+        self.tolerance_px = tolerance_px;
+        self
+    }
+
+    /// The same with this smallest area, in pixels.
+    #[must_use]
+    pub fn with_min_area_px(mut self, min_area_px: f64) -> Self {
+        self.min_area_px = min_area_px;
+        self
     }
 }
 

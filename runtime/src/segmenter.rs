@@ -36,22 +36,22 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// Opens an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]).
+    /// Opens an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]), on the best engine
+    /// that is there.
     ///
     /// # Errors
     /// [`Error::Read`]; [`Error::NotOnnx`], [`Error::MissingSpec`] and [`Error::BadSpec`] for the file;
     /// [`Error::ProviderUnavailable`] and [`Error::Engine`] for what should run it.
-    pub fn open(path: &Path, options: &EngineOptions) -> Result<Self> {
-        Self::open_model(&Model::open(path)?, options)
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &EngineOptions::default())
     }
 
-    /// Opens the model that this library carries, trained by this project: whole garments, small and quick.
+    /// The same, on the engine that the options ask for.
     ///
     /// # Errors
     /// As [`Segmenter::open`].
-    #[cfg(feature = "default-model")]
-    pub fn open_default(options: &EngineOptions) -> Result<Self> {
-        Self::open_model(&Model::built_in()?, options)
+    pub fn open_with(path: impl AsRef<Path>, options: &EngineOptions) -> Result<Self> {
+        Self::open_model(&Model::open(path)?, options)
     }
 
     /// Opens a model that has been read already.
@@ -62,15 +62,6 @@ impl Segmenter {
     pub fn open_model(model: &Model, options: &EngineOptions) -> Result<Self> {
         let segmenter = Self::with_engines(engine::open_sessions(model.onnx(), model.spec(), options)?)?;
         Ok(Self { model_hash: Some(digest::hex(model.onnx())), ..segmenter })
-    }
-
-    /// What the model that this library carries expects and returns; opens no engine.
-    ///
-    /// # Errors
-    /// [`Error::BadSpec`].
-    #[cfg(feature = "default-model")]
-    pub fn default_spec() -> Result<ModelSpec> {
-        Model::built_in().map(|model| model.spec().clone())
     }
 
     /// Puts the stages around an engine of one's own.

@@ -1,7 +1,5 @@
 //! What a model expects and returns.
 
-mod builtin;
-
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +22,8 @@ const MAX_MODEL_BYTES: u64 = 2 << 30;
 const MAX_SIDE_PX: u32 = 8192;
 
 /// What a model expects and returns, beside its weights (which must be in the same file): JSON in the metadata of the
-/// ONNX file (key [`METADATA_KEY`]), or, for a model made elsewhere, a file `NAME.json` beside `NAME.onnx`, a file named
-/// by its user, or a description that this crate carries ([`ModelSpec::builtin`]).
+/// ONNX file (key [`METADATA_KEY`]), or, for a model made elsewhere, a file `NAME.json` beside `NAME.onnx` or one of any name
+/// ([`Model::open_as`](crate::Model::open_as)).
 ///
 /// Fields that this version does not know are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

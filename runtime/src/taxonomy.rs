@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,16 +61,6 @@ impl Class {
     pub fn with_aliases<S: Into<String>>(mut self, aliases: impl IntoIterator<Item = S>) -> Self {
         self.aliases.extend(aliases.into_iter().map(Into::into));
         self
-    }
-
-    /// The name as it stands in file names: its first word group, in lower case, `-` for anything unusual.
-    ///
-    /// `shirt, blouse` gives `shirt`, `leg warmer` gives `leg-warmer`.
-    pub fn file_name(&self) -> String {
-        let first = self.name.split(',').next().unwrap_or_default().trim();
-        let safe: String =
-            first.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-        if safe.is_empty() { "class".into() } else { safe }
     }
 }
 
@@ -196,25 +186,6 @@ impl Taxonomy {
         Ok(())
     }
 
-    /// One file name a class, all different: see [`Class::file_name`]; a clash gets the class index.
-    pub fn file_names(&self) -> Vec<String> {
-        let plain: Vec<String> = self.classes.iter().map(Class::file_name).collect();
-        // Words that stand in the names of the other files that are written for a photo.
-        let reserved = |name: &String| ["labels", "overlay", "soft", "cutout", "crop"].contains(&name.as_str());
-        let clashes = |name: &String| reserved(name) || plain.iter().filter(|other| *other == name).count() > 1;
-        let mut taken: HashSet<String> = plain.iter().filter(|name| !clashes(name)).cloned().collect();
-        let mut names = Vec::with_capacity(plain.len());
-        for (index, name) in plain.iter().enumerate() {
-            let mut unique = name.clone();
-            while clashes(&unique) || (unique != *name && taken.contains(&unique)) {
-                unique.push_str(&format!("-{index}"));
-            }
-            taken.insert(unique.clone());
-            names.push(unique);
-        }
-        names
-    }
-
     fn unknown(&self, name: &str) -> Error {
         let key = normalize(name);
         let names = self.classes.iter().flat_map(|class| std::iter::once(&class.name).chain(&class.aliases));
@@ -308,17 +279,6 @@ mod tests {
         let names: Vec<_> = lower.iter().map(|&index| taxonomy.classes[index].name.as_str()).collect();
         assert_eq!(names, ["skirt", "pants", "shorts", "tights"]);
         assert_eq!(taxonomy.resolve_all(&["pants", "lower", "trousers"]).unwrap(), lower);
-    }
-
-    #[test]
-    fn file_names_are_safe_and_different() {
-        let classes = ["shirt, blouse", "leg warmer", "a/b", "A b", ""].map(|name| Class::new(name, [0; 3]));
-        let taxonomy = Taxonomy { classes: classes.into(), groups: BTreeMap::new() };
-        assert_eq!(taxonomy.file_names(), ["shirt", "leg-warmer", "a-b-2", "a-b-3", "class"]);
-        let classes = ["x, a", "x 1", "x, b", "labels", "x-0"].map(|name| Class::new(name, [0; 3]));
-        let names = Taxonomy { classes: classes.into(), groups: BTreeMap::new() }.file_names();
-        assert_eq!(names.iter().collect::<HashSet<_>>().len(), 5, "{names:?}");
-        assert!(!names.contains(&"labels".to_owned()));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn files() -> Vec<Vec<u8>> {
 
 /// What a fuzz target does with its bytes, too (and at 1/2).
 fn decode(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let limits = Limits { max_pixels: 1_000_000, ..Limits::default() };
+    let limits = Limits::default().with_max_pixels(1_000_000);
     let details =
         [(Detail::Full, FITS[0]), (Detail::EnoughFor(FITS[0]), FITS[0]), (Detail::EnoughFor(FITS[1]), FITS[1])];
     for (detail, fit) in details {

@@ -1,11 +1,11 @@
-//! The model that the library carries, on real photos.
+//! The default model on real photos.
 
-#![cfg(all(feature = "default-model", feature = "embedded"))]
+#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
-use clothseg::{Detail, EngineOptions, LabelMap, Limits, Photo, Provider, Segmenter};
+use clothseg::{Detail, EngineOptions, LabelMap, Limits, Model, Photo, Provider, Segmenter};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const SAMPLES: [&str; 3] = ["astronaut.png", "cameraman.png", "hopper.jpg"];
@@ -14,7 +14,10 @@ const SAMPLES: [&str; 3] = ["astronaut.png", "cameraman.png", "hopper.jpg"];
 const BLESS: &str = "CLOTHSEG_BLESS";
 
 fn open(provider: Provider) -> clothseg::Result<Segmenter> {
-    Segmenter::open_default(&EngineOptions { provider, ..EngineOptions::default() })
+    let model = Model::from_onnx(clothseg_models::GARMENTS_LITE0)?;
+    let mut options = EngineOptions::default().with_provider(provider);
+    options.library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
+    Segmenter::open_model(&model, &options)
 }
 
 fn segment(segmenter: &Segmenter, path: &Path) -> LabelMap {
@@ -28,11 +31,9 @@ fn agreement(a: &[u8], b: &[u8]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
 }
 
-/// The data folder of `CLOTHSEG_DATA`, else of the workplace.
+/// The folder of the data sets, where the environment names it.
 fn data_folder() -> Option<PathBuf> {
-    let folder =
-        std::env::var_os("CLOTHSEG_DATA").map_or_else(|| Path::new(ROOT).join("../shared/data"), PathBuf::from);
-    folder.is_dir().then_some(folder)
+    std::env::var_os("CLOTHSEG_DATA").map(PathBuf::from).filter(|folder| folder.is_dir())
 }
 
 #[test]

@@ -5,14 +5,17 @@
 
 mod support;
 
-use std::path::Path;
-
-use clothseg::{EngineOptions, Error, Model, ModelSpec, Photo, Provider, Segmenter};
+use clothseg::{Error, Model, ModelSpec, Photo, Provider, Segmenter};
 use support::foreign;
+
+/// A description that is carried along.
+fn described(name: &str) -> ModelSpec {
+    ModelSpec::from_json(clothseg_models::description(name).unwrap()).unwrap()
+}
 
 /// The engines to test with: the embedded one, and ONNX Runtime where it is (in ci/test it must be).
 fn providers() -> Vec<Provider> {
-    let cpu = EngineOptions { provider: Provider::Cpu, ..EngineOptions::default() };
+    let cpu = support::engine_options(Provider::Cpu);
     match clothseg::engine::open(&support::color_model(), &support::color_spec(), &cpu) {
         Ok(_) => vec![Provider::Embedded, Provider::Cpu],
         Err(error) if std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none() => {
@@ -26,7 +29,7 @@ fn providers() -> Vec<Provider> {
 /// Classes in a drawn photo (red square above, blue one below): in the red one, in the blue one, beside them.
 fn classes(onnx: Vec<u8>, spec: ModelSpec, provider: Provider) -> [String; 3] {
     let model = Model::from_bytes(onnx, spec).unwrap();
-    let options = EngineOptions { provider, ..EngineOptions::default() };
+    let options = support::engine_options(provider);
     let segmenter = Segmenter::open_model(&model, &options).unwrap();
     let photo = Photo::from_rgb(support::drawn_photo(301, 200)).unwrap();
     let segmentation = segmenter.segment(&photo).unwrap();
@@ -42,7 +45,7 @@ fn classes(onnx: Vec<u8>, spec: ModelSpec, provider: Provider) -> [String; 3] {
 #[test]
 fn u2net_for_clothes_runs_with_the_description_carried_along() {
     for provider in providers() {
-        let spec = ModelSpec::builtin("u2net-cloth").unwrap().unwrap();
+        let spec = described("u2net-cloth");
         let found = classes(foreign::u2net_cloth(), spec, provider);
         assert_eq!(found, ["upper body", "lower body", "background"], "{provider}");
     }
@@ -51,7 +54,7 @@ fn u2net_for_clothes_runs_with_the_description_carried_along() {
 #[test]
 fn segformer_for_clothes_runs_with_the_description_carried_along() {
     for provider in providers() {
-        let spec = ModelSpec::builtin("segformer-b2-clothes").unwrap().unwrap();
+        let spec = described("segformer-b2-clothes");
         let found = classes(foreign::segformer_clothes(), spec, provider);
         assert_eq!(found, ["Upper-clothes", "Pants", "Background"], "{provider}");
     }
@@ -60,10 +63,10 @@ fn segformer_for_clothes_runs_with_the_description_carried_along() {
 #[test]
 fn the_named_output_of_several_is_the_one_that_counts() {
     for provider in providers() {
-        let mut spec = ModelSpec::builtin("u2net-cloth").unwrap().unwrap();
+        let mut spec = described("u2net-cloth");
         spec.output.name = "d3".into();
         let onnx = foreign::u2net_cloth();
-        let options = EngineOptions { provider, ..EngineOptions::default() };
+        let options = support::engine_options(provider);
         let segmenter = Segmenter::open_model(&Model::from_bytes(onnx, spec).unwrap(), &options).unwrap();
         assert_eq!((segmenter.spec().input.name.as_str(), segmenter.spec().output.name.as_str()), ("image", "d3"));
         let photo = Photo::from_rgb(support::drawn_photo(64, 64)).unwrap();
@@ -75,8 +78,8 @@ fn the_named_output_of_several_is_the_one_that_counts() {
 #[test]
 fn a_description_that_does_not_fit_the_model_is_refused_on_opening() {
     let refused = |onnx: Vec<u8>, name: &str| {
-        let model = Model::from_bytes(onnx, ModelSpec::builtin(name).unwrap().unwrap()).unwrap();
-        let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+        let model = Model::from_bytes(onnx, described(name)).unwrap();
+        let options = support::engine_options(Provider::Embedded);
         match Segmenter::open_model(&model, &options) {
             Err(error @ Error::BadSpec { .. }) => error.to_string(),
             Err(error) => panic!("{error}"),
@@ -86,28 +89,4 @@ fn a_description_that_does_not_fit_the_model_is_refused_on_opening() {
     assert!(refused(foreign::u2net_cloth(), "segformer-b2-clothes").contains("'pixel_values'"));
     let text = refused(foreign::segformer_clothes(), "u2net-cloth");
     assert!(text.contains("4 classes") && text.contains("18 channels"), "{text}");
-}
-
-#[test]
-#[cfg(feature = "cli")]
-fn the_cli_takes_a_description_by_name_or_file() {
-    let env = support::TestEnv::new();
-    env.photo("a.png");
-    env.write("net.onnx", &foreign::segformer_clothes());
-    let base = ["a.png", "--model", "net.onnx", "--provider", "embedded", "--classes", "shirt,pants", "-o", "out"];
-    let run = |spec: &[&str]| env.run_plain(&[&base[..], spec].concat());
-    run(&[]).expect(2, &["net.onnx", "net.json"]);
-    run(&["--spec", "segformer-b2-clothes"]).expect(0, &["1 photo done"]);
-    let files = env.files("out");
-    assert!(
-        files.contains(&"a.upper-clothes.png".to_owned()) && files.contains(&"a.pants.png".to_owned()),
-        "{files:?}"
-    );
-    run(&["--spec", "segformer"]).expect(2, &["no model description 'segformer'", "segformer-b2-clothes"]);
-    run(&["--spec", "u2net-cloth"]).expect(2, &["bad model description"]);
-    let sidecars = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sidecars/segformer-b2-clothes.json");
-    std::fs::copy(sidecars, env.path("net.json")).unwrap();
-    run(&[]).expect(0, &["1 photo done"]);
-    run(&["--spec", "net.json"]).expect(0, &["1 photo done"]);
-    env.run_plain(&["a.png", "--spec", "net.json"]).expect(2, &["--model"]);
 }

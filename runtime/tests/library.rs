@@ -7,12 +7,12 @@ mod support;
 
 use std::sync::Arc;
 
+use clothseg::engine::Engine;
 use clothseg::export::coco::{CocoAnnotation, CocoInfo, CocoPhoto, CocoSegmentation, write_coco};
-use clothseg::export::{ClassOutline, Document, document};
+use clothseg::export::{ClassOutline, Format, OutputOptions, PhotoView};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    Detail, Engine, EngineInfo, EngineOptions, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider,
-    Result, Segmenter, Taxonomy,
+    Detail, EngineInfo, Error, LabelMap, Limits, Outline, Photo, PolygonOptions, Provider, Result, Segmenter, Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};
@@ -70,8 +70,7 @@ fn the_pipeline_works_round_any_engine_at_any_size() {
         let soft = segmentation.soft_mask("trousers").unwrap();
         assert_eq!(soft.dimensions(), (width, height));
         assert!(soft.pixels().all(|pixel| pixel[0] == alpha.round() as u8));
-        let polygons =
-            segmentation.polygons("pants", &PolygonOptions { tolerance_px: 0.0, ..PolygonOptions::default() }).unwrap();
+        let polygons = segmentation.polygons("pants", &PolygonOptions::default().with_tolerance_px(0.0)).unwrap();
         let (right, bottom) = (width as f32, height as f32);
         assert_eq!(polygons[0].exterior, [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]);
     }
@@ -94,10 +93,13 @@ fn results_of_ones_own_go_into_the_formats_too() {
     let segmenter = Segmenter::with_engine(Box::new(Constant::new(10, 5.0))).unwrap();
     let segmentation = segmenter.segment(&grey_photo(60, 40)).unwrap();
     let corrected = segmentation.polygons("pants", &PolygonOptions::default()).unwrap();
-    let outlines = [ClassOutline::new(&segmentation.regions()[0], corrected)];
-    let about = Document::new("a.jpg", &[10], &outlines).with_decode_ms(1.5);
-    let json: serde_json::Value =
-        serde_json::from_slice(&document(&segmenter, &segmentation, &about).unwrap()).unwrap();
+    let outlines = vec![ClassOutline::new(&segmentation.regions()[0], corrected)];
+    let (photo, options) = (grey_photo(60, 40), OutputOptions::default());
+    let mut view = PhotoView::new(&segmenter, &photo, &segmentation, &[10], &options);
+    view = view.with_name("a.jpg", "../a.jpg").with_decode_ms(1.5);
+    view.outlines.clone_from(&outlines);
+    let files = "json".parse::<Format>().unwrap().exporter().photo_files(&view).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&files[0]).unwrap();
     assert_eq!((&json["photo"], &json["timings_ms"]["decode"]), (&"a.jpg".into(), &1.5.into()));
     assert_eq!(json["classes"][0]["polygons"].as_array().unwrap().len(), 1);
 
@@ -138,7 +140,7 @@ fn one_segmenter_serves_many_threads() {
 fn segment_with(provider: Provider) -> Result<(LabelMap, EngineInfo)> {
     let model = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(model.path(), support::color_model()).unwrap();
-    let segmenter = Segmenter::open(model.path(), &EngineOptions { provider, ..EngineOptions::default() })?;
+    let segmenter = Segmenter::open_with(model.path(), &support::engine_options(provider))?;
     let photo = Photo::from_rgb(support::drawn_photo(301, 200)).unwrap();
     Ok((segmenter.segment(&photo)?.label_map().clone(), segmenter.engine_info().clone()))
 }
@@ -155,8 +157,8 @@ fn the_embedded_engine_finds_the_colours() {
 fn a_large_jpeg_at_a_reduced_size_gives_the_same_garments() {
     let model = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(model.path(), support::color_model()).unwrap();
-    let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
-    let segmenter = Segmenter::open(model.path(), &options).unwrap();
+    let options = support::engine_options(Provider::Embedded);
+    let segmenter = Segmenter::open_with(model.path(), &options).unwrap();
     let mut jpeg = Vec::new();
     let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
     support::drawn_photo(1037, 1531).write_with_encoder(encoder).unwrap();
@@ -195,7 +197,7 @@ fn a_name_in_the_description_that_the_model_lacks_is_found_on_opening() {
     let mut spec = support::color_spec();
     spec.output.name = "scores".into();
     let onnx = spec.embed_in_onnx(&support::model_without_spec()).unwrap();
-    let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+    let options = support::engine_options(Provider::Embedded);
     let error = clothseg::engine::open(&onnx, &spec, &options).err().unwrap();
     assert!(error.to_string().contains("scores"), "{error}");
 }

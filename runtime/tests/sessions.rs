@@ -10,8 +10,7 @@ use std::sync::{Arc, Barrier};
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    BatchSize, Engine, EngineInfo, EngineOptions, Error, Model, Photo, Provider, Quality, Result, Segmentation,
-    Segmenter, Taxonomy,
+    BatchSize, Engine, EngineInfo, Error, Model, Photo, Provider, Quality, Result, Segmentation, Segmenter, Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};
@@ -183,12 +182,8 @@ fn engines_of_two_models_make_no_segmenter() {
 /// The engines that are here, on two sessions with batches of up to 3.
 fn real_segmenters() -> Vec<Segmenter> {
     let model = Model::from_bytes(support::color_model(), support::color_spec()).unwrap();
-    let open = |provider| {
-        Segmenter::open_model(
-            &model,
-            &EngineOptions { provider, sessions: 2, max_batch: 3, ..EngineOptions::default() },
-        )
-    };
+    let open =
+        |provider| Segmenter::open_model(&model, &support::engine_options(provider).with_sessions(2).with_max_batch(3));
     let mut segmenters = vec![open(Provider::Embedded).unwrap()];
     match open(Provider::Cpu) {
         Ok(segmenter) => segmenters.push(segmenter),

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};

@@ -119,8 +119,9 @@ mod tests {
     use super::*;
     use crate::data::testing::{cut_off, write_noise};
     use crate::data::{Dataset, Layout, OnDamage, Source, Target};
+    use clothseg::engine::Engine;
     use clothseg::spec::{Fit, InputSpec, OutputSpec};
-    use clothseg::{Engine, EngineInfo, ModelSpec, Provider, Taxonomy};
+    use clothseg::{EngineInfo, ModelSpec, Provider, Taxonomy};
     use ndarray::{Array4, ArrayView4};
 
     /// Pants everywhere: by `left` on the left, by little on the right.

@@ -23,5 +23,5 @@ pub(crate) fn trained_segmenter(
     let resume = RunFolder::at(&config.run).last().is_file();
     let state = train(config, Start { resume, device, last_step: None })?;
     export_run(&config.run, chosen, Some(model), Weights::Full, engine)?;
-    Ok((state, Segmenter::open(model, engine)?))
+    Ok((state, Segmenter::open_with(model, engine)?))
 }

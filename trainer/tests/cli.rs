@@ -90,7 +90,7 @@ fn photos_become_a_scored_model() {
     assert!(said.contains(" -> ") && bytes("balanced.onnx") >= bytes("half.onnx"), "{said}");
     let [before, after] = ["half.onnx", "balanced.onnx"].map(|name| {
         let model = Model::open(&root.join(name)).unwrap();
-        let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+        let options = EngineOptions::default().with_provider(Provider::Embedded);
         let mut engine = engine::open(model.onnx(), model.spec(), &options).unwrap();
         (engine.run(Array4::zeros((1, 3, 64, 64)).view()).unwrap(), model.spec().clone())
     });

@@ -123,12 +123,12 @@ fn every_network_is_exported_with_its_answers() {
             let output = OutputSpec::logits(*output_stride);
             let spec = ModelSpec::new(architecture.name(), target.taxonomy.clone(), input, output);
             let path = folder.path().join(format!("{}-{output_stride}.onnx", architecture.name()));
-            let options = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+            let options = EngineOptions::default().with_provider(Provider::Embedded);
             let exported = export::export(&network, &spec, &path, Weights::Full, &options).unwrap();
             assert!(exported.difference <= export::TOLERANCE, "{}: {}", path.display(), exported.difference);
             let outputs = onnx_outputs(&path);
             assert_eq!(outputs.contains(&"presence".to_owned()), architecture == ALL_ON, "{outputs:?}");
-            let segmenter = Segmenter::open(&path, &options).unwrap();
+            let segmenter = Segmenter::open_with(&path, &options).unwrap();
             let photo = RgbImage::from_fn(70, 110, |x, y| Rgb([x as u8, y as u8, 99]));
             let photo = Photo::from_rgb(photo).unwrap();
             let segmentation = segmenter.segment(&photo).unwrap();

@@ -88,7 +88,7 @@ fn make_run(root: &Path, name: &str, epochs: usize) -> PathBuf {
 }
 
 fn embedded() -> EngineOptions {
-    EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() }
+    EngineOptions::default().with_provider(Provider::Embedded)
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
 
     let exported = export::export_run(&config.run, Chosen::Best, None, Weights::Full, &embedded()).unwrap();
     assert!(exported.difference <= export::TOLERANCE);
-    let segmenter = Segmenter::open(&exported.path, &embedded()).unwrap();
+    let segmenter = Segmenter::open_with(&exported.path, &embedded()).unwrap();
     assert_eq!(segmenter.spec().training["trained_on"].as_array().unwrap().len(), 1);
 
     // A photo of another size and shape than any in training.

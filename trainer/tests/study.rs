@@ -82,7 +82,7 @@ fn a_study_is_done_run_by_run_and_never_twice() {
     fs::create_dir_all(&runs[2].config.run).unwrap();
     fs::write(runs[2].config.run.join("config.toml"), runs[2].config_text().unwrap()).unwrap();
 
-    let engine = EngineOptions { provider: Provider::Embedded, ..EngineOptions::default() };
+    let engine = EngineOptions::default().with_provider(Provider::Embedded);
     let options = StudyOptions { engine, ..StudyOptions::default() };
     let out = study(&config, &options).unwrap();
     let results: Vec<RunResult> =

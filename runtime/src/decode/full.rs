@@ -63,7 +63,7 @@ fn read(reader: impl BufRead + Seek, format: ImageFormat, limits: &Limits, deadl
         if deadline.has_passed() {
             limits.timed_out()
         } else {
-            Error::Decode { reason: "damaged".into(), source: Some(source) }
+            Error::Decode { reason: "damaged".into(), source: Some(source.into()) }
         }
     };
     let mut reader = ImageReader::with_format(reader, format);

@@ -23,7 +23,7 @@ pub(super) struct Reduction {
 
 /// How a photo will be decoded, told by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub enum Plan {
     /// In full, or refused.
     Whole,
     /// At a reduced size.
@@ -32,15 +32,15 @@ pub(crate) enum Plan {
 
 /// What decoding at a reduced size comes to, unless something is wrong with the file behind its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ReducedPlan {
+pub struct ReducedPlan {
     /// Of the photo, upright.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Of the photo, upright.
-    pub(crate) height: u32,
+    pub height: u32,
     /// Held at the most while it is decoded, the file not counted.
-    pub(crate) decoding_bytes: u64,
+    pub decoding_bytes: u64,
     /// Held by the photo afterwards.
-    pub(crate) decoded_bytes: u64,
+    pub decoded_bytes: u64,
 }
 
 /// A colour profile is read, put together, kept and looked at: so many times its size, at the most.
@@ -48,7 +48,7 @@ const PROFILE_COPIES: u64 = 8;
 
 impl Plan {
     /// Looks at the header only.
-    pub(crate) fn of(bytes: &[u8], limits: &Limits, detail: Detail) -> Self {
+    pub fn of(bytes: &[u8], limits: &Limits, detail: Detail) -> Self {
         Self::reduced(bytes, limits, detail).map_or(Self::Whole, Self::Reduced)
     }
 

@@ -25,8 +25,9 @@ pub struct EngineInfo {
     pub threads: Option<usize>,
     /// What a user should know about the choice, such as how to get a faster engine.
     pub note: Option<String>,
-    /// What a user must know, even one who asked for silence: that a GPU is there and is not used, and why.
-    pub warning: Option<String>,
+    /// Why [`Provider::Auto`] took no GPU; nothing where it did, or where a provider was named. A program that sees a GPU
+    /// should tell its user.
+    pub no_gpu: Option<String>,
 }
 
 /// Nodes of a graph that one provider of ONNX Runtime runs.
@@ -57,7 +58,7 @@ impl EngineInfo {
             nodes: Vec::new(),
             threads: None,
             note: None,
-            warning: None,
+            no_gpu: None,
         }
     }
 }

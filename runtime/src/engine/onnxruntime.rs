@@ -16,28 +16,24 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{TensorRef, TensorRefMut};
 
 use super::binding::Binding;
-use super::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, locate, output_array, placement, unused_gpu};
+use super::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, output_array, placement};
 use crate::error::{Error, Result};
 use crate::spec::ModelSpec;
 
 use direct::Direct;
 pub(super) use library::{Runtime, load};
+pub use library::{load_library, loaded_library};
 
 const NAME: &str = "ONNX Runtime";
 
-/// CUDA where this library has it and the model runs on it, else the CPU, with a warning where that leaves a GPU unused.
+/// CUDA where this library has it and the model runs on it, else the CPU, with the reason why.
 pub(super) fn open_best(
     runtime: &Runtime,
     onnx: &[u8],
     binding: &Binding,
     options: &EngineOptions,
 ) -> Result<Vec<Box<dyn Engine>>> {
-    let gpu = locate::gpu_is_visible();
-    let mut reason = format!(
-        "{} has no CUDA; a build that has it: {}",
-        runtime.path.display(),
-        locate::how_to_install(Provider::Cuda)
-    );
+    let mut reason = format!("{} has no CUDA", runtime.path.display());
     if providers::are_in_library(Provider::Cuda) {
         let alone = EngineOptions { sessions: 1, ..options.clone() };
         match start(runtime, onnx, binding, Provider::Cuda, &alone) {
@@ -47,7 +43,7 @@ pub(super) fn open_best(
     }
     let mut sessions = start(runtime, onnx, binding, Provider::Cpu, options)?;
     for session in &mut sessions {
-        session.info.warning = unused_gpu(gpu, &reason);
+        session.info.no_gpu = Some(reason.clone());
     }
     Ok(boxed(sessions))
 }
@@ -140,9 +136,8 @@ fn load_failed(error: &dyn std::fmt::Display) -> Error {
 fn unavailable(provider: Provider, error: &dyn std::fmt::Display) -> Error {
     let reason = format!(
         "{error}; if the model runs on 'cpu', look to the GPU: it takes an NVIDIA GPU with its driver, NVIDIA's CUDA and \
-         cuDNN libraries{}, and a GPU build of ONNX Runtime ({})",
+         cuDNN libraries{}, and a GPU build of ONNX Runtime",
         if provider == Provider::Tensorrt { ", TensorRT" } else { "" },
-        locate::how_to_install(provider)
     );
     Error::ProviderUnavailable { provider: provider.name(), reason }
 }
@@ -194,7 +189,7 @@ impl Engine for OnnxRuntime {
         let (photos, channels, height, width) = input.dim();
         let input_shape = [photos, channels, height, width];
         let input = input.as_standard_layout();
-        let values = input.as_slice().unwrap_or_default();
+        let values = input.as_slice().ok_or_else(|| run_failed(&"the input has no standard layout"))?;
         let tensor = TensorRef::from_array_view((input_shape.to_vec(), values)).map_err(|error| run_failed(&error))?;
         if let Some((shape, values)) = self.run_as_before(&input_shape, &tensor) {
             return output_array(&shape, values, &self.spec);
@@ -205,7 +200,10 @@ impl Engine for OnnxRuntime {
             .get(&self.spec.output.name)
             .ok_or_else(|| Error::Output { reason: format!("there is no '{}'", self.spec.output.name) })?;
         let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| run_failed(&error))?;
-        let shape: Vec<usize> = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+        let side = |&side: &i64| {
+            usize::try_from(side).map_err(|_| Error::Output { reason: format!("a side of its shape is {side}") })
+        };
+        let shape = shape.iter().map(side).collect::<Result<Vec<usize>>>()?;
         self.last = Some((input_shape, shape.clone()));
         output_array(&shape, values.to_vec(), &self.spec)
     }

@@ -60,15 +60,15 @@ impl FromStr for Provider {
     }
 }
 
-/// How to open a model.
-///
-/// Fields are added in minor versions: write the ones that matter and `..EngineOptions::default()`.
+/// How to open a model: [`EngineOptions::default`] with what differs, such as
+/// `EngineOptions::default().with_provider(Provider::Cpu).with_sessions(2)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EngineOptions {
     /// Who does the arithmetic. What is asked for by name runs, or opening fails with the reason.
     pub provider: Provider,
-    /// ONNX Runtime's library file; without it, the usual places are searched. A process loads one such library: the
-    /// first that is opened stays.
+    /// ONNX Runtime's library file; without it, the system's loader is asked for it by its usual name. A process loads one
+    /// such library: the first that is opened stays.
     pub library: Option<PathBuf>,
     /// Threads of ONNX Runtime for one run; without it, one a core shared out over the sessions. The embedded engine has
     /// one thread a session.
@@ -100,15 +100,82 @@ impl Default for EngineOptions {
     }
 }
 
-/// How TensorRT builds and keeps its engines. Fields are added in minor versions: end with
-/// `..TensorrtOptions::default()`.
+impl EngineOptions {
+    /// The same with this provider.
+    #[must_use]
+    pub fn with_provider(mut self, provider: Provider) -> Self {
+        self.provider = provider;
+        self
+    }
+
+    /// The same with this file of ONNX Runtime.
+    #[must_use]
+    pub fn with_library(mut self, library: impl Into<PathBuf>) -> Self {
+        self.library = Some(library.into());
+        self
+    }
+
+    /// The same with so many threads for one run.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// The same with so many runs at once.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// The same with at most so many photos in one run.
+    #[must_use]
+    pub fn with_max_batch(mut self, max_batch: usize) -> Self {
+        self.max_batch = max_batch;
+        self
+    }
+
+    /// The same on this GPU.
+    #[must_use]
+    pub fn with_device(mut self, device: u32) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// The same with these options of TensorRT.
+    #[must_use]
+    pub fn with_tensorrt(mut self, tensorrt: TensorrtOptions) -> Self {
+        self.tensorrt = tensorrt;
+        self
+    }
+}
+
+/// How TensorRT builds and keeps its engines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TensorrtOptions {
     /// Whether to calculate in 16 bits: faster, and a little off (a pixel at an outline may change sides).
     pub fp16: bool,
-    /// Folder for built engines; without it, `clothseg/tensorrt` in the user's cache folder. Each model, size, precision
-    /// and version has a folder of its own in it.
+    /// Folder for built engines, needed for [`Provider::Tensorrt`]. Each model, size, precision and version has a folder of
+    /// its own in it.
     pub cache: Option<PathBuf>,
+}
+
+impl TensorrtOptions {
+    /// The same in 16 bits, or not.
+    #[must_use]
+    pub fn with_fp16(mut self, fp16: bool) -> Self {
+        self.fp16 = fp16;
+        self
+    }
+
+    /// The same with this folder for built engines.
+    #[must_use]
+    pub fn with_cache(mut self, cache: impl Into<PathBuf>) -> Self {
+        self.cache = Some(cache.into());
+        self
+    }
 }
 
 #[cfg(test)]

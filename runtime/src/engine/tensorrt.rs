@@ -1,6 +1,5 @@
 //! What TensorRT is told: the shapes to build engines for, and where to keep them.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use super::binding::{Binding, ShapeRange};
@@ -39,8 +38,8 @@ impl Profile {
 /// engine of this model yet. Nothing when opening is quick.
 ///
 /// # Errors
-/// [`Error::BadSpec`] and [`Error::NotOnnx`] for what `open` would refuse as well, [`Error::Invalid`] where there is no
-/// folder for the engines.
+/// [`Error::BadSpec`] and [`Error::NotOnnx`] for what `open` would refuse as well, [`Error::NoTensorrtCache`] where the
+/// options name no folder for the engines.
 pub fn slow_start(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Result<Option<String>> {
     if options.provider != Provider::Tensorrt {
         return Ok(None);
@@ -62,9 +61,7 @@ pub fn slow_start(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Res
 pub(super) fn engine_folder(onnx: &[u8], binding: &Binding, options: &EngineOptions) -> Result<PathBuf> {
     let root = match &options.tensorrt.cache {
         Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()),
-        None => user_cache().map(|folder| folder.join("clothseg/tensorrt")).ok_or_else(|| {
-            Error::Invalid("there is no cache folder for TensorRT's engines; name one (--trt-cache DIR)".into())
-        })?,
+        None => return Err(Error::NoTensorrtCache),
     };
     let Profile { min, max, .. } = Profile::new(binding);
     let precision = if options.tensorrt.fp16 { "fp16" } else { "fp32" };
@@ -82,18 +79,6 @@ pub(super) fn engine_folder(onnx: &[u8], binding: &Binding, options: &EngineOpti
 fn holds_engine(folder: &Path) -> bool {
     let is_engine = |path: &Path| path.extension().is_some_and(|extension| extension == "engine");
     std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_engine(&entry.path())))
-}
-
-/// The user's folder for what can be made anew.
-fn user_cache() -> Option<PathBuf> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if cfg!(windows) {
-        absolute("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        absolute("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,46 @@ mod run_length;
 pub use document::{CocoInfo, write_coco};
 
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::format::{Exporter, Needs};
 use super::outline::ClassOutline;
+use super::view::{PhotoView, RunView};
 use crate::error::{Error, Result};
 use crate::postprocess::LabelMap;
+
+/// `coco.json`: outlines of all photos of a run.
+pub(super) struct Coco;
+
+impl Exporter for Coco {
+    fn name(&self) -> &'static str {
+        "coco"
+    }
+
+    fn about(&self) -> &'static str {
+        "all photos of the run: an annotation a class, with area and box of its mask. `--coco polygons` (run lengths where a class \
+         has holes), `rle` or `counts` (not compressed); `iscrowd` is always 0"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { outlines: true, parts: true, ..Needs::default() }
+    }
+
+    fn run_files(&self) -> &'static [&'static str] {
+        &["coco.json"]
+    }
+
+    fn part(&self, photo: &PhotoView<'_>) -> Option<CocoPhoto> {
+        Some(coco_photo(photo.name, photo.segmentation.label_map(), &photo.outlines, photo.options.coco))
+    }
+
+    fn run_file(&self, _: &str, run: &RunView<'_>, out: &mut dyn Write) -> Result<()> {
+        write_coco(out, run.taxonomy, run.classes, &CocoInfo::new(run.model), run.parts)
+    }
+}
 
 /// How COCO segmentations are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -139,7 +172,7 @@ pub enum CocoCounts {
 ///
 /// In the form [`CocoForm::Polygons`] a class with holes still has run lengths, since COCO's polygons have none (all
 /// rings of an annotation are filled), and so has a class whose pieces are all too small for an outline.
-pub fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[ClassOutline<'_>], form: CocoForm) -> CocoPhoto {
+fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[ClassOutline<'_>], form: CocoForm) -> CocoPhoto {
     let annotation = |outline: &ClassOutline<'_>| {
         let region = outline.region;
         let bounds = region.bounds;

@@ -1,9 +1,13 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use image::GrayImage;
 
+use super::format::{Exporter, Needs};
+use super::options::CutoutAlpha;
 use super::png::{Header, Pixels, encode};
+use super::view::{ClassView, PhotoView};
 use crate::decode::Photo;
 use crate::error::{Error, Result};
 use crate::postprocess::PixelBox;
@@ -54,13 +58,82 @@ impl CropMargin {
     pub fn around(self, inner: PixelBox, width: u32, height: u32) -> PixelBox {
         let margin = match self {
             Self::Pixels(pixels) => pixels,
+            // A conversion from a float ends at the largest number.
             Self::Percent(percent) => (f64::from(inner.width.max(inner.height)) * percent / 100.0).ceil() as u32,
         };
-        let (x, y) = (inner.x.saturating_sub(margin), inner.y.saturating_sub(margin));
-        let right = (inner.x + inner.width).saturating_add(margin).min(width);
-        let bottom = (inner.y + inner.height).saturating_add(margin).min(height);
-        PixelBox { x, y, width: right - x, height: bottom - y }
+        let (x, width) = widened(inner.x, inner.width, margin, width);
+        let (y, height) = widened(inner.y, inner.height, margin, height);
+        PixelBox { x, y, width, height }
     }
+}
+
+/// A stretch of an axis with the margin on both sides, cut off at the end of the axis: first pixel and length. A stretch that
+/// lies beyond the axis has no length.
+fn widened(first: u32, length: u32, margin: u32, whole: u32) -> (u32, u32) {
+    let end = first.saturating_add(length).saturating_add(margin).min(whole);
+    let first = first.saturating_sub(margin).min(end);
+    (first, end - first)
+}
+
+/// `NAME.CLASS.cutout.png`: each garment with alpha, at the photo's size.
+pub(super) struct Cutout;
+
+impl Exporter for Cutout {
+    fn name(&self) -> &'static str {
+        "cutout"
+    }
+
+    fn about(&self) -> &'static str {
+        "the garment as RGBA at the photo's size; alpha is the mask with smooth edges (`--cutout-alpha smooth`), the soft mask \
+         (`soft`) or the mask (`hard`)"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { pixels: true, ..Needs::default() }
+    }
+
+    fn class_suffix(&self) -> Option<&'static str> {
+        Some(".cutout.png")
+    }
+
+    fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
+        cutout_png(photo.photo, &*alpha(photo.options.cutout_alpha, class)?)
+    }
+}
+
+/// `NAME.CLASS.crop.png`: the same, trimmed to its box.
+pub(super) struct Crop;
+
+impl Exporter for Crop {
+    fn name(&self) -> &'static str {
+        "crop"
+    }
+
+    fn about(&self) -> &'static str {
+        "the same trimmed to the mask's box and `--crop-margin` (pixels or per cent of the longer side, default 2%)"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { pixels: true, ..Needs::default() }
+    }
+
+    fn class_suffix(&self) -> Option<&'static str> {
+        Some(".crop.png")
+    }
+
+    fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
+        let (width, height) = photo.size();
+        let crop = photo.options.crop_margin.around(class.region().bounds, width, height);
+        crop_png(photo.photo, &*alpha(photo.options.cutout_alpha, class)?, crop)
+    }
+}
+
+fn alpha<'a>(kind: CutoutAlpha, class: &'a ClassView<'_>) -> Result<Cow<'a, GrayImage>> {
+    Ok(match kind {
+        CutoutAlpha::Smooth => Cow::Owned(smooth_edges(&class.mask())),
+        CutoutAlpha::Soft => Cow::Borrowed(class.soft_mask()?),
+        CutoutAlpha::Hard => Cow::Owned(class.mask()),
+    })
 }
 
 /// A mask with the stairs of its edge smoothed: each pixel is the mean of its 3 x 3 neighbours with the weights 1 2 1 in both
@@ -68,7 +141,7 @@ impl CropMargin {
 /// it ends there.
 ///
 /// The certainty of the network is no opacity: where it wavers between a shirt and a top, either would be half transparent.
-pub fn smooth_edges(mask: &GrayImage) -> GrayImage {
+fn smooth_edges(mask: &GrayImage) -> GrayImage {
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     let rows: Vec<&[u8]> = mask.as_raw().chunks_exact(width.max(1)).collect();
     let mut column_sums = vec![0_u16; width];
@@ -82,7 +155,8 @@ pub fn smooth_edges(mask: &GrayImage) -> GrayImage {
         levels
             .extend((0..width).map(|x| ((sum_at(x.saturating_sub(1)) + 2 * sum_at(x) + sum_at(x + 1) + 8) / 16) as u8));
     }
-    GrayImage::from_raw(mask.width(), mask.height(), levels).unwrap_or_default()
+    #[expect(clippy::expect_used, reason = "there is a level for each pixel")]
+    GrayImage::from_raw(mask.width(), mask.height(), levels).expect("there is a level for each pixel")
 }
 
 /// What `alpha` leaves of a photo, as an RGBA PNG of the photo's size (alpha is not multiplied in). Where alpha is 0 the
@@ -91,7 +165,7 @@ pub fn smooth_edges(mask: &GrayImage) -> GrayImage {
 ///
 /// # Errors
 /// [`Error::ReducedPhoto`]; [`Error::Invalid`] when alpha is of another size than the photo; [`Error::Encode`].
-pub fn cutout_png(photo: &Photo, alpha: &GrayImage) -> Result<Vec<u8>> {
+fn cutout_png(photo: &Photo, alpha: &GrayImage) -> Result<Vec<u8>> {
     let (width, height) = alpha.dimensions();
     crop_png(photo, alpha, PixelBox { x: 0, y: 0, width, height })
 }
@@ -100,7 +174,7 @@ pub fn cutout_png(photo: &Photo, alpha: &GrayImage) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`cutout_png`], and [`Error::Invalid`] for a box that is empty or leaves the photo.
-pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<u8>> {
+fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<u8>> {
     let rgb = photo.full_rgb()?;
     if rgb.dimensions() != alpha.dimensions() {
         let ((width, height), (w, h)) = (alpha.dimensions(), rgb.dimensions());
@@ -128,6 +202,7 @@ pub fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use image::{ImageEncoder as _, Luma, Rgb, RgbImage};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -147,6 +222,26 @@ mod tests {
         }
         for text in ["12", "2.5%"] {
             assert_eq!(text.parse::<CropMargin>().unwrap().to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_margin_keeps_any_box_within_the_photo(
+            [x, y, width, height] in any::<[u32; 4]>(),
+            [across, down] in any::<[u32; 2]>(),
+            pixels in any::<u32>(),
+            percent in 0.0_f64..1e12,
+        ) {
+            let inner = PixelBox { x, y, width, height };
+            for margin in [CropMargin::Pixels(pixels), CropMargin::Percent(percent)] {
+                let outer = margin.around(inner, across, down);
+                prop_assert!(u64::from(outer.x) + u64::from(outer.width) <= u64::from(across));
+                prop_assert!(u64::from(outer.y) + u64::from(outer.height) <= u64::from(down));
+                // What of the box lies in the photo stays.
+                let right = (u64::from(x) + u64::from(width)).min(u64::from(across));
+                prop_assert!(x >= across || (outer.x <= x && u64::from(outer.x) + u64::from(outer.width) >= right));
+            }
         }
     }
 

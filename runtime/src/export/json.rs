@@ -1,42 +1,40 @@
 use serde::Serialize;
 
-use super::outline::ClassOutline;
+use super::format::{Exporter, Needs};
+use super::view::PhotoView;
 use crate::engine::EngineInfo;
 use crate::error::{Error, Result};
 use crate::polygon::Polygon;
 use crate::postprocess::PixelBox;
-use crate::segmenter::{Segmentation, Segmenter};
 
-/// What is said of a photo besides its segmentation.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Document<'a> {
-    /// The photo as its user names it.
-    pub photo: &'a str,
-    /// Classes asked for; those that the photo lacks are listed with an area of 0.
-    pub classes: &'a [usize],
-    /// The outlines of the classes asked for.
-    pub outlines: &'a [ClassOutline<'a>],
-    /// Milliseconds that decoding took; 0 where they are not known.
-    pub decode_ms: f64,
-}
+/// `NAME.json`: polygons, boxes, areas, confidence, timings. Written last: where it is, the others are.
+pub(super) struct Json;
 
-impl<'a> Document<'a> {
-    /// `outlines` are those of `classes`, as [`outlines`](super::outlines) gives them.
-    #[must_use]
-    pub fn new(photo: &'a str, classes: &'a [usize], outlines: &'a [ClassOutline<'a>]) -> Self {
-        Self { photo, classes, outlines, decode_ms: 0.0 }
+impl Exporter for Json {
+    fn name(&self) -> &'static str {
+        "json"
     }
 
-    /// The same with the time that decoding took, in milliseconds.
-    #[must_use]
-    pub fn with_decode_ms(self, decode_ms: f64) -> Self {
-        Self { decode_ms, ..self }
+    fn about(&self) -> &'static str {
+        "for each class polygons with holes, box, area, share of the photo, confidence; the photo's size, model, engine, timings \
+         in ms"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { outlines: true, ..Needs::default() }
+    }
+
+    fn photo_suffixes(&self) -> &'static [&'static str] {
+        &[".json"]
+    }
+
+    fn photo_files(&self, photo: &PhotoView<'_>) -> Result<Vec<Vec<u8>>> {
+        Ok(vec![document(photo)?])
     }
 }
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct Document<'a> {
     photo: &'a str,
     width: u32,
     height: u32,
@@ -80,11 +78,12 @@ struct ClassJson<'a> {
 ///
 /// # Errors
 /// [`Error::Encode`].
-pub fn document(segmenter: &Segmenter, segmentation: &Segmentation, about: &Document<'_>) -> Result<Vec<u8>> {
+fn document(about: &PhotoView<'_>) -> Result<Vec<u8>> {
+    let (segmenter, segmentation) = (about.segmenter, about.segmentation);
     let map = segmentation.label_map();
     let timings = segmentation.timings();
-    let json = Json {
-        photo: about.photo,
+    let json = Document {
+        photo: about.name,
         width: map.width(),
         height: map.height(),
         model: &segmenter.spec().name,
@@ -96,7 +95,7 @@ pub fn document(segmenter: &Segmenter, segmentation: &Segmentation, about: &Docu
             inference: round(timings.inference_ms, 3),
             postprocess: round(timings.postprocess_ms, 3),
         },
-        classes: classes(segmenter, segmentation, about),
+        classes: classes(about),
     };
     serde_json::to_vec(&json).map_err(|error| Error::Encode { what: "JSON", reason: error.to_string() })
 }
@@ -110,8 +109,8 @@ fn engine(info: &EngineInfo) -> EngineJson<'_> {
     }
 }
 
-fn classes<'a>(segmenter: &'a Segmenter, segmentation: &Segmentation, about: &Document<'a>) -> Vec<ClassJson<'a>> {
-    let table = &segmenter.spec().taxonomy.classes;
+fn classes<'a>(about: &'a PhotoView<'_>) -> Vec<ClassJson<'a>> {
+    let (table, segmentation) = (&about.taxonomy().classes, about.segmentation);
     let entry = |&index: &usize| {
         let name = table.get(index)?.name.as_str();
         let found = segmentation.regions().iter().find(|region| region.class == index);

@@ -2,9 +2,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::format::{Exporter, Needs};
 use super::masks::pack;
 use super::outline::ClassOutline;
 use super::png::{Header, Pixels, encode};
+use super::view::PhotoView;
 use crate::error::{Error, Result};
 use crate::polygon::Polygon;
 
@@ -41,6 +43,32 @@ struct Shape<'a> {
     mask: Option<String>,
 }
 
+/// `NAME.labelme.json`: outlines for the annotation tool labelme.
+pub(super) struct Labelme;
+
+impl Exporter for Labelme {
+    fn name(&self) -> &'static str {
+        "labelme"
+    }
+
+    fn about(&self) -> &'static str {
+        "for labelme: a polygon a piece; a piece with holes, which its polygons cannot have, is a `mask` shape; `group_id` = class \
+         index"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { outlines: true, path: true, ..Needs::default() }
+    }
+
+    fn photo_suffixes(&self) -> &'static [&'static str] {
+        &[".labelme.json"]
+    }
+
+    fn photo_files(&self, photo: &PhotoView<'_>) -> Result<Vec<Vec<u8>>> {
+        Ok(vec![labelme(photo.size(), &photo.outlines, photo.path)?])
+    }
+}
+
 /// The outlines as labelme's JSON: one shape a piece, the pieces of one class in one group (`group_id` = class index).
 ///
 /// labelme's polygons have no holes. A piece with holes is a shape of the type `mask` instead: exact, but not to be edited
@@ -48,7 +76,7 @@ struct Shape<'a> {
 ///
 /// # Errors
 /// [`Error::Encode`].
-pub fn labelme(size: (u32, u32), outlines: &[ClassOutline<'_>], image_path: &str) -> Result<Vec<u8>> {
+fn labelme(size: (u32, u32), outlines: &[ClassOutline<'_>], image_path: &str) -> Result<Vec<u8>> {
     let mut shapes = Vec::new();
     for outline in outlines {
         for polygon in &outline.polygons {

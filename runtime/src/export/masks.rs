@@ -3,7 +3,9 @@ use std::str::FromStr;
 
 use image::GrayImage;
 
+use super::format::{Exporter, Needs};
 use super::png::{Header, Pixels, encode};
+use super::view::{ClassView, PhotoView};
 use crate::error::{Error, Result};
 use crate::postprocess::{LabelMap, write_mask};
 use crate::taxonomy::Taxonomy;
@@ -40,11 +42,79 @@ impl FromStr for MaskDepth {
     }
 }
 
+/// `NAME.CLASS.png`: the mask of each class.
+pub(super) struct Masks;
+
+impl Exporter for Masks {
+    fn name(&self) -> &'static str {
+        "masks"
+    }
+
+    fn about(&self) -> &'static str {
+        "mask of each class found: 8 bit, 255 = class; 1 bit with `--mask-depth 1`"
+    }
+
+    fn class_suffix(&self) -> Option<&'static str> {
+        Some(".png")
+    }
+
+    fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
+        mask_png(photo.segmentation.label_map(), &[class.region().class], photo.options.mask_depth)
+    }
+}
+
+/// `NAME.CLASS.soft.png`: the soft mask of each class.
+pub(super) struct Soft;
+
+impl Exporter for Soft {
+    fn name(&self) -> &'static str {
+        "soft"
+    }
+
+    fn about(&self) -> &'static str {
+        "how likely each pixel is the class: 8 bit, softmax of the interpolated logits"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { soft_masks: true, ..Needs::default() }
+    }
+
+    fn class_suffix(&self) -> Option<&'static str> {
+        Some(".soft.png")
+    }
+
+    fn class_file(&self, _: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
+        soft_png(class.soft_mask()?)
+    }
+}
+
+/// `NAME.labels.png`: class indices.
+pub(super) struct Labels;
+
+impl Exporter for Labels {
+    fn name(&self) -> &'static str {
+        "labels"
+    }
+
+    fn about(&self) -> &'static str {
+        "8 bit, stored index = class index, palette = class colours; classes not asked for are 0. OpenCV applies the palette: \
+         read it with Pillow"
+    }
+
+    fn photo_suffixes(&self) -> &'static [&'static str] {
+        &[".labels.png"]
+    }
+
+    fn photo_files(&self, photo: &PhotoView<'_>) -> Result<Vec<Vec<u8>>> {
+        Ok(vec![labels_png(&photo.segmentation.label_map().keep(photo.classes), photo.taxonomy())?])
+    }
+}
+
 /// The mask of some classes as a grey PNG of the label map's size: white = one of the classes, black = not.
 ///
 /// # Errors
 /// [`Error::Encode`].
-pub fn mask_png(map: &LabelMap, classes: &[usize], depth: MaskDepth) -> Result<Vec<u8>> {
+fn mask_png(map: &LabelMap, classes: &[usize], depth: MaskDepth) -> Result<Vec<u8>> {
     let width = map.width() as usize;
     let rows = map.labels();
     let pixels = match depth {
@@ -76,7 +146,7 @@ pub(super) fn pack(mask: &[u8], bits: &mut [u8]) {
 ///
 /// # Errors
 /// [`Error::Encode`].
-pub fn soft_png(mask: &GrayImage) -> Result<Vec<u8>> {
+fn soft_png(mask: &GrayImage) -> Result<Vec<u8>> {
     let header =
         Header { what: "soft mask", width: mask.width(), height: mask.height(), pixels: Pixels::Grey, icc: None };
     let width = mask.width() as usize;
@@ -88,7 +158,7 @@ pub fn soft_png(mask: &GrayImage) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Error::Encode`].
-pub fn labels_png(map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
+fn labels_png(map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
     let width = map.width() as usize;
     let largest = map.labels().iter().copied().max().unwrap_or(0);
     let mut colors: Vec<u8> = taxonomy.classes.iter().take(256).flat_map(|class| class.color).collect();

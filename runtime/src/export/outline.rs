@@ -20,7 +20,7 @@ impl<'a> ClassOutline<'a> {
 }
 
 /// The outlines of those of `classes` that are present, in index order. Several formats are made from them.
-pub fn outlines<'a>(
+pub(super) fn outlines<'a>(
     segmentation: &'a Segmentation,
     classes: &[usize],
     options: &PolygonOptions,

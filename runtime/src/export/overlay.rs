@@ -1,4 +1,6 @@
+use super::format::{Exporter, Needs};
 use super::png::{Header, Pixels, encode};
+use super::view::PhotoView;
 use crate::Taxonomy;
 use crate::decode::Photo;
 use crate::error::{Error, Result};
@@ -6,6 +8,32 @@ use crate::postprocess::LabelMap;
 
 /// Share of the class colour inside a garment, of 256.
 const TINT: u32 = 140;
+
+/// `NAME.overlay.png`: the photo with tinted garments.
+pub(super) struct Overlay;
+
+impl Exporter for Overlay {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn about(&self) -> &'static str {
+        "the photo with tinted garments"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { pixels: true, ..Needs::default() }
+    }
+
+    fn photo_suffixes(&self) -> &'static [&'static str] {
+        &[".overlay.png"]
+    }
+
+    fn photo_files(&self, photo: &PhotoView<'_>) -> Result<Vec<Vec<u8>>> {
+        let map = photo.segmentation.label_map().keep(photo.classes);
+        Ok(vec![overlay_png(photo.photo, &map, photo.taxonomy())?])
+    }
+}
 
 /// The photo with each garment tinted in its class colour and its outline drawn in that colour, as RGB PNG in sRGB.
 ///

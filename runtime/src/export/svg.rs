@@ -1,19 +1,61 @@
 use std::fmt::Write as _;
 
+use super::format::{Exporter, Needs};
+use super::names::class_file_names;
 use super::outline::ClassOutline;
+use super::view::PhotoView;
+use crate::error::Result;
 use crate::polygon::Polygon;
 use crate::taxonomy::Taxonomy;
 
 /// Opacity of garments that lie on their photo.
 const ON_PHOTO: f64 = 0.55;
 
+/// `NAME.svg`: outlines as paths.
+pub(super) struct Svg;
+
+impl Exporter for Svg {
+    fn name(&self) -> &'static str {
+        "svg"
+    }
+
+    fn about(&self) -> &'static str {
+        "a path a piece, in photo pixels, class as `class` and title; with `--svg-photo` over a link to the photo"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { outlines: true, path: true, ..Needs::default() }
+    }
+
+    fn photo_suffixes(&self) -> &'static [&'static str] {
+        &[".svg"]
+    }
+
+    fn photo_files(&self, photo: &PhotoView<'_>) -> Result<Vec<Vec<u8>>> {
+        let link = photo.options.svg_photo.then(|| address(photo.path));
+        Ok(vec![svg(photo.taxonomy(), photo.size(), &photo.outlines, link.as_deref())])
+    }
+}
+
+/// A path as the address of a link.
+fn address(path: &str) -> String {
+    let mut link = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => link.push(char::from(byte)),
+            other => link.push_str(&format!("%{other:02X}")),
+        }
+    }
+    link
+}
+
 /// The outlines as SVG in photo pixels: a group a class, of its name as it stands in file names and of its colour, and in
 /// it a path a piece (even-odd, so holes are holes) with the class's name as its title.
 ///
 /// With `photo`, a link to the photo, it lies below, and the garments are translucent.
-pub fn svg(taxonomy: &Taxonomy, size: (u32, u32), outlines: &[ClassOutline<'_>], photo: Option<&str>) -> Vec<u8> {
+fn svg(taxonomy: &Taxonomy, size: (u32, u32), outlines: &[ClassOutline<'_>], photo: Option<&str>) -> Vec<u8> {
     let (width, height) = size;
-    let names = taxonomy.file_names();
+    let names = class_file_names(taxonomy);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\">\n"
@@ -82,6 +124,11 @@ mod tests {
     use crate::postprocess::PixelBox;
     use crate::segmenter::ClassRegion;
     use crate::taxonomy::Class;
+
+    #[test]
+    fn a_path_becomes_an_address() {
+        assert_eq!(address("../a b&ü.jpg"), "../a%20b%26%C3%BC.jpg");
+    }
 
     #[test]
     fn a_path_a_piece_with_its_holes_and_names_that_xml_can_hold() {

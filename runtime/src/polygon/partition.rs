@@ -64,7 +64,9 @@ impl Partition {
     pub fn polygons(&self, class: usize) -> Vec<Polygon> {
         let polygon = |piece: &Piece| {
             let mut rings = piece.rings.iter().map(|ring| self.ring(ring));
-            Polygon { exterior: rings.next().unwrap_or_default(), holes: rings.collect() }
+            #[expect(clippy::expect_used, reason = "a piece is made from the ring around it")]
+            let exterior = rings.next().expect("a piece has an outer ring");
+            Polygon { exterior, holes: rings.collect() }
         };
         self.pieces.iter().filter(|piece| usize::from(piece.class) == class).map(polygon).collect()
     }

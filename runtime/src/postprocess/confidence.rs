@@ -17,7 +17,9 @@ use crate::spec::{OutputKind, OutputSpec};
 pub fn mean_confidence(output: ArrayView3<'_, f32>, spec: &OutputSpec, geometry: &Geometry) -> Vec<f32> {
     let (classes, height, width) = output.dim();
     let standard = output.as_standard_layout();
-    let planes = Planes::new(standard.as_slice().unwrap_or_default(), (classes, height, width));
+    #[expect(clippy::expect_used, reason = "ndarray's standard layout is a slice")]
+    let values = standard.as_slice().expect("an array in standard layout is a slice");
+    let planes = Planes::new(values, (classes, height, width));
     let rows = content_cells(geometry.content_height, spec.stride, height);
     let columns = content_cells(geometry.content_width, spec.stride, width);
     if output.is_empty() {

@@ -84,7 +84,8 @@ impl LabelMap {
     pub fn mask(&self, classes: &[usize]) -> GrayImage {
         let mut mask = vec![0; self.labels.len()];
         write_mask(&self.labels, classes, &mut mask);
-        GrayImage::from_raw(self.width, self.height, mask).unwrap_or_default()
+        #[expect(clippy::expect_used, reason = "a label map is made with a label for each pixel only")]
+        GrayImage::from_raw(self.width, self.height, mask).expect("there is a label for each pixel")
     }
 
     /// A copy in which every class that is not in `classes` is background.

@@ -1,5 +1,6 @@
 //! Photos through the network, one by one or in batches.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use ndarray::{Array3, Array4, Axis, s};
 use rayon::prelude::*;
 
 use super::{Quality, Segmentation, Segmenter, Timings, quality};
-use crate::decode::Photo;
+use crate::decode::{Limits, Photo};
 use crate::engine::BatchSize;
 use crate::error::{Error, Result};
 use crate::postprocess::{self, NetworkOutput};
@@ -31,6 +32,15 @@ struct Raw {
 }
 
 impl Segmenter {
+    /// Reads the photo in this file, as far as the network needs it, and segments it at its own size.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::TooLarge`], [`Error::DecodeTimeout`] and [`Error::Decode`] for the file (see
+    /// [`Limits::default`]); else as [`Segmenter::segment`].
+    pub fn segment_file(&self, path: impl AsRef<Path>) -> Result<Segmentation> {
+        self.segment(&Photo::open_with(path, &Limits::default(), self.detail())?)
+    }
+
     /// Segments one photo at its own size.
     ///
     /// # Errors

@@ -96,7 +96,10 @@ impl Segmentation {
                 area_px: extent.area_px,
                 area_share: extent.area_px as f64 / total_px,
                 bounds: extent.bounds,
-                confidence: confidence.get(class).copied().unwrap_or_default(),
+                confidence: confidence
+                    .get(class)
+                    .copied()
+                    .ok_or_else(|| Error::Output { reason: format!("class {class} has no confidence") })?,
             });
         }
         Ok(Self { taxonomy, label_map, output, regions, timings, partition: LastPartition::default() })
@@ -107,6 +110,7 @@ impl Segmentation {
         &self.label_map
     }
 
+    #[doc(hidden)]
     /// What the network gave, at its own size: softer and finer things than the label map can be made from it.
     pub fn network_output(&self) -> &NetworkOutput {
         &self.output
@@ -146,6 +150,7 @@ impl Segmentation {
         self.label_map.mask(classes)
     }
 
+    #[doc(hidden)]
     /// The photo cut into polygons of all classes, background included, that share their borders. The last one is kept:
     /// asking again with the same options costs nothing.
     pub fn partition(&self, options: &PolygonOptions) -> Arc<Partition> {

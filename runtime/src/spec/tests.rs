@@ -91,8 +91,8 @@ fn names_may_be_left_out_and_log_probabilities_are_scores() {
 
 #[test]
 fn the_descriptions_carried_along_are_valid_and_answer_to_common_names() {
-    for name in ModelSpec::BUILTIN {
-        let spec = ModelSpec::builtin(name).unwrap().unwrap();
+    for (name, json) in clothseg_models::DESCRIPTIONS {
+        let spec = ModelSpec::from_json(json).unwrap();
         assert_eq!(spec.name, name);
         let found = |text: &str| -> Vec<String> {
             let classes = spec.taxonomy.resolve(text).unwrap();
@@ -102,18 +102,6 @@ fn the_descriptions_carried_along_are_valid_and_answer_to_common_names() {
             assert!(!found(text).is_empty() && !found(text).contains(&spec.taxonomy.classes[0].name), "{name}: {text}");
         }
     }
-    assert!(ModelSpec::builtin("u2net").is_none());
-}
-
-#[test]
-fn a_description_is_found_by_name_or_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("net.json");
-    std::fs::write(&file, spec().to_json().unwrap()).unwrap();
-    assert_eq!(ModelSpec::named(file.to_str().unwrap()).unwrap(), spec());
-    assert_eq!(ModelSpec::named("U2net-Cloth").unwrap().taxonomy.len(), 4);
-    let error = ModelSpec::named("u2net-cloths").unwrap_err().to_string();
-    assert!(error.contains("u2net-cloth,") && error.contains("segformer-b2-clothes"), "{error}");
-    let absent = folder.path().join("absent.json");
-    assert!(matches!(ModelSpec::named(absent.to_str().unwrap()), Err(Error::Read { .. })));
+    assert!(clothseg_models::description("u2net").is_none());
+    assert!(clothseg_models::description("U2net-Cloth").is_some());
 }

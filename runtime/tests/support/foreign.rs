@@ -1,18 +1,12 @@
 //! Small ONNX files with the interfaces of well-known clothing models: they tell red, green and blue apart.
 
 use prost::Message;
-use tract_onnx::pb;
 
-use super::{floats, ints, model, node, tensor};
+use super::{floats, ints, model, node, onnx, tensor};
 
 /// Weights of a convolution whose channels `colors` win for red, green and blue pixels, and channel 0 elsewhere. Kernel and
 /// stride are `stride` wide; input values are `(pixel / 255 - mean) / std`.
-fn color_weights(
-    channels: usize,
-    colors: [usize; 3],
-    stride: usize,
-    [mean, std]: [[f32; 3]; 2],
-) -> [pb::TensorProto; 2] {
+fn color_weights(channels: usize, colors: [usize; 3], stride: usize, [mean, std]: [[f32; 3]; 2]) -> [onnx::Tensor; 2] {
     let area = (stride * stride) as f32;
     let mut kernel = Vec::new();
     let mut bias = Vec::new();
@@ -36,7 +30,7 @@ fn color_weights(
     [floats("weight", &[channels as i64, 3, side, side], kernel), floats("bias", &[channels as i64], bias)]
 }
 
-fn convolution(input: &str, output: &str, stride: i64) -> pb::NodeProto {
+fn convolution(input: &str, output: &str, stride: i64) -> onnx::Node {
     let attributes = vec![ints("kernel_shape", &[stride; 2]), ints("strides", &[stride; 2])];
     node("Conv", &[input, "weight", "bias"], output, attributes)
 }
@@ -44,21 +38,16 @@ fn convolution(input: &str, output: &str, stride: i64) -> pb::NodeProto {
 /// As U2-Net for clothes: 1 x 3 x 768 x 768 in with mean and deviation 0.5, seven outputs of 4 classes at stride 1, of which
 /// the first holds log-probabilities (red is upper body, blue lower body, green full body) and the others its opposite.
 pub fn u2net_cloth() -> Vec<u8> {
-    let axis = || {
-        let mut axis = pb::AttributeProto { name: "axis".into(), i: 1, ..Default::default() };
-        axis.set_type(pb::attribute_proto::AttributeType::Int);
-        vec![axis]
-    };
+    let axis = || vec![onnx::Attribute { name: "axis".into(), i: 1, r#type: onnx::INT, ..Default::default() }];
     let outputs = ["d0", "d1", "d2", "d3", "d4", "d5", "d6"];
     let mut nodes = vec![convolution("image", "scores", 1), node("LogSoftmax", &["scores"], "d0", axis())];
     nodes.extend(outputs[1..].iter().map(|output| node("Neg", &["d0"], output, Vec::new())));
-    let graph = pb::GraphProto {
+    let graph = onnx::Graph {
         name: "u2net".into(),
         node: nodes,
         initializer: color_weights(4, [1, 3, 2], 1, [[0.5; 3]; 2]).into(),
         input: vec![tensor("image", ["1", "3", "768", "768"])],
         output: outputs.map(|output| tensor(output, ["1", "4", "768", "768"])).into(),
-        ..Default::default()
     };
     model(graph).encode_to_vec()
 }
@@ -67,13 +56,12 @@ pub fn u2net_cloth() -> Vec<u8> {
 /// upper clothes, blue pants, green a dress).
 pub fn segformer_clothes() -> Vec<u8> {
     let imagenet = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
-    let graph = pb::GraphProto {
+    let graph = onnx::Graph {
         name: "segformer".into(),
         node: vec![convolution("pixel_values", "logits", 4)],
         initializer: color_weights(18, [4, 7, 6], 4, imagenet).into(),
         input: vec![tensor("pixel_values", ["batch_size", "num_channels", "height", "width"])],
         output: vec![tensor("logits", ["batch_size", "18", "rows", "columns"])],
-        ..Default::default()
     };
     model(graph).encode_to_vec()
 }

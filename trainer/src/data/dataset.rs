@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clothseg::decode::{Limits, Photo};
 use clothseg::preprocess::resize_region;
+use clothseg::{Limits, Photo};
 use image::RgbImage;
 use rayon::prelude::*;
 

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use clothseg::taxonomy::Taxonomy;
+use clothseg::Taxonomy;
 use serde::Deserialize;
 
 use super::{IGNORE, LabelImage, LabelSets, parts};

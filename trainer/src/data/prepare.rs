@@ -14,9 +14,9 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use clothseg::batch::write_atomically;
 use clothseg::preprocess::{geometry, resize_region};
 use clothseg::spec::Fit;
+use clothseg_batch::write_atomically;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;

@@ -10,8 +10,8 @@ mod tables;
 
 use std::path::PathBuf;
 
-use clothseg::batch::write_atomically;
 use clothseg::engine::EngineOptions;
+use clothseg_batch::write_atomically;
 
 pub use config::{Experiment, ExperimentEntry, ExperimentsConfig, TestEntry};
 pub use result::{ExperimentResult, TestScores};

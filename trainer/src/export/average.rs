@@ -7,10 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::OutputKind;
 use clothseg::{Model, ModelSpec, Photo, preprocess};
+use clothseg_batch::write_atomically;
 use half::f16;
 use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
 use serde_json::{Map, Value};

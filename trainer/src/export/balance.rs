@@ -13,10 +13,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clothseg::batch::write_atomically;
 use clothseg::engine::{self, EngineOptions};
 use clothseg::spec::OutputKind;
 use clothseg::{Model, Photo, preprocess};
+use clothseg_batch::write_atomically;
 use onnx_ir::{GraphProto, Message, ModelProto};
 use serde_json::json;
 

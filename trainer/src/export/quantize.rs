@@ -16,9 +16,10 @@ mod ranges;
 
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
+use clothseg::engine::Engine;
 use clothseg::engine::{self, EngineOptions, Provider};
-use clothseg::{Engine, Model, ModelSpec, Photo, preprocess};
+use clothseg::{Model, ModelSpec, Photo, preprocess};
+use clothseg_batch::write_atomically;
 use ndarray::{Array4, ArrayView3, Axis};
 use onnx_ir::{Message, ModelProto};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 
 use crate::error::{Error, Result};
 

@@ -13,7 +13,7 @@ pub mod tensorboard;
 use std::io::Cursor;
 use std::path::Path;
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use image::{ImageFormat, RgbImage};
 
 pub use self::csv::{CsvLog, Row, Scores, keep_through, read};

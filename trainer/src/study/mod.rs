@@ -11,8 +11,8 @@ mod tables;
 
 use std::path::PathBuf;
 
-use clothseg::batch::write_atomically;
 use clothseg::engine::EngineOptions;
+use clothseg_batch::write_atomically;
 
 pub use config::{LossEntry, NetworkEntry, PlannedRun, StudyConfig};
 pub use result::RunResult;

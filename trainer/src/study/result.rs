@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::{PlannedRun, StudyConfig};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, OutputConfig, SourceConfig};
 use crate::error::{Error, Result};
-use clothseg::batch::write_atomically;
+use clothseg_batch::write_atomically;
 use serde_json::Value;
 
 /// The files of a run.

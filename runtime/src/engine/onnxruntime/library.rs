@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::engine::{EngineOptions, Provider, locate};
+use crate::engine::{EngineOptions, Provider};
 use crate::error::{Error, Result};
 
 /// The library of this process and its environment. `ort` keeps one for the whole process.
@@ -16,13 +16,13 @@ pub(in crate::engine) struct Runtime {
 
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
-/// Loads the library that the options name, else the first that the usual places hold.
+/// Loads the library that the options name, else the system's.
 pub(in crate::engine) fn load(options: &EngineOptions) -> Result<Runtime> {
     let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let unavailable = |reason: String| Error::ProviderUnavailable { provider: options.provider.name(), reason };
+    let missing = |reason: String| Error::NoOnnxRuntime { provider: options.provider.name(), reason };
     if let Some(runtime) = loaded.as_ref() {
         return match &options.library {
-            Some(path) if !same_file(path, &runtime.path) => Err(unavailable(format!(
+            Some(path) if !same_file(path, &runtime.path) => Err(missing(format!(
                 "this process has loaded {} already and cannot load {} as well",
                 runtime.path.display(),
                 path.display()
@@ -32,24 +32,35 @@ pub(in crate::engine) fn load(options: &EngineOptions) -> Result<Runtime> {
     }
     let runtime = match &options.library {
         // A bare name would be looked for in the system's folders, not here.
-        Some(path) => load_file(&std::path::absolute(path).unwrap_or_else(|_| path.clone())).map_err(unavailable)?,
-        None => load_first(options.provider).map_err(unavailable)?,
+        Some(path) => load_file(&std::path::absolute(path).unwrap_or_else(|_| path.clone())).map_err(missing)?,
+        None => load_system().map_err(missing)?,
     };
     Ok(loaded.insert(runtime).clone())
 }
 
-fn load_first(provider: Provider) -> Result<Runtime, String> {
-    let mut refused = Vec::new();
-    for path in locate::candidates(provider) {
-        match load_file(&path) {
-            Ok(runtime) => return Ok(runtime),
-            // The system's loader is asked by bare name; that it has none is no news.
-            Err(reason) if path.components().count() > 1 => refused.push(reason),
-            Err(_) => {}
-        }
-    }
-    let tried = if refused.is_empty() { String::new() } else { format!(" ({})", refused.join("; ")) };
-    Err(format!("no usable ONNX Runtime was found{tried}; {}", locate::how_to_install(provider)))
+/// Loads the ONNX Runtime in this file for the whole process, unless one is loaded already, and returns its real path.
+///
+/// # Errors
+/// [`Error::NoOnnxRuntime`] when the file is none that can be used, or another one is loaded.
+pub fn load_library(path: &Path) -> Result<PathBuf> {
+    let options = EngineOptions { provider: Provider::Cpu, library: Some(path.to_owned()), ..EngineOptions::default() };
+    load(&options).map(|runtime| runtime.path)
+}
+
+/// The ONNX Runtime that this process has loaded, if any.
+pub fn loaded_library() -> Option<PathBuf> {
+    let loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    loaded.as_ref().map(|runtime| runtime.path.clone())
+}
+
+/// By bare names: the system's loader knows its folders.
+fn load_system() -> Result<Runtime, String> {
+    let name = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let names = if cfg!(target_os = "linux") { vec![format!("{name}.1"), name] } else { vec![name] };
+    let mut tried = names.iter().map(|name| load_file(Path::new(name)));
+    tried
+        .find_map(Result::ok)
+        .ok_or_else(|| format!("the system's loader finds no ONNX Runtime ({})", names.join(", ")))
 }
 
 fn load_file(path: &Path) -> Result<Runtime, String> {

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clothseg::batch::write_atomically;
 use clothseg::engine::{EngineOptions, Provider};
 use clothseg::{Photo, Segmenter};
+use clothseg_batch::write_atomically;
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::{Dataset, Sample};
 use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
@@ -109,7 +109,7 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
 
 pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
     let PrelabelArguments { model, photos, output, least, quality, jpeg_quality, provider } = arguments;
-    let segmenter = Segmenter::open(&model, &options(provider))
+    let segmenter = Segmenter::open_with(&model, &options(provider))
         .and_then(|segmenter| segmenter.with_quality(quality))
         .map_err(Error::model(&model))?;
     let options = PrelabelOptions { photos, output, least_probability: least, jpeg_quality };
@@ -126,7 +126,7 @@ pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
 }
 
 pub fn options(provider: Provider) -> EngineOptions {
-    EngineOptions { provider, ..EngineOptions::default() }
+    clothseg_batch::locate::engine_options(provider)
 }
 
 pub fn eval(arguments: &EvalArguments) -> Result<()> {
@@ -134,7 +134,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let config = Config::open(&arguments.data)?;
     let dataset = labelled(arguments, &config)?;
     let open = |model: &Path| {
-        let segmenter = Segmenter::open(model, &options(*provider));
+        let segmenter = Segmenter::open_with(model, &options(*provider));
         let chosen = segmenter.map(|segmenter| segmenter.with_settling(!arguments.keep_specks));
         chosen.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
     };

@@ -32,12 +32,12 @@ fn the_default_model_in_8_bits_says_nearly_the_same() {
     // The float model's weights are stored in 16 bits.
     assert!(done.bytes * 5 < done.float_bytes * 3, "{done:?}");
     // It describes itself, and runs as any model does.
-    let segmenter = clothseg::Segmenter::open(&output, &EngineOptions::default()).unwrap();
+    let segmenter = clothseg::Segmenter::open_with(&output, &EngineOptions::default()).unwrap();
     assert_eq!(segmenter.spec().name, "garments-lite0-int8");
     assert_eq!(segmenter.spec().training["quantised"]["photos"], photos.len());
     assert!(segmenter.segment(&open(&photos[0]).unwrap()).unwrap().regions().len() > 1);
     let none = quantize(&model, Vec::new(), &output, &EngineOptions::default());
     assert!(matches!(none, Err(Error::Export { .. })));
-    let tensorrt = EngineOptions { provider: Provider::Tensorrt, ..EngineOptions::default() };
+    let tensorrt = EngineOptions::default().with_provider(Provider::Tensorrt);
     assert!(quantize(&model, Vec::new(), &output, &tensorrt).unwrap_err().to_string().contains("for CPUs"));
 }

@@ -1,0 +1,132 @@
+//! The files of one photo.
+
+use std::path::{Path, PathBuf};
+
+use clothseg::export::coco::CocoPhoto;
+use clothseg::export::{ClassView, Exporter, PhotoView, class_file_names};
+use clothseg::{Error, Photo, Result, Segmentation, Segmenter};
+use rayon::prelude::*;
+
+use super::BatchOptions;
+use super::inputs::{Identities, Input};
+use super::links::path_to;
+use super::occupant::{Occupant, ResultFolder};
+use super::stems::with_suffix;
+use super::write::write_atomically;
+
+/// What belongs to one photo besides its segmentation.
+pub(super) struct Context<'a> {
+    pub(super) segmenter: &'a Segmenter,
+    pub(super) photo: &'a Photo,
+    pub(super) input: &'a Input,
+    pub(super) decode_ms: f64,
+    pub(super) options: &'a BatchOptions,
+    /// Photos of this run: they are never written over.
+    pub(super) protected: &'a Identities,
+}
+
+/// What came of one photo.
+pub(super) struct Written {
+    /// The files.
+    pub(super) files: Vec<PathBuf>,
+    /// Its part of the files of the run, where a format collects it.
+    pub(super) coco: Option<CocoPhoto>,
+}
+
+/// Encodes and writes the files of one photo under `stem`. Files of the same formats that an earlier run left for classes that
+/// are not there any more go.
+pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: &Path) -> Result<Written> {
+    let options = &about.options.outputs;
+    let mut formats = options.formats.clone();
+    formats.sort_unstable();
+    formats.dedup();
+    let exporters: Vec<&dyn Exporter> = formats.iter().map(|format| format.exporter()).collect();
+    // The way from here to the photo is asked for before there may be a file.
+    let folder = stem.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+    let needs_path = exporters.iter().any(|exporter| exporter.needs().path);
+    let path = if needs_path { path_to(&about.input.source, stem) } else { String::new() };
+    let view = PhotoView::new(about.segmenter, about.photo, segmentation, &about.options.classes, options)
+        .with_name(&about.input.name, &path)
+        .with_decode_ms(about.decode_ms);
+    let mut writer = Writer { stem, folder: ResultFolder::new(folder, about.protected), files: Vec::new() };
+    // The JSON says that the others are there: it leaves first and comes last.
+    writer.remove(".json")?;
+    write_class_files(&mut writer, &view, &exporters)?;
+    for exporter in &exporters {
+        let files = exporter.photo_files(&view)?;
+        for (suffix, bytes) in exporter.photo_suffixes().iter().zip(files) {
+            writer.write(suffix, &bytes)?;
+        }
+    }
+    let coco = exporters.iter().find_map(|exporter| exporter.part(&view));
+    Ok(Written { files: writer.files, coco })
+}
+
+/// Writes files beside each other and remembers them.
+struct Writer<'a> {
+    stem: &'a Path,
+    folder: ResultFolder<'a>,
+    files: Vec<PathBuf>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, suffix: &str, bytes: &[u8]) -> Result<()> {
+        let path = with_suffix(self.stem, suffix);
+        self.look(&path)?;
+        write_atomically(&path, bytes)?;
+        self.files.push(path);
+        Ok(())
+    }
+
+    /// Removes the file of an earlier run, if there is one.
+    fn remove(&self, suffix: &str) -> Result<()> {
+        let path = with_suffix(self.stem, suffix);
+        if self.look(&path)? == Occupant::Nobody {
+            return Ok(());
+        }
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is there already; an error where it is one of the photos.
+    fn look(&self, path: &Path) -> Result<Occupant> {
+        match self.folder.occupant(path) {
+            Occupant::Photo => Err(Error::Invalid(format!(
+                "{} is a photo and would be written over; choose another output folder",
+                path.display()
+            ))),
+            occupant => Ok(occupant),
+        }
+    }
+}
+
+/// Writes the formats that have a file per class, and removes those of classes that are not there.
+fn write_class_files(writer: &mut Writer<'_>, view: &PhotoView<'_>, exporters: &[&dyn Exporter]) -> Result<()> {
+    let exporters: Vec<(&dyn Exporter, &str)> =
+        exporters.iter().filter_map(|exporter| Some((*exporter, exporter.class_suffix()?))).collect();
+    let regions = view.segmentation.regions();
+    let present: Vec<_> = regions.iter().filter(|region| view.classes.contains(&region.class)).collect();
+    // Encoding is the work; each class has a core of its own.
+    let encoded: Vec<Vec<Vec<u8>>> = present
+        .par_iter()
+        .map(|region| {
+            let class = ClassView::new(view.segmentation, region);
+            exporters.iter().map(|(exporter, _)| exporter.class_file(view, &class)).collect()
+        })
+        .collect::<Result<_>>()?;
+    let mut encoded = present.iter().map(|region| region.class).zip(encoded).peekable();
+    for (class, name) in class_file_names(view.taxonomy()).iter().enumerate() {
+        let files = encoded.next_if(|(present, _)| *present == class).map(|(_, files)| files);
+        for (index, (_, suffix)) in exporters.iter().enumerate() {
+            let suffix = format!(".{name}{suffix}");
+            match &files {
+                Some(files) => writer.write(&suffix, &files[index])?,
+                None => writer.remove(&suffix)?,
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! What earlier runs have done: the last line of each photo in the manifests of an output folder.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::inputs::{Input, Inputs};
+use super::journal::{self, Lines};
+use super::manifest::{InputRecord, Record, Status, manifests_in};
+use super::review::{ReviewFiles, ReviewOptions};
+use super::stems::{spelling, stem_key, with_suffix};
+use clothseg::internals::digest::{self, Key};
+use clothseg::{Error, Result};
+
+/// The photos of earlier runs. About 100 bytes each: lines stay in their file until they are needed.
+#[derive(Default)]
+pub(super) struct Known {
+    manifests: Vec<Lines>,
+    last_lines: HashMap<Key, LastLine>,
+}
+
+#[derive(Clone, Copy)]
+struct LastLine {
+    manifest: u32,
+    offset: u64,
+    finished_unix_ms: u64,
+    facts: KnownFacts,
+}
+
+/// What is known of a photo without reading its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KnownFacts {
+    /// What its files follow from; nothing where they are not all in place.
+    results: Option<Key>,
+    /// Whether somebody was to look at it.
+    pub(super) reviewed: bool,
+}
+
+/// The parts of a line that the index needs.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    status: Status,
+    #[serde(borrow)]
+    stem: Cow<'a, str>,
+    #[serde(borrow)]
+    options: Cow<'a, str>,
+    #[serde(borrow)]
+    input: GlanceInput<'a>,
+    review: Vec<IgnoredAny>,
+    finished_unix_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct GlanceInput<'a> {
+    #[serde(borrow)]
+    blake3: Option<Cow<'a, str>>,
+}
+
+impl Known {
+    /// Reads manifests.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub(super) fn read(paths: &[PathBuf]) -> Result<Self> {
+        let mut known = Self::default();
+        for (path, number) in paths.iter().zip(0_u32..) {
+            let lines = Lines::open(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+            known.manifests.push(lines);
+            let mut damaged = 0;
+            journal::for_each_line(path, |offset, line| match serde_json::from_slice::<Glance<'_>>(line) {
+                Ok(glance) => known.add(&glance, number, offset),
+                Err(_) => damaged += 1,
+            })?;
+            if damaged > 0 {
+                let path = path.display();
+                tracing::warn!("{path}: {damaged} lines are damaged; their photos count as not done");
+            }
+        }
+        Ok(known)
+    }
+
+    fn add(&mut self, glance: &Glance<'_>, manifest: u32, offset: u64) {
+        let results = match (glance.status, &glance.input.blake3) {
+            (Status::Done, Some(input)) => Some(results_key(&glance.options, input)),
+            _ => None,
+        };
+        let facts = KnownFacts { results, reviewed: !glance.review.is_empty() };
+        let line = LastLine { manifest, offset, finished_unix_ms: glance.finished_unix_ms, facts };
+        let last = self.last_lines.entry(stem_key(Path::new(&*glance.stem))).or_insert(line);
+        // In one manifest the later line counts, whatever the clock did; between shards, the clock is all there is.
+        if last.manifest == manifest || last.finished_unix_ms <= line.finished_unix_ms {
+            *last = line;
+        }
+    }
+
+    /// What is known of the photo with this stem.
+    pub(super) fn facts(&self, stem: &Path) -> Option<KnownFacts> {
+        self.last_lines.get(&stem_key(stem)).map(|line| line.facts)
+    }
+
+    /// The last line of the photo with this stem.
+    pub(super) fn record(&self, stem: &Path) -> Option<Record> {
+        let line = self.last_lines.get(&stem_key(stem))?;
+        let text = self.manifests.get(line.manifest as usize)?.at(line.offset).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+impl KnownFacts {
+    /// Whether there are results, and writing these would change them.
+    pub(super) fn are_others(&self, options: &str, input_blake3: &str) -> bool {
+        self.results.is_some_and(|results| results != results_key(options, input_blake3))
+    }
+}
+
+fn results_key(options: &str, input_blake3: &str) -> Key {
+    digest::key(format!("{options} {input_blake3}").as_bytes())
+}
+
+/// The last line of each photo in an output folder's manifests, in the order of `inputs`; photos without a line are left out.
+///
+/// One line is held at a time. After a run, resumed or not, these are the lines of all its photos, whatever order they ended
+/// in.
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn last_records<'a>(output: &Path, inputs: &'a Inputs) -> Result<impl Iterator<Item = Record> + use<'a>> {
+    let known = Known::read(&manifests_in(output))?;
+    Ok(inputs.iter().filter_map(move |input| known.record(&input.stem)))
+}
+
+/// Whether the record's results are all there and what this run would make, as far as can be told without the photo's
+/// content.
+pub(super) fn is_whole(
+    record: &Record,
+    input: &Input,
+    options_hash: &str,
+    output: &Path,
+    review: &ReviewOptions,
+) -> bool {
+    let is_there = |file: &super::manifest::FileRecord| {
+        let Some(suffix) = file.path.strip_prefix(record.stem.as_str()) else { return false };
+        // The record's path is text; the real one may be more than that.
+        let path = with_suffix(&output.join(&input.stem), suffix);
+        std::fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() == file.bytes)
+    };
+    let (Some(width), Some(height)) = (record.width, record.height) else { return false };
+    record.status == Status::Done
+        && record.options == options_hash
+        && record.stem == spelling(&input.stem)
+        && record.files.iter().all(is_there)
+        // Other gates judge the same record otherwise: such a photo is done again, so that the manifest and the review folder
+        // say the same.
+        && review.reasons(&record.classes, width, height) == record.review
+        && (record.review.is_empty()
+            || review.folder.as_ref().is_none_or(|folder| ReviewFiles::of(input, folder).exist()))
+}
+
+/// Whether a file can be taken for the one recorded without reading it: the same name, size and time of writing.
+pub(super) fn is_unchanged(recorded: &InputRecord, now: &InputRecord) -> bool {
+    now.modified_unix_ns.is_some()
+        && (&recorded.path, recorded.bytes, recorded.modified_unix_ns) == (&now.path, now.bytes, now.modified_unix_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(stem: &str, status: &str, options: &str, at: u64) -> String {
+        let input = r#"{"path":"a.jpg","bytes":1,"modified_unix_ns":5,"blake3":"cafe"}"#;
+        format!(
+            r#"{{"status":"{status}","input":{input},"stem":"{stem}","width":1,"height":1,"model":{{"name":"m","blake3":null}},"options":"{options}","engine":{{"provider":"cpu","library":"l","version":"1"}},"classes":[],"review":["nothing-found"],"timings_ms":{{"read":0,"decode":0,"preprocess":0,"inference":0,"postprocess":0,"write":0,"wait":0}},"files":[],"error":null,"finished_unix_ms":{at}}}"#
+        )
+    }
+
+    fn known(manifests: &[&[String]]) -> Known {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |(number, lines): (usize, &&[String])| {
+            let path = folder.path().join(format!("{number}.jsonl"));
+            std::fs::write(&path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = manifests.iter().enumerate().map(write).collect();
+        Known::read(&paths).unwrap()
+    }
+
+    fn has(known: &Known, options: &str) -> bool {
+        known.facts(Path::new("A")).unwrap().results == Some(results_key(options, "cafe"))
+    }
+
+    #[test]
+    fn the_last_line_of_a_photo_counts() {
+        let known = known(&[&[line("a", "done", "x", 9), line("b", "done", "z", 9), line("a", "done", "y", 3)]]);
+        assert!(has(&known, "y") && !has(&known, "x"), "later in the file, whatever the clock says");
+        let record = known.record(Path::new("a")).unwrap();
+        assert_eq!((record.options.as_str(), record.finished_unix_ms), ("y", 3));
+        assert_eq!(known.record(Path::new("c")), None);
+    }
+
+    #[test]
+    fn of_two_shards_the_younger_line_counts() {
+        let old = [line("a", "done", "x", 3)];
+        let young = [line("a", "done", "y", 4)];
+        assert!(has(&known(&[&old, &young]), "y") && has(&known(&[&young, &old]), "y"));
+    }
+
+    #[test]
+    fn what_failed_or_was_being_replaced_is_not_done() {
+        for status in ["failed", "replacing"] {
+            let known = known(&[&[line("a", "done", "x", 1), line("a", status, "x", 2)]]);
+            assert!(!has(&known, "x"), "{status}");
+        }
+    }
+
+    #[test]
+    fn damaged_lines_are_passed_over() {
+        let torn = line("a", "done", "y", 2)[..90].to_owned();
+        let known = known(&[&[line("a", "done", "x", 1), torn, "\0\0\0".into(), "7".into()]]);
+        assert!(has(&known, "x"));
+    }
+
+    #[test]
+    fn a_file_is_unchanged_by_name_size_and_time_together() {
+        let input = |path: &str, bytes, time| InputRecord {
+            path: path.into(),
+            bytes: Some(bytes),
+            modified_unix_ns: time,
+            blake3: None,
+        };
+        let recorded = input("a", 1, Some(5));
+        assert!(is_unchanged(&recorded, &recorded));
+        for other in [input("b", 1, Some(5)), input("a", 2, Some(5)), input("a", 1, Some(6)), input("a", 1, None)] {
+            assert!(!is_unchanged(&recorded, &other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Results that somebody should look at, and where they are gathered.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::inputs::{Input, Source};
+use super::manifest::ClassRecord;
+use super::stems::with_suffix;
+use super::write::write_atomically;
+use clothseg::{Error, Result};
+
+/// Why somebody should look at a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// None of the classes wanted is in the photo.
+    NothingFound,
+    /// The network is less sure of the garments than is asked for.
+    LowConfidence,
+    /// A garment reaches the edge of the photo: part of it may be missing.
+    CutByFrame,
+}
+
+impl Reason {
+    /// The name, as it stands in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NothingFound => "nothing-found",
+            Self::LowConfidence => "low-confidence",
+            Self::CutByFrame => "cut-by-frame",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What makes a result worth a look.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ReviewOptions {
+    /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.review.png`, its overlay.
+    /// Nothing is gathered without it; the manifest has the reasons in any case.
+    pub folder: Option<PathBuf>,
+    /// Smallest confidence, 0..1, that needs no look: that of the classes found, weighted by their areas. So a speck of a
+    /// class does not count like a coat. How high a model's confidence is when it is right is a matter of the model.
+    pub min_confidence: f64,
+}
+
+impl Default for ReviewOptions {
+    /// Below one half the network holds another class, or several, for as likely.
+    fn default() -> Self {
+        Self { folder: None, min_confidence: 0.5 }
+    }
+}
+
+impl ReviewOptions {
+    /// The same, gathering photos in this folder.
+    #[must_use]
+    pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// The same with this smallest confidence, 0..1.
+    #[must_use]
+    pub fn with_min_confidence(mut self, min_confidence: f64) -> Self {
+        self.min_confidence = min_confidence;
+        self
+    }
+
+    /// The reasons to look at a photo of `width` x `height` with these classes found. Background is no garment.
+    pub(super) fn reasons(&self, classes: &[ClassRecord], width: u32, height: u32) -> Vec<Reason> {
+        let garments = || classes.iter().filter(|class| class.index != 0);
+        let at_edge = |class: &ClassRecord| {
+            let bounds = class.bounds;
+            bounds.x == 0 || bounds.y == 0 || bounds.x + bounds.width >= width || bounds.y + bounds.height >= height
+        };
+        let area_px: f64 = garments().map(|class| class.area_px as f64).sum();
+        let sureness: f64 = garments().map(|class| class.area_px as f64 * class.confidence).sum();
+        let found = [
+            (Reason::NothingFound, garments().next().is_none()),
+            // As many decimals as a confidence has: the mean of equal ones is no smaller than they are.
+            (Reason::LowConfidence, sureness / area_px + 5e-5 < self.min_confidence),
+            (Reason::CutByFrame, garments().any(at_edge)),
+        ];
+        found.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect()
+    }
+}
+
+/// The two files of a photo in the folder of photos to look at. No format has these endings, so that the folder may be
+/// anywhere, among the results too.
+pub(super) struct ReviewFiles {
+    photo: PathBuf,
+    overlay: PathBuf,
+}
+
+impl ReviewFiles {
+    pub(super) fn of(input: &Input, folder: &Path) -> Self {
+        let ending = match &input.source {
+            Source::File(path) => path.extension().map(|ending| ending.to_string_lossy().into_owned()),
+            Source::Bytes(bytes) => {
+                let format = image::guess_format(bytes).ok();
+                format.and_then(|format| format.extensions_str().first()).map(|ending| (*ending).to_owned())
+            }
+        };
+        let stem = folder.join(&input.stem);
+        let photo = match ending {
+            Some(ending) => with_suffix(&stem, &format!(".photo.{ending}")),
+            None => with_suffix(&stem, ".photo"),
+        };
+        Self { photo, overlay: with_suffix(&stem, ".review.png") }
+    }
+
+    /// Both paths, the photo's first.
+    pub(super) fn paths(&self) -> [&Path; 2] {
+        [&self.photo, &self.overlay]
+    }
+
+    /// The folder that both are in.
+    pub(super) fn folder(&self) -> &Path {
+        self.photo.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Whether both are there.
+    pub(super) fn exist(&self) -> bool {
+        self.paths().iter().all(|path| path.is_file())
+    }
+
+    /// Writes both. The photo is copied, not linked: an editor that saves in place would reach the original through a
+    /// link.
+    pub(super) fn write(&self, photo: &[u8], overlay: &[u8]) -> Result<()> {
+        write_atomically(&self.photo, photo)?;
+        write_atomically(&self.overlay, overlay)
+    }
+
+    /// Removes both, where they are there.
+    pub(super) fn remove(&self) -> Result<()> {
+        for path in self.paths() {
+            match std::fs::remove_file(path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::Write { path: path.to_owned(), source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clothseg::PixelBox;
+
+    fn class(index: usize, confidence: f64, bounds: [u32; 4]) -> ClassRecord {
+        let [x, y, width, height] = bounds;
+        let bounds = PixelBox { x, y, width, height };
+        ClassRecord { index, name: "any".into(), area_px: 300, area_share: 0.1, confidence, bounds }
+    }
+
+    #[test]
+    fn each_gate_opens_at_its_own_edge() {
+        let options = ReviewOptions { min_confidence: 0.6, ..ReviewOptions::default() };
+        let reasons = |classes: &[ClassRecord]| options.reasons(classes, 100, 50);
+        let inside = [1, 1, 98, 48];
+        assert_eq!(reasons(&[]), [Reason::NothingFound]);
+        assert_eq!(reasons(&[class(0, 0.1, [0, 0, 100, 50])]), [Reason::NothingFound], "background is no garment");
+        assert_eq!(reasons(&[class(1, 0.6, inside)]), []);
+        assert_eq!(reasons(&[class(2, 0.5999, inside)]), [Reason::LowConfidence]);
+        assert_eq!(reasons(&[class(2, 0.6, inside), class(1, 0.5998, inside)]), [Reason::LowConfidence], "the mean");
+        let speck = ClassRecord { area_px: 3, ..class(3, 0.01, inside) };
+        assert_eq!(reasons(&[class(2, 0.9, inside), speck]), [], "a speck weighs as much as it is large");
+        for at_edge in [[0, 1, 98, 48], [1, 0, 98, 48], [1, 1, 99, 48], [1, 1, 98, 49]] {
+            assert_eq!(reasons(&[class(1, 0.9, at_edge)]), [Reason::CutByFrame], "{at_edge:?}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where the files of each photo go, so that no two photos share one.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use clothseg::export::Format;
+use clothseg::internals::digest::{self, Key};
+
+use super::run_files;
+
+/// Endings that make a file in a folder a photo. A file named by itself is read whatever its name.
+const PHOTO_ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];
+
+/// How a photo's place below the output folder becomes its stem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StemForm {
+    /// Whether `b.jpg` stays `b.jpg`.
+    keeps_ending: bool,
+    /// Added as `-2`, `-3` and so on; nothing for 1.
+    number: u32,
+}
+
+impl StemForm {
+    /// Without ending and number: unique where nothing else was chosen.
+    pub(super) const BARE: Self = Self { keeps_ending: false, number: 1 };
+
+    /// The stem of the photo at this place.
+    pub(super) fn apply(self, place: &Path) -> PathBuf {
+        let stem = if self.keeps_ending { place.to_owned() } else { bare(place) };
+        if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) }
+    }
+}
+
+/// Gives every place a stem of its own: without ending where that is unique, with it where not, numbered as the last
+/// resort. `places` is gone through twice.
+pub(super) fn unique_stems(places: impl Iterator<Item = PathBuf> + Clone) -> Vec<StemForm> {
+    let mut sharing: HashMap<Key, u32> = HashMap::new();
+    for place in places.clone() {
+        *sharing.entry(stem_key(&bare(&place))).or_default() += 1;
+    }
+    let mut taken: HashSet<Key> = HashSet::new();
+    // Where the counting goes on for a name that many share; starting at 2 for each would take for ever.
+    let mut last_number: HashMap<Key, u32> = HashMap::new();
+    let choose = |place: PathBuf| {
+        let bare = bare(&place);
+        let keeps_ending = is_of_another(&bare) || sharing.get(&stem_key(&bare)) != Some(&1);
+        let mut form = StemForm { keeps_ending, number: 1 };
+        let first = stem_key(&form.apply(&place));
+        if is_of_another(&form.apply(&place)) || !taken.insert(first) {
+            form.number = *last_number.get(&first).unwrap_or(&1) + 1;
+            while !taken.insert(stem_key(&form.apply(&place))) {
+                form.number += 1;
+            }
+            last_number.insert(first, form.number);
+        }
+        form
+    };
+    places.map(choose).collect()
+}
+
+/// Whether a file of this stem has the name of another: a file of the run (`coco.json`), or a file of another photo
+/// (`b.labelme.json` is of `b`).
+fn is_of_another(stem: &Path) -> bool {
+    let name = spelling(stem).to_lowercase();
+    let suffixes = || Format::ALL.iter().flat_map(|format| format.exporter().photo_suffixes());
+    let is_anothers = |suffix: &str| {
+        let longer = suffixes().filter_map(|longer| longer.strip_suffix(suffix));
+        longer.filter(|rest| !rest.is_empty()).any(|rest| name.ends_with(rest))
+    };
+    suffixes().any(|suffix| is_anothers(suffix) || run_files::may_be(&format!("{name}{suffix}")))
+}
+
+/// What makes two stems the same: paths that differ in case are one file on some systems.
+pub(super) fn stem_key(stem: &Path) -> Key {
+    digest::key(spelling(stem).to_lowercase().as_bytes())
+}
+
+/// A path as it stands in records: text, with `/` on every system.
+pub(super) fn spelling(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
+}
+
+/// Whether a file in a folder is a photo by its name.
+pub(super) fn has_photo_ending(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|ending| PHOTO_ENDINGS.contains(&ending.as_str()))
+}
+
+fn bare(path: &Path) -> PathBuf {
+    if has_photo_ending(path) { path.with_extension("") } else { path.to_owned() }
+}
+
+/// The same path with text after its last part.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stems(places: &[&str]) -> Vec<String> {
+        let places = places.iter().map(PathBuf::from);
+        let forms = unique_stems(places.clone());
+        places.zip(forms).map(|(place, form)| spelling(&form.apply(&place))).collect()
+    }
+
+    #[test]
+    fn endings_go_where_the_rest_is_unique_and_numbers_come_last() {
+        assert_eq!(stems(&["a/c.png", "a/d.e.webp", "b.JPG", "notes"]), ["a/c", "a/d.e", "b", "notes"]);
+        assert_eq!(stems(&["B.webp", "b.jpg", "b.png", "x/b.jpg"]), ["B.webp", "b.jpg", "b.png", "x/b"]);
+        assert_eq!(stems(&["c.jpg", "c.jpg", "C.jpg", "c.jpg"]), ["c.jpg", "c.jpg-2", "C.jpg-3", "c.jpg-4"]);
+        assert_eq!(stems(&["b.jpg.png", "b.jpg", "b.png"]), ["b.jpg", "b.jpg-2", "b.png"]);
+    }
+
+    #[test]
+    fn a_photo_gets_no_name_that_another_file_of_the_run_has() {
+        assert_eq!(
+            stems(&["coco.jpg", "a.labelme.jpg", "b/coco.jpg", "Coco-1-of-2.png", "coco"]),
+            ["coco.jpg", "a.labelme.jpg", "b/coco", "Coco-1-of-2.png", "coco-2"]
+        );
+    }
+
+    #[test]
+    fn ten_thousand_photos_of_one_name_are_numbered_at_once() {
+        let places = std::iter::repeat_n(PathBuf::from("photo.jpg"), 10_000);
+        assert_eq!(unique_stems(places).last(), Some(&StemForm { keeps_ending: true, number: 10_000 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_photos_share_a_stem(places in prop::collection::vec("([ab]/)?[abA]{1,2}(-2|\\.jpg|\\.PNG|\\.jpg-2){0,3}", 1..40)) {
+            let places: Vec<&str> = places.iter().map(String::as_str).collect();
+            let stems: HashSet<String> = stems(&places).iter().map(|stem| stem.to_lowercase()).collect();
+            prop_assert_eq!(stems.len(), places.len());
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Files that are whole or not there.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use super::leftovers::TEMPORARY_PREFIX;
+use clothseg::{Error, Result};
+
+/// Writes a file whole or not at all: into a new file beside it, which then takes its name.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes).map_err(|source| Error::Write { path: path.to_owned(), source }))
+}
+
+/// As [`write_atomically`], for what is written piece by piece.
+pub(super) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>) -> Result<()> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any new file: the process's mask decides. Temporary files are for their owner only otherwise.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    let mut buffer = BufWriter::new(file.as_file_mut());
+    write(&mut buffer)?;
+    buffer.flush().map_err(failed)?;
+    drop(buffer);
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Flags to options.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clothseg::Limits;
+
+use crate::batch_args::BatchArgs;
+use crate::engine_args::EngineArgs;
+use crate::format_args::FormatArgs;
+use crate::info::InfoFormat;
+
+/// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
+#[derive(Debug, Parser)]
+#[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Args {
+    /// Photos, folders (with all below them) or '-' for standard input
+    #[arg(value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+
+    /// Classes, aliases or groups, such as shirt,pants or lower; all classes without it
+    #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
+    pub classes: Vec<String>,
+
+    /// Folder for the results; the tree of an input folder is mirrored in it
+    #[arg(short, long, value_name = "DIR", default_value = "clothseg-out")]
+    pub output: PathBuf,
+
+    /// ONNX model; the built-in one without it
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub files: FormatArgs,
+
+    /// Largest photo that is read, in megapixels
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
+    pub max_megapixels: u64,
+
+    #[command(flatten)]
+    pub many: BatchArgs,
+
+    /// Show the model's classes and groups, and stop
+    #[arg(long)]
+    pub list_classes: bool,
+
+    /// Show the model and what runs it, and stop; --info=json for programs
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
+    pub info: Option<InfoFormat>,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clothseg-run photo.jpg --classes shirt,pants
+  clothseg-run photos/ -o cutouts --format masks,json
+  clothseg-run photos/ -o cutouts --format masks,json --resume
+  find photos -name '*.jpg' -mtime -1 -print0 | clothseg-run --files-from - --null
+  clothseg-run --list-classes
+
+Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
+photo.overlay.png, photo.json (polygons, boxes, areas, confidence); with --format also photo.CLASS.soft.png,
+photo.CLASS.cutout.png, photo.CLASS.crop.png, photo.svg, photo.labelme.json and coco.json for all photos.
+manifest.jsonl has a line for each photo.
+Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run, 130 stopped by Ctrl-C or
+SIGTERM: the first finishes the photos in work, the second stops at once.";
+
+impl Args {
+    /// What a photo may cost.
+    pub fn limits(&self) -> Limits {
+        Limits::default().with_max_pixels(self.max_megapixels.saturating_mul(1_000_000))
+    }
+}

@@ -1,0 +1,143 @@
+//! Flags for many photos, to options.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clothseg::{EngineOptions, Error, Model, Provider, Segmenter};
+use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
+
+use crate::advice::explain;
+
+/// Weights that sessions may hold together, unless the user says how many there are to be: those of a large model, once a
+/// core, would fill a machine of many.
+const SESSIONS_BYTES: u64 = 2 << 30;
+
+/// How folders are worked through.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Many photos")]
+pub struct BatchArgs {
+    /// Skip photos that an earlier run into the same folder has done with the same model and options
+    #[arg(long)]
+    pub resume: bool,
+
+    /// File with one path a line, files or folders, as further INPUTs; '-' for standard input
+    #[arg(long, value_name = "LIST")]
+    pub files_from: Option<PathBuf>,
+
+    /// The paths of --files-from end with a NUL byte each, as 'find -print0' writes them
+    #[arg(long, requires = "files_from")]
+    pub null: bool,
+
+    /// Do part I of N, such as 1/4, and leave the others to other runs
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+
+    /// Photos in work at a time; one a core without it
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// Photos in one run of the network, at most; more than 1 pays on a GPU only
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub batch: NonZeroUsize,
+
+    /// Memory for photos in work, in MiB; 256 a job without it, and 1024 at least
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
+
+    /// Begin no more photos after one has failed
+    #[arg(long)]
+    pub fail_fast: bool,
+
+    /// Wait for the disk before a photo counts as done; a loss of power then costs no more than a kill
+    #[arg(long)]
+    pub sync: bool,
+
+    /// Gather photos to look at here, with overlays: nothing found, low confidence, garment cut by the frame
+    #[arg(long, value_name = "DIR")]
+    pub review_dir: Option<PathBuf>,
+
+    /// Smallest confidence, 0 to 1, that needs no look: the mean over the area of the classes found
+    #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = ReviewOptions::default().min_confidence)]
+    pub min_confidence: f64,
+}
+
+impl BatchArgs {
+    /// Finds the photos that the arguments and the list name. Standard input can be one photo or the list.
+    pub fn find(&self, arguments: &[PathBuf], output: &Path, max_bytes: u64) -> Result<Inputs, String> {
+        let message = |error: Error| explain(&error);
+        let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+        if self.files_from.as_ref().is_some_and(is_stdin) && arguments.iter().any(is_stdin) {
+            return Err("standard input is either a photo ('-') or the list (--files-from -), not both".into());
+        }
+        let outputs: Vec<&Path> = [Some(output), self.review_dir.as_deref()].into_iter().flatten().collect();
+        let mut finder = InputFinder::new(&outputs);
+        for argument in arguments {
+            if is_stdin(argument) {
+                finder.add_bytes(&mut std::io::stdin().lock(), max_bytes);
+            } else {
+                finder.add(argument).map_err(message)?;
+            }
+        }
+        let separator = if self.null { 0 } else { b'\n' };
+        match &self.files_from {
+            Some(path) if is_stdin(path) => {
+                finder.add_list(&mut std::io::stdin().lock(), separator).map_err(message)?
+            }
+            Some(path) => {
+                let list = std::fs::File::open(path);
+                let list = list.map_err(|source| message(Error::Read { path: path.clone(), source }))?;
+                finder.add_list(&mut std::io::BufReader::new(list), separator).map_err(message)?;
+            }
+            None => {}
+        }
+        Ok(finder.finish(self.shard))
+    }
+
+    /// What the engine needs to know to run `photos` photos, where the user names no number of sessions. On a CPU whole photos
+    /// side by side are the fastest: each has a session, and the cores are shared out over the sessions.
+    pub fn engine_options(
+        &self,
+        options: EngineOptions,
+        sessions: Option<NonZeroUsize>,
+        model: &Model,
+        photos: usize,
+    ) -> EngineOptions {
+        let on_named_gpu = is_gpu(options.provider);
+        let fit = (SESSIONS_BYTES / (model.onnx().len() as u64).max(1)).max(1);
+        let one_a_job = self.jobs(on_named_gpu).min(photos.max(1)).min(usize::try_from(fit).unwrap_or(usize::MAX));
+        let by_itself = if on_named_gpu { 1 } else { one_a_job };
+        options.with_sessions(sessions.map_or(by_itself, NonZeroUsize::get)).with_max_batch(self.batch.get())
+    }
+
+    /// How much is done at a time, by who does the arithmetic.
+    pub fn work_options(&self, segmenter: &Segmenter) -> WorkOptions {
+        let options = WorkOptions::of_jobs(self.jobs(is_gpu(segmenter.engine_info().provider)));
+        let options = options.with_batch(self.batch.get()).with_network_runs(segmenter.sessions());
+        match self.memory {
+            Some(mebibytes) => options.with_memory_bytes(mebibytes.saturating_mul(1 << 20)),
+            None => options,
+        }
+    }
+
+    /// Photos in work at a time. On a GPU one job does nothing but wait for it; the others keep the cores busy.
+    fn jobs(&self, on_gpu: bool) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(|| cores() + usize::from(on_gpu), NonZeroUsize::get)
+    }
+
+    /// What results somebody should look at. Numbers that make no sense are refused by name.
+    pub fn review_options(&self) -> Result<ReviewOptions, String> {
+        if !(0.0..=1.0).contains(&self.min_confidence) {
+            return Err(format!("--min-confidence {}: a number from 0 to 1 is needed", self.min_confidence));
+        }
+        let options = ReviewOptions::default().with_min_confidence(self.min_confidence);
+        Ok(match &self.review_dir {
+            Some(folder) => options.with_folder(folder),
+            None => options,
+        })
+    }
+}
+
+fn is_gpu(provider: Provider) -> bool {
+    matches!(provider, Provider::Cuda | Provider::Tensorrt)
+}

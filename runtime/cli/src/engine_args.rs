@@ -1,0 +1,108 @@
+//! Flags on what runs the model, to options.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality};
+
+/// Which description, engine and hardware.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// What the model expects and returns, where its file does not say: a JSON file, u2net-cloth or segformer-b2-clothes
+    #[arg(long, value_name = "FILE|NAME", requires = "model")]
+    pub spec: Option<String>,
+
+    /// Who does the arithmetic: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
+    #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
+    pub provider: Provider,
+
+    /// How much work a photo is worth: fast, or best, which looks at its mirror image too, in twice the time
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub quality: Quality,
+
+    /// Leave specks and patches as the network sees them, where the model's description says which to settle
+    #[arg(long)]
+    pub keep_specks: bool,
+
+    /// ONNX Runtime's library, where it is not in one of the usual places
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+
+    /// Threads of ONNX Runtime for one run of the network; the cores, shared out over the sessions, without it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Runs of the network at once; with ONNX Runtime each holds the weights for itself. Without it one a job on a CPU, as far
+    /// as 2 GiB of weights go, and one on a GPU
+    #[arg(long, value_name = "N")]
+    pub sessions: Option<NonZeroUsize>,
+
+    /// Which GPU, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: u32,
+
+    /// TensorRT calculates in 16 bits: faster, a little off at outlines
+    #[arg(long)]
+    pub fp16: bool,
+
+    /// Folder where TensorRT keeps the engines that it has built; the user's cache folder without it
+    #[arg(long, value_name = "DIR")]
+    pub trt_cache: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// What the engine needs to know. Flags that would have no effect are refused by name.
+    pub fn options(&self) -> Result<EngineOptions, String> {
+        if self.provider != Provider::Tensorrt {
+            for (flag, given) in [("--fp16", self.fp16), ("--trt-cache", self.trt_cache.is_some())] {
+                if given {
+                    return Err(format!("{flag} is for TensorRT: add --provider tensorrt"));
+                }
+            }
+        }
+        let mut options = EngineOptions::default().with_provider(self.provider).with_device(self.device);
+        options.library.clone_from(&self.library);
+        options.threads = self.threads.map(NonZeroUsize::get);
+        options.sessions = self.sessions.map_or(1, NonZeroUsize::get);
+        options.tensorrt.fp16 = self.fp16;
+        options.tensorrt.cache.clone_from(&self.trt_cache);
+        Ok(options)
+    }
+
+    /// Reads the model in this file, else the one that is carried along.
+    pub fn model(&self, path: Option<&Path>) -> clothseg::Result<Model> {
+        match (path, &self.spec) {
+            (Some(path), Some(spec)) => Model::open_as(path, description(spec)?),
+            (Some(path), None) => Model::open(path),
+            (None, _) => built_in(),
+        }
+    }
+}
+
+/// The description of this name that is carried along, else that in the file of this name.
+fn description(name_or_file: &str) -> clothseg::Result<ModelSpec> {
+    if let Some(json) = clothseg_models::description(name_or_file) {
+        return ModelSpec::from_json(json);
+    }
+    let path = Path::new(name_or_file);
+    // A name of one word that is no file is a misspelt name rather than a lost file.
+    if path.extension().is_none() && !path.exists() {
+        let names = clothseg_models::DESCRIPTIONS.map(|(name, _)| name).join(", ");
+        return Err(Error::Invalid(format!(
+            "there is no model description '{name_or_file}'; name a JSON file or one of: {names}"
+        )));
+    }
+    let json = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    ModelSpec::from_json(&json)
+}
+
+#[cfg(feature = "default-model")]
+fn built_in() -> clothseg::Result<Model> {
+    Model::from_onnx(clothseg_models::GARMENTS_LITE0)
+}
+
+#[cfg(not(feature = "default-model"))]
+fn built_in() -> clothseg::Result<Model> {
+    Err(Error::Invalid("this build carries no model: name one with --model FILE".into()))
+}

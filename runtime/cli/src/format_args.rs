@@ -1,0 +1,67 @@
+//! Flags about files to options.
+
+use clap::Args;
+use clothseg::export::coco::CocoForm;
+use clothseg::export::{CropMargin, CutoutAlpha, Format, MaskDepth, OutputOptions};
+use clothseg::{Outline, PolygonOptions};
+
+/// Which files are written and how they are made.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub struct FormatArgs {
+    #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", value_delimiter = ',', default_values_t = Format::DEFAULT)]
+    pub formats: Vec<Format>,
+
+    /// Bits a pixel of masks: 8 (255 = class) or 1
+    #[arg(long, value_name = "BITS", default_value_t)]
+    pub mask_depth: MaskDepth,
+
+    /// Alpha of cutout and crop: smooth (the mask with smooth edges), soft (the soft mask) or hard (the mask)
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub cutout_alpha: CutoutAlpha,
+
+    /// What stays of the photo round a crop: pixels (12) or per cent of the longer side (5%)
+    #[arg(long, value_name = "PX|%", allow_negative_numbers = true, default_value_t)]
+    pub crop_margin: CropMargin,
+
+    /// Segmentations in coco.json: polygons, rle (compressed) or counts (run lengths as numbers)
+    #[arg(long, value_name = "FORM", default_value_t)]
+    pub coco: CocoForm,
+
+    /// Let each SVG show its photo, by a link
+    #[arg(long)]
+    pub svg_photo: bool,
+
+    /// What polygons follow: pixels (the edges of the masks) or smooth (the network's borders between pixels)
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub outline: Outline,
+
+    /// How far, in pixels, a polygon may leave its outline; 0 keeps every point. Without it 0.75 for pixels, 0.25 for smooth
+    #[arg(long, value_name = "PX", allow_negative_numbers = true)]
+    pub tolerance: Option<f64>,
+
+    /// Pieces of fewer pixels count as a part of their neighbour in polygons
+    #[arg(long, value_name = "PX", allow_negative_numbers = true, default_value_t = PolygonOptions::default().min_area_px)]
+    pub min_area: f64,
+}
+
+impl FormatArgs {
+    /// The same as options. Numbers that make no sense are refused by name.
+    pub fn output_options(&self) -> Result<OutputOptions, String> {
+        let tolerance_px = self.tolerance.unwrap_or_else(|| self.outline.default_tolerance_px());
+        for (flag, value) in [("--tolerance", tolerance_px), ("--min-area", self.min_area)] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(format!("{flag} {value}: a number of pixels, 0 or more, is needed"));
+            }
+        }
+        let polygons = PolygonOptions::of(self.outline).with_tolerance_px(tolerance_px).with_min_area_px(self.min_area);
+        Ok(OutputOptions::default()
+            .with_formats(self.formats.clone())
+            .with_mask_depth(self.mask_depth)
+            .with_cutout_alpha(self.cutout_alpha)
+            .with_crop_margin(self.crop_margin)
+            .with_coco(self.coco)
+            .with_svg_photo(self.svg_photo)
+            .with_polygons(polygons))
+    }
+}

@@ -1,0 +1,143 @@
+//! `clothseg-run`: photos in, masks and polygons out.
+
+mod advice;
+mod args;
+mod batch_args;
+mod engine_args;
+mod format_args;
+mod info;
+mod report;
+mod signals;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
+use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
+
+use advice::{Remarks, explain};
+use args::Args;
+
+/// Some photos failed, the rest are done.
+const SOME_FAILED: u8 = 1;
+/// Wrong usage, or nothing can run.
+const UNUSABLE: u8 = 2;
+/// Stopped by Ctrl-C or by being asked to end; what shells say of Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CLOTHSEG_LOG")
+                .unwrap_or_else(|_| "error,clothseg=warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    match run(&args) {
+        Ok(code) => code,
+        Err(message) => {
+            report::say(&format!("error: {message}"));
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<ExitCode, String> {
+    let named = |error: Error| match &args.model {
+        Some(path) => format!("{}: {}", path.display(), explain(&error)),
+        None => explain(&error),
+    };
+    // What can be wrong with the command is found before an engine is opened.
+    let engine_options = args.engine.options()?;
+    let model = args.engine.model(args.model.as_deref()).map_err(named)?;
+    if args.list_classes {
+        return print(&report::class_list(model.spec()));
+    }
+    let mut options = batch_options(args, &model.spec().taxonomy)?;
+    if let Some(format) = args.info {
+        let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
+        return print(&info::info(&segmenter, &remarks, format));
+    }
+    if args.inputs.is_empty() && args.many.files_from.is_none() {
+        return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
+    }
+    let inputs = args.many.find(&args.inputs, &options.output, options.limits.max_bytes)?;
+    if inputs.is_empty() && inputs.unreadable.is_empty() {
+        return nothing_to_do(args);
+    }
+    let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, inputs.len());
+    let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
+    // The weights are the engine's now; a large model need not be held twice.
+    drop(model);
+    options.work = args.many.work_options(&segmenter);
+    report::engine(segmenter.engine_info(), &remarks, args.quiet);
+    segment(args, &segmenter, &inputs, &options)
+}
+
+fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Result<(Segmenter, Remarks)> {
+    let refused = advice::complete(&mut options);
+    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), &options)? {
+        report::say(&line);
+    }
+    let segmenter = Segmenter::open_model(model, &options)?.with_settling(!args.engine.keep_specks);
+    let segmenter = segmenter.with_quality(args.engine.quality)?;
+    let remarks = Remarks::new(segmenter.engine_info(), &refused);
+    Ok((segmenter, remarks))
+}
+
+/// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
+fn nothing_to_do(args: &Args) -> Result<ExitCode, String> {
+    if args.many.shard.is_none() && args.many.files_from.is_none() {
+        return Err("there are no photos in what was named (jpg, png, webp, bmp, gif, tiff)".into());
+    }
+    if !args.quiet {
+        report::say("there are no photos to do");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
+    let classes = if args.classes.is_empty() {
+        taxonomy.garments()
+    } else {
+        taxonomy.resolve_all(&args.classes).map_err(|error| explain(&error))?
+    };
+    Ok(BatchOptions::new(&args.output, classes)
+        .with_outputs(args.files.output_options()?)
+        .with_limits(args.limits())
+        .with_review(args.many.review_options()?)
+        .with_resume(args.many.resume)
+        .with_sync(args.many.sync)
+        .with_fail_fast(args.many.fail_fast)
+        .with_shard(args.many.shard))
+}
+
+fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<ExitCode, String> {
+    batch::create_output(&options.output).map_err(|error| explain(&error))?;
+    let cancel = Cancel::new();
+    signals::cancel_on_first(&cancel)?;
+    let mut progress = report::Progress::new(inputs.len(), args.quiet, cancel.clone());
+    for (name, error) in &inputs.unreadable {
+        progress.unreadable(name, error);
+    }
+    let summary = batch::run(segmenter, inputs, options, &cancel, &mut |outcome| progress.photo(&outcome));
+    let summary = summary.map_err(|error| explain(&error))?;
+    progress.finish(&summary, inputs, options, segmenter.engine_info());
+    let some_failed = summary.failed + inputs.unreadable.len() > 0;
+    Ok(match summary.stopped {
+        Some(Stop::Cancelled) => ExitCode::from(INTERRUPTED),
+        _ if some_failed => ExitCode::from(SOME_FAILED),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Writes to standard output; a reader that has gone, such as `head`, is no error.
+fn print(text: &str) -> Result<ExitCode, String> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
