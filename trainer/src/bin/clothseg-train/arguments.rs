@@ -148,7 +148,7 @@ pub struct PrepareArguments {
     pub root: PathBuf,
     /// Folder to write: OUTPUT/SPLIT/{images,labels} and OUTPUT/class_dict.csv.
     pub output: PathBuf,
-    /// How the dataset lies on disk: folder, ccp, imaterialist or coco.
+    /// How the dataset lies on disk: folder, ccp, imaterialist, coco or tags.
     #[arg(long)]
     pub layout: Layout,
     /// The dataset's split to read.
@@ -278,7 +278,12 @@ pub struct EvalArguments {
 
 impl PrepareArguments {
     pub fn options(self) -> PrepareOptions {
-        let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images };
+        let files = SourceFiles {
+            labels: self.labels,
+            annotations: self.annotations,
+            images: self.images,
+            tags: None,
+        };
         PrepareOptions {
             splits: self.split.unwrap_or_else(|| Splits::one(&self.source_split)),
             source: Source {
