@@ -131,14 +131,16 @@ fn what_a_model_labels_can_be_trained_on() {
     fs::create_dir(root.join("photos")).unwrap();
     fs::copy(project.join("samples/hopper.jpg"), root.join("photos/hopper.jpg")).unwrap();
     let model = project.join("models/garments-lite0.onnx");
-    let prelabel = |least| {
+    let pseudo_label = |least| {
         let model = model.to_str().unwrap();
-        ["prelabel", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
+        ["pseudo-label", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
     };
-    assert!(done(root, &prelabel("0.5")).starts_with("sure: 1 photos, 0 of them from before, 0 skipped"));
-    assert!(done(root, &prelabel("0.5")).starts_with("sure: 1 photos, 1 of them from before"));
-    assert!(failed(root, &prelabel("0.7")).contains("written with other options"));
-    assert!(failed(root, &prelabel("7")).contains("from 0 to 1"));
+    assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photos, 0 of them from before; 0 left out"));
+    // By its earlier name, too.
+    let again = [&["prelabel"], &pseudo_label("0.5")[1..]].concat();
+    assert!(done(root, &again).starts_with("sure: 1 photos, 1 of them from before"));
+    assert!(failed(root, &pseudo_label("0.7")).contains("written with other options"));
+    assert!(failed(root, &pseudo_label("7")).contains("from 0 to 1"));
     // Under the working folder, and not under that of the data.
     let own = fs::read_to_string(root.join("squares.toml")).unwrap();
     let own = own.replace(&format!("root = {:?}", root.join("data")), "root = \"./sure\"");

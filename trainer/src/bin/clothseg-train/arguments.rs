@@ -8,6 +8,7 @@ use clothseg::engine::Provider;
 use clothseg_trainer::data::{Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits};
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::export::balance::Objective;
+use clothseg_trainer::pseudo_label::WeakLabels;
 
 /// Train clothing segmentation networks and write them as ONNX for clothseg-run.
 #[derive(Parser)]
@@ -82,8 +83,10 @@ pub enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 24)]
         photos: usize,
     },
-    /// Label photos with a model, in the layout `folder`: to train on what it is sure of, or to correct by hand.
-    Prelabel(PrelabelArguments),
+    /// Label photos with a model, in the layout `folder`: to train on what it is sure of, or to correct by hand. Tags or boxes say
+    /// what the photos show.
+    #[command(alias = "prelabel")]
+    PseudoLabel(PseudoLabelArguments),
     /// Train many networks and losses, score them as the study does, and write its tables, charts and pictures. What is
     /// done is not repeated.
     Study {
@@ -187,14 +190,26 @@ pub struct PrepareArguments {
 }
 
 #[derive(clap::Args)]
-pub struct PrelabelArguments {
+#[command(group = clap::ArgGroup::new("weak").args(["tags", "boxes"]))]
+pub struct PseudoLabelArguments {
     /// The model.
     pub model: PathBuf,
     /// Folder of the photos.
     pub photos: PathBuf,
-    /// Folder to write: OUTPUT/train/{images,labels} and OUTPUT/class_dict.csv.
+    /// Folder to write: OUTPUT/train/{images,labels}, OUTPUT/class_dict.csv and, with tags or boxes, OUTPUT/tags.csv.
     pub output: PathBuf,
-    /// How likely a pixel's class must be; others count nowhere.
+    /// CSV file `photo,tags` of what the photos show: a pixel is of a class that is tagged, of a person, or background. Photos
+    /// that it does not name are left out.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    pub tags: Option<PathBuf>,
+    /// CSV file `photo,class,left,top,right,bottom` in the photos' pixels: a class of the mapping lies in a box of it, and each
+    /// box has its class. Photos that it does not name are left out.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    pub boxes: Option<PathBuf>,
+    /// Mapping file from the names of the tags or boxes to the model's classes.
+    #[arg(long, value_name = "FILE", requires = "weak")]
+    pub mapping: Option<PathBuf>,
+    /// How likely a pixel's class must be, among those that it may be; others count nowhere.
     #[arg(long, value_name = "PROBABILITY", default_value_t = 0.6, value_parser = probability)]
     pub least: f64,
     /// fast or best.
@@ -211,6 +226,17 @@ pub struct PrelabelArguments {
 fn probability(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
     value.ok_or_else(|| format!("`{text}` is not a number from 0 to 1"))
+}
+
+impl PseudoLabelArguments {
+    /// What is known of the photos.
+    pub fn weak_labels(&self) -> WeakLabels {
+        match (&self.tags, &self.boxes, &self.mapping) {
+            (Some(file), _, Some(mapping)) => WeakLabels::Tags { file: file.clone(), mapping: mapping.clone() },
+            (None, Some(file), Some(mapping)) => WeakLabels::Boxes { file: file.clone(), mapping: mapping.clone() },
+            _ => WeakLabels::None,
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -278,12 +304,7 @@ pub struct EvalArguments {
 
 impl PrepareArguments {
     pub fn options(self) -> PrepareOptions {
-        let files = SourceFiles {
-            labels: self.labels,
-            annotations: self.annotations,
-            images: self.images,
-            tags: None,
-        };
+        let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images, tags: None };
         PrepareOptions {
             splits: self.split.unwrap_or_else(|| Splits::one(&self.source_split)),
             source: Source {

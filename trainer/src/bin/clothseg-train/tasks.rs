@@ -13,10 +13,10 @@ use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
 use clothseg_trainer::export::average::{Averaged, average};
 use clothseg_trainer::export::balance::{Balanced, Objective, balance};
 use clothseg_trainer::export::quantize::quantize;
-use clothseg_trainer::prelabel::{PrelabelOptions, prelabel};
+use clothseg_trainer::pseudo_label::{PseudoLabelOptions, pseudo_label};
 use clothseg_trainer::{Error, Result, log};
 
-use crate::arguments::{BalanceArguments, EvalArguments, PrelabelArguments};
+use crate::arguments::{BalanceArguments, EvalArguments, PseudoLabelArguments};
 
 pub fn draw_labels(config: &Path, output: &Path, photos: usize) -> Result<()> {
     let config = Config::open(config)?;
@@ -107,19 +107,20 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
     ))
 }
 
-pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
-    let PrelabelArguments { model, photos, output, least, quality, jpeg_quality, provider } = arguments;
+pub fn pseudo_labelled(arguments: PseudoLabelArguments) -> Result<()> {
+    let weak = arguments.weak_labels();
+    let PseudoLabelArguments { model, photos, output, least, quality, jpeg_quality, provider, .. } = arguments;
     let segmenter = Segmenter::open_with(&model, &options(provider))
         .and_then(|segmenter| segmenter.with_quality(quality))
         .map_err(Error::model(&model))?;
-    let options = PrelabelOptions { photos, output, least_probability: least, jpeg_quality };
-    let done = prelabel(&segmenter, &options)?;
+    let options = PseudoLabelOptions { photos, output, weak, least_probability: least, jpeg_quality };
+    let done = pseudo_label(&segmenter, &options)?;
     print(&format!(
-        "{}: {} photos, {} of them from before, {} skipped; of the pixels of the others {:.1} % are sure; run by {}\n",
+        "{}: {} photos, {} of them from before; {}; of the pixels of the new ones {:.1} % are sure; run by {}\n",
         options.output.display(),
         done.photos,
         done.kept,
-        done.skipped,
+        done.left_out,
         100.0 * done.sure,
         segmenter.engine_info(),
     ))
