@@ -207,7 +207,7 @@ fn manifest(segmenter: &Segmenter, options: &PseudoLabelOptions) -> Result<Vec<u
         "model": segmenter.spec().name,
         "model_hash": segmenter.model_hash(),
         "quality": segmenter.quality().name(),
-        "settles": segmenter.settles(),
+        "cleans_up": segmenter.cleans_up(),
         "least_probability": options.least_probability,
         "jpeg_quality": options.jpeg_quality,
     });

@@ -85,25 +85,26 @@ fn photos_become_a_scored_model() {
     assert!(scored("half.onnx", &["tested.toml", "--test"]).starts_with("3 photos"));
     assert!(scored("half.onnx", &["squares.toml", "--split", "test"]).starts_with("3 photos"));
 
-    let balance = ["balance", "half.onnx", "--data", "squares.toml", "-o", "balanced.onnx"];
-    let said = done(root, &[&balance[..], &provider].concat());
-    assert!(said.contains(" -> ") && bytes("balanced.onnx") >= bytes("half.onnx"), "{said}");
-    let [before, after] = ["half.onnx", "balanced.onnx"].map(|name| {
+    let calibrate = ["calibrate", "half.onnx", "--data", "squares.toml", "-o", "calibrated.onnx"];
+    let said = done(root, &[&calibrate[..], &provider].concat());
+    assert!(said.contains(" -> ") && bytes("calibrated.onnx") >= bytes("half.onnx"), "{said}");
+    let [before, after] = ["half.onnx", "calibrated.onnx"].map(|name| {
         let model = Model::open(&root.join(name)).unwrap();
         let options = EngineOptions::default().with_provider(Provider::Embedded);
         let mut engine = engine::open(model.onnx(), model.spec(), &options).unwrap();
         (engine.run(Array4::zeros((1, 3, 64, 64)).view()).unwrap(), model.spec().clone())
     });
     for (index, class) in after.1.taxonomy.classes.iter().enumerate() {
-        let offset = after.1.training["balanced"]["offsets"].get(&class.name).map_or(0.0, |it| it.as_f64().unwrap());
+        let offset =
+            after.1.training["calibrated"]["logit_adjustments"].get(&class.name).map_or(0.0, |it| it.as_f64().unwrap());
         let difference = after.0[[0, index, 0, 0]] - before.0[[0, index, 0, 0]];
         assert!((difference - offset as f32).abs() < 1e-4, "{}: {difference} {offset}", class.name);
     }
     let background = ["balance", "half.onnx", "--data", "squares.toml", "--objective", "any-garment"];
-    assert!(done(root, &[&background[..], &provider].concat()).contains("half-balanced.onnx: any-garment IoU"));
-    let again = ["balance", "balanced.onnx", "--data", "squares.toml"];
-    assert!(failed(root, &[&again[..], &provider].concat()).contains("balanced already"));
-    let average = ["average", "half.onnx", "balanced.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
+    assert!(done(root, &[&background[..], &provider].concat()).contains("half-calibrated.onnx: any-garment IoU"));
+    let again = ["calibrate", "calibrated.onnx", "--data", "squares.toml"];
+    assert!(failed(root, &[&again[..], &provider].concat()).contains("calibrated already"));
+    let average = ["average", "half.onnx", "calibrated.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
     assert!(done(root, &[&average[..], &provider].concat()).contains("mean of 2 models"));
     let mean = Model::open(&root.join("mean.onnx")).unwrap();
     assert_eq!((mean.spec().name.as_str(), mean.spec().training["average_of"].as_array().unwrap().len()), ("mean", 2));
@@ -112,7 +113,7 @@ fn photos_become_a_scored_model() {
     assert!(failed(root, &[&mixed[..], &provider].concat()).contains("squares.onnx: is of another network"));
     assert!(!root.join("mixed.onnx").exists());
     let tuned = fs::read_to_string(root.join("squares.toml")).unwrap();
-    let tuned = tuned.replace("output_stride = 4", "output_stride = 4\nstart_from = \"balanced.onnx\"");
+    let tuned = tuned.replace("output_stride = 4", "output_stride = 4\nstart_from = \"calibrated.onnx\"");
     fs::write(root.join("tuned.toml"), tuned.replace("/run\"", "/tuned\"")).unwrap();
     done(root, &["train", "tuned.toml", "--device", "cpu"]);
     let start = fs::read_to_string(root.join("tuned/started_from.json")).unwrap();
@@ -161,7 +162,7 @@ fn mistakes_are_named() {
         (&["eval", "text.onnx", "--data", "squares.toml", "--test"], "[[data.test]]"),
         (&["eval", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["quantize", "text.onnx", "--data", "squares.toml"], "text.onnx"),
-        (&["balance", "text.onnx", "--data", "squares.toml"], "text.onnx"),
+        (&["calibrate", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["average", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "2 values required"),
         (&["average", "text.onnx", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "text.onnx"),
         (&["experiments", "squares.toml"], "squares.toml"),

@@ -7,7 +7,7 @@ use clothseg::Quality;
 use clothseg::engine::Provider;
 use clothseg_trainer::data::{Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits};
 use clothseg_trainer::device::DeviceChoice;
-use clothseg_trainer::export::balance::Objective;
+use clothseg_trainer::export::calibrate::Objective;
 use clothseg_trainer::pseudo_label::WeakLabels;
 
 /// Train clothing segmentation networks and write them as ONNX for clothseg-run.
@@ -54,11 +54,12 @@ pub enum Command {
     },
     /// Add a constant to each class's logits, so that the mean IoU over the classes is largest on training photos: rare classes
     /// are no longer drowned by their neighbours. Or to the background's alone.
-    Balance(BalanceArguments),
+    #[command(alias = "balance")]
+    Calibrate(CalibrateArguments),
     /// Write the mean of the weights of models of one chain of trainings, and score it: often better than any of them, and as fast
     /// as one.
     Average {
-        /// The models, two or more, as `export` or `balance` wrote them; input and output are those of the first.
+        /// The models, two or more, as `export` or `calibrate` wrote them; input and output are those of the first.
         #[arg(required = true, num_args = 2..)]
         models: Vec<PathBuf>,
         /// A config of the models' classes, on whose validation data the mean is scored.
@@ -240,7 +241,7 @@ impl PseudoLabelArguments {
 }
 
 #[derive(clap::Args)]
-pub struct BalanceArguments {
+pub struct CalibrateArguments {
     /// The model, as `export` wrote it.
     pub model: PathBuf,
     /// A config of the model's classes, whose training photos are looked at; those of each source count by its `repeat`.
@@ -249,7 +250,7 @@ pub struct BalanceArguments {
     /// What is made largest: mean-iou raises classes, any-garment moves the background alone.
     #[arg(long, default_value_t)]
     pub objective: Objective,
-    /// The file; without it, NAME-balanced.onnx beside the model.
+    /// The file; without it, NAME-calibrated.onnx beside the model.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Photos of each source that are looked at, at most.
@@ -270,6 +271,9 @@ pub struct EvalArguments {
     /// Its test data instead.
     #[arg(long)]
     pub test: bool,
+    /// Of that data only the source with this root folder, such as products.
+    #[arg(long, value_name = "ROOT")]
+    pub source: Option<PathBuf>,
     /// Another split of that data.
     #[arg(long)]
     pub split: Option<String>,
@@ -294,9 +298,12 @@ pub struct EvalArguments {
     /// fast, or best: the mean over the photo and its mirror image.
     #[arg(long, default_value_t)]
     pub quality: Quality,
-    /// Leave specks and patches as the network sees them, where the model's description says which to settle.
-    #[arg(long)]
-    pub keep_specks: bool,
+    /// Leave small and doubtful areas as the network sees them, where the model's description says how to clean up.
+    #[arg(long, alias = "keep-specks")]
+    pub no_cleanup: bool,
+    /// Clean up in another way: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM, as in the model's description.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 1, conflicts_with = "no_cleanup")]
+    pub cleanup: Vec<u32>,
     /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
     #[arg(long, default_value = "auto")]
     pub provider: Provider,
