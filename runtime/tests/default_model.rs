@@ -98,7 +98,7 @@ fn both_engines_agree_on_real_photos() {
 #[test]
 fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
     // A patch goes to its neighbour or not, as a whole: without that, what differs is the decoding's alone.
-    let segmenter = open(Provider::Auto).unwrap().with_settling(false);
+    let segmenter = open(Provider::Auto).unwrap().with_cleanup(false);
     let fit = segmenter.spec().input.fit;
     let mut photos: Vec<PathBuf> = SAMPLES.iter().map(|name| Path::new(ROOT).join("samples").join(name)).collect();
     match data_folder() {
