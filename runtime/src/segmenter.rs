@@ -31,7 +31,7 @@ pub struct Segmenter {
     taxonomy: Arc<Taxonomy>,
     info: EngineInfo,
     quality: Quality,
-    settles: bool,
+    cleans_up: bool,
     model_hash: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Segmenter {
             taxonomy,
             info,
             quality: Quality::default(),
-            settles: true,
+            cleans_up: true,
             model_hash: None,
         })
     }
@@ -121,15 +121,15 @@ impl Segmenter {
         })
     }
 
-    /// The same segmenter with or without settling splinters of garments as the model's description says
+    /// The same segmenter with or without the clean-up of small and doubtful areas that the model's description asks for
     /// ([`OutputSpec::cleanup`](crate::spec::OutputSpec::cleanup)); it begins with.
-    pub fn with_settling(self, settles: bool) -> Self {
-        Self { settles, ..self }
+    pub fn with_cleanup(self, cleans_up: bool) -> Self {
+        Self { cleans_up, ..self }
     }
 
-    /// Whether splinters of garments are settled: it was not switched off, and the model's description says how.
-    pub fn settles(&self) -> bool {
-        self.settles && (self.spec.output.cleanup.is_some() || self.spec.output.settling.is_some())
+    /// Whether small and doubtful areas are cleaned up: it was not switched off, and the model's description says how.
+    pub fn cleans_up(&self) -> bool {
+        self.cleans_up && (self.spec.output.cleanup.is_some() || self.spec.output.settling.is_some())
     }
 
     /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.

@@ -98,7 +98,7 @@ fn both_engines_agree_on_real_photos() {
 #[test]
 fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
     // A patch goes to its neighbour or not, as a whole: without that, what differs is the decoding's alone.
-    let segmenter = open(Provider::Auto).unwrap().with_settling(false);
+    let segmenter = open(Provider::Auto).unwrap().with_cleanup(false);
     let fit = segmenter.spec().input.fit;
     let mut photos: Vec<PathBuf> = SAMPLES.iter().map(|name| Path::new(ROOT).join("samples").join(name)).collect();
     match data_folder() {
@@ -141,7 +141,9 @@ fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
 fn the_model_says_what_it_is() {
     let segmenter = open(Provider::Embedded).unwrap();
     let spec = segmenter.spec();
-    assert_eq!(spec.taxonomy, clothseg::Taxonomy::builtin("garments").unwrap());
+    // Classes of persons have come behind the garments since; the model's own are the first ones all the same.
+    let known = clothseg::Taxonomy::builtin("garments").unwrap().classes;
+    assert!(spec.taxonomy.len() >= 21 && known.starts_with(&spec.taxonomy.classes));
     for fact in ["trained_on", "licence", "scores_on_network_grid"] {
         assert!(spec.training.contains_key(fact), "no '{fact}' in {:?}", spec.training);
     }

@@ -36,7 +36,7 @@ scores() {
 import csv, sys
 
 rows = {row["class"]: row for row in csv.DictReader(open(sys.argv[1], newline=""))}
-names = ["mean IoU without background", "any-garment IoU", "study's mean IoU", "study's mean IoU, 17 classes",
+names = ["mean garment IoU", "any-garment IoU", "study's mean IoU", "study's mean IoU, 17 classes",
          "study's mean IoU, 2 classes"]
 values = [f"{100 * float(rows[name]['iou']):.1f} %" if name in rows and rows[name]["iou"] else "-" for name in names]
 print("|", " | ".join([*sys.argv[2:5], rows[names[0]]["photos"], *values]), "|")
@@ -66,7 +66,7 @@ for model in "$@"; do
     ! $is_valid_unseen || scores "$model" "$quality" valid
     ! grep -q '^\[\[data.test\]\]' "$(config_of "$model")" || scores "$model" "$quality" test --test
   done
-  ! $is_valid_unseen || scores "$model" fast valid-keep-specks --keep-specks
+  ! $is_valid_unseen || scores "$model" fast valid-no-cleanup --no-cleanup
 done
 echo
 echo "| model | MB | network, ms a photo, 1 thread | $(nproc) threads |"

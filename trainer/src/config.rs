@@ -216,7 +216,7 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// `folder`, `ccp`, `imaterialist` or `coco`.
+    /// `folder`, `ccp`, `imaterialist`, `coco` or `tags`.
     pub layout: Layout,
     /// Root folder, relative to the data folder; `./...`, to the working folder.
     pub root: PathBuf,
@@ -231,6 +231,9 @@ pub struct SourceConfig {
     /// Layouts `imaterialist` and `coco`: the folder of the photos, relative to the root, instead of the split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
+    /// CSV file of what the photos show, relative to the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<PathBuf>,
     /// Mapping file, relative to the config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<PathBuf>,
@@ -416,7 +419,12 @@ impl DataConfig {
 
 impl SourceConfig {
     fn files(&self) -> SourceFiles {
-        SourceFiles { labels: self.labels.clone(), annotations: self.annotations.clone(), images: self.images.clone() }
+        SourceFiles {
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+            images: self.images.clone(),
+            tags: self.tags.clone(),
+        }
     }
 
     /// The source with its root under [`data_folder`], but for one that begins with `./`, which is under the working folder.

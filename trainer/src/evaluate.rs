@@ -102,6 +102,20 @@ pub fn matching_classes(spec: &ModelSpec, target: &Target) -> Result<Vec<String>
     Ok(model)
 }
 
+/// The class names of `target`, where a model can be scored on labels in them: its classes are these, or these without the
+/// classes of persons at their end, which it then takes for background.
+pub fn scored_classes(spec: &ModelSpec, target: &Target) -> Result<Vec<String>> {
+    let known = spec.taxonomy.len().min(target.classes());
+    let is_person = |class: &clothseg::Class| class.kind == ClassKind::Person;
+    if known == target.classes() || !target.taxonomy.classes[known..].iter().all(is_person) {
+        return matching_classes(spec, target);
+    }
+    let mut first = target.clone();
+    first.taxonomy.classes.truncate(known);
+    matching_classes(spec, &first)?;
+    Ok(target.taxonomy.classes.iter().map(|class| class.name.clone()).collect())
+}
+
 impl Evaluation {
     /// The sums, name and value.
     pub fn summary(&self) -> Vec<(String, Option<f64>)> {

@@ -5,7 +5,7 @@
 //! with the network in Burn.
 
 pub mod average;
-pub mod balance;
+pub mod calibrate;
 mod cells;
 mod halves;
 mod onnx;

@@ -13,7 +13,7 @@ pub mod log;
 pub mod loss;
 pub mod metrics;
 pub mod model;
-pub mod prelabel;
+pub mod pseudo_label;
 pub mod study;
 pub mod train;
 mod trained;

@@ -85,25 +85,26 @@ fn photos_become_a_scored_model() {
     assert!(scored("half.onnx", &["tested.toml", "--test"]).starts_with("3 photos"));
     assert!(scored("half.onnx", &["squares.toml", "--split", "test"]).starts_with("3 photos"));
 
-    let balance = ["balance", "half.onnx", "--data", "squares.toml", "-o", "balanced.onnx"];
-    let said = done(root, &[&balance[..], &provider].concat());
-    assert!(said.contains(" -> ") && bytes("balanced.onnx") >= bytes("half.onnx"), "{said}");
-    let [before, after] = ["half.onnx", "balanced.onnx"].map(|name| {
+    let calibrate = ["calibrate", "half.onnx", "--data", "squares.toml", "-o", "calibrated.onnx"];
+    let said = done(root, &[&calibrate[..], &provider].concat());
+    assert!(said.contains(" -> ") && bytes("calibrated.onnx") >= bytes("half.onnx"), "{said}");
+    let [before, after] = ["half.onnx", "calibrated.onnx"].map(|name| {
         let model = Model::open(&root.join(name)).unwrap();
         let options = EngineOptions::default().with_provider(Provider::Embedded);
         let mut engine = engine::open(model.onnx(), model.spec(), &options).unwrap();
         (engine.run(Array4::zeros((1, 3, 64, 64)).view()).unwrap(), model.spec().clone())
     });
     for (index, class) in after.1.taxonomy.classes.iter().enumerate() {
-        let offset = after.1.training["balanced"]["offsets"].get(&class.name).map_or(0.0, |it| it.as_f64().unwrap());
+        let offset =
+            after.1.training["calibrated"]["logit_adjustments"].get(&class.name).map_or(0.0, |it| it.as_f64().unwrap());
         let difference = after.0[[0, index, 0, 0]] - before.0[[0, index, 0, 0]];
         assert!((difference - offset as f32).abs() < 1e-4, "{}: {difference} {offset}", class.name);
     }
     let background = ["balance", "half.onnx", "--data", "squares.toml", "--objective", "any-garment"];
-    assert!(done(root, &[&background[..], &provider].concat()).contains("half-balanced.onnx: any-garment IoU"));
-    let again = ["balance", "balanced.onnx", "--data", "squares.toml"];
-    assert!(failed(root, &[&again[..], &provider].concat()).contains("balanced already"));
-    let average = ["average", "half.onnx", "balanced.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
+    assert!(done(root, &[&background[..], &provider].concat()).contains("half-calibrated.onnx: any-garment IoU"));
+    let again = ["calibrate", "calibrated.onnx", "--data", "squares.toml"];
+    assert!(failed(root, &[&again[..], &provider].concat()).contains("calibrated already"));
+    let average = ["average", "half.onnx", "calibrated.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
     assert!(done(root, &[&average[..], &provider].concat()).contains("mean of 2 models"));
     let mean = Model::open(&root.join("mean.onnx")).unwrap();
     assert_eq!((mean.spec().name.as_str(), mean.spec().training["average_of"].as_array().unwrap().len()), ("mean", 2));
@@ -112,7 +113,7 @@ fn photos_become_a_scored_model() {
     assert!(failed(root, &[&mixed[..], &provider].concat()).contains("squares.onnx: is of another network"));
     assert!(!root.join("mixed.onnx").exists());
     let tuned = fs::read_to_string(root.join("squares.toml")).unwrap();
-    let tuned = tuned.replace("output_stride = 4", "output_stride = 4\nstart_from = \"balanced.onnx\"");
+    let tuned = tuned.replace("output_stride = 4", "output_stride = 4\nstart_from = \"calibrated.onnx\"");
     fs::write(root.join("tuned.toml"), tuned.replace("/run\"", "/tuned\"")).unwrap();
     done(root, &["train", "tuned.toml", "--device", "cpu"]);
     let start = fs::read_to_string(root.join("tuned/started_from.json")).unwrap();
@@ -131,14 +132,16 @@ fn what_a_model_labels_can_be_trained_on() {
     fs::create_dir(root.join("photos")).unwrap();
     fs::copy(project.join("samples/hopper.jpg"), root.join("photos/hopper.jpg")).unwrap();
     let model = project.join("models/garments-lite0.onnx");
-    let prelabel = |least| {
+    let pseudo_label = |least| {
         let model = model.to_str().unwrap();
-        ["prelabel", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
+        ["pseudo-label", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
     };
-    assert!(done(root, &prelabel("0.5")).starts_with("sure: 1 photos, 0 of them from before, 0 skipped"));
-    assert!(done(root, &prelabel("0.5")).starts_with("sure: 1 photos, 1 of them from before"));
-    assert!(failed(root, &prelabel("0.7")).contains("written with other options"));
-    assert!(failed(root, &prelabel("7")).contains("from 0 to 1"));
+    assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photos, 0 of them from before; 0 left out"));
+    // By its earlier name, too.
+    let again = [&["prelabel"][..], &pseudo_label("0.5")[1..]].concat();
+    assert!(done(root, &again).starts_with("sure: 1 photos, 1 of them from before"));
+    assert!(failed(root, &pseudo_label("0.7")).contains("written with other options"));
+    assert!(failed(root, &pseudo_label("7")).contains("from 0 to 1"));
     // Under the working folder, and not under that of the data.
     let own = fs::read_to_string(root.join("squares.toml")).unwrap();
     let own = own.replace(&format!("root = {:?}", root.join("data")), "root = \"./sure\"");
@@ -159,7 +162,7 @@ fn mistakes_are_named() {
         (&["eval", "text.onnx", "--data", "squares.toml", "--test"], "[[data.test]]"),
         (&["eval", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["quantize", "text.onnx", "--data", "squares.toml"], "text.onnx"),
-        (&["balance", "text.onnx", "--data", "squares.toml"], "text.onnx"),
+        (&["calibrate", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["average", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "2 values required"),
         (&["average", "text.onnx", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "text.onnx"),
         (&["experiments", "squares.toml"], "squares.toml"),

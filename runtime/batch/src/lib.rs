@@ -379,7 +379,7 @@ fn fingerprint(segmenter: &Segmenter, options: &BatchOptions) -> Result<String> 
         env!("CARGO_PKG_VERSION"),
         segmenter.model_hash(),
         segmenter.spec().to_json()?,
-        (segmenter.quality(), segmenter.settles(), classes, outputs),
+        (segmenter.quality(), segmenter.cleans_up(), classes, outputs),
     ))
 }
 

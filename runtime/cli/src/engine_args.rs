@@ -13,7 +13,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE|NAME", requires = "model")]
     pub spec: Option<String>,
 
-    /// Who does the arithmetic: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
+    /// Execution provider: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
     #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
     pub provider: Provider,
 
@@ -21,9 +21,9 @@ pub struct EngineArgs {
     #[arg(long, value_name = "NAME", default_value_t)]
     pub quality: Quality,
 
-    /// Leave specks and patches as the network sees them, where the model's description says which to settle
-    #[arg(long)]
-    pub keep_specks: bool,
+    /// Leave small and doubtful areas as the network sees them, where the model's description says how to clean up
+    #[arg(long, alias = "keep-specks")]
+    pub no_cleanup: bool,
 
     /// ONNX Runtime's library, where it is not in one of the usual places
     #[arg(long, value_name = "FILE")]

@@ -45,7 +45,7 @@ fn text(segmenter: &Segmenter, remarks: &Remarks) -> String {
         line("nodes", &format!("{}: {}", part.provider, part.nodes));
     }
     line("quality", segmenter.quality().name());
-    line("specks", if segmenter.settles() { "settled" } else { "kept" });
+    line("clean-up", if segmenter.cleans_up() { "on" } else { "off" });
     line("threads", &threads(engine, segmenter.sessions()));
     for (key, value) in [("note", &remarks.note), ("warning", &remarks.warning)] {
         if let Some(value) = value {
@@ -77,7 +77,7 @@ fn json(segmenter: &Segmenter, remarks: &Remarks) -> String {
         "path": engine.path,
         "nodes": engine.nodes,
         "quality": segmenter.quality().name(),
-        "settles": segmenter.settles(),
+        "cleans_up": segmenter.cleans_up(),
         "threads": engine.threads,
         "sessions": segmenter.sessions(),
         "note": remarks.note,

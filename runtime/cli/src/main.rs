@@ -82,7 +82,7 @@ fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Res
     if let Some(line) = engine::slow_start(model.onnx(), model.spec(), &options)? {
         report::say(&line);
     }
-    let segmenter = Segmenter::open_model(model, &options)?.with_settling(!args.engine.keep_specks);
+    let segmenter = Segmenter::open_model(model, &options)?.with_cleanup(!args.engine.no_cleanup);
     let segmenter = segmenter.with_quality(args.engine.quality)?;
     let remarks = Remarks::new(segmenter.engine_info(), &refused);
     Ok((segmenter, remarks))

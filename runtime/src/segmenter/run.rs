@@ -174,7 +174,7 @@ impl Segmenter {
     fn finish(&self, photo: &Photo, prepared: &Prepared, raw: Raw) -> Result<Segmentation> {
         let started = Instant::now();
         let mut output = NetworkOutput::new(raw.output, self.spec.output.clone(), prepared.geometry);
-        if self.settles {
+        if self.cleans_up {
             output.clean_up(&self.taxonomy);
         }
         let label_map = output.label_map(photo.width(), photo.height())?;

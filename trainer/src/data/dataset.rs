@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::source::report_damage;
 use super::{
-    IGNORE, Label, LabelImage, LabelSets, Listing, Mapping, OnDamage, Pair, Sample, Source, Target, image_dimensions,
+    IGNORE, Label, LabelImage, LabelSets, Listing, Mapping, OnDamage, Pair, Sample, Source, TagFile, Tags, Target,
+    Vocabulary, image_dimensions,
 };
 use crate::error::{Error, Result};
 
@@ -21,6 +22,7 @@ const AT_ONCE: usize = 256;
 struct Entry {
     pair: Pair,
     source: usize,
+    tags: Option<Tags>,
 }
 
 /// The examples of one or more sources, in target classes.
@@ -51,7 +53,11 @@ impl Dataset {
             };
             damage.extend(incomplete);
             let sound = check(pairs, mapping.len(), &mut damage);
-            entries.extend(sound.into_iter().map(|pair| Entry { pair, source: index }));
+            let tags = tags_of(source, &classes, &mapping, &sets)?;
+            for pair in sound {
+                let tags = tags(&pair.stem)?;
+                entries.push(Entry { pair, source: index, tags });
+            }
             mappings.push(mapping);
         }
         let skipped = damage.len();
@@ -101,7 +107,7 @@ impl Dataset {
     pub fn load(&self, index: usize) -> Result<Sample> {
         let entry = &self.entries[index];
         let (photo, labels) = load(&entry.pair)?;
-        Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels), tags: None })
+        Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels), tags: entry.tags.clone() })
     }
 
     /// As [`Dataset::load`], and [`None`] for an example whose damage shows only now, such as a photo that is cut off
@@ -160,6 +166,21 @@ impl Dataset {
     }
 }
 
+/// What tells the tags of a source's photos, by their stems.
+fn tags_of(
+    source: &Source,
+    classes: &[String],
+    mapping: &Mapping,
+    sets: &LabelSets,
+) -> Result<impl Fn(&str) -> Result<Option<Tags>> + use<>> {
+    let file = source.tag_file().map(|path| TagFile::open(&path)).transpose()?;
+    let vocabulary = Vocabulary::new(classes, mapping, sets);
+    Ok(move |stem: &str| match &file {
+        Some(file) => file.tags(stem, &vocabulary),
+        None => Ok(None),
+    })
+}
+
 /// Hands what `work` makes of 0 to `count` to `gather`, in order. Few results wait, and little is begun after an error.
 fn in_order<T: Send>(
     count: usize,
@@ -211,6 +232,7 @@ fn check_pair(pair: &Pair, classes: usize) -> Option<String> {
     let path = pair.label.path().display();
     let read = image_dimensions(&pair.photo).and_then(|photo| match &pair.label {
         Label::Regions(regions) => Ok((photo, (regions.size().width(), regions.size().height()), 0)),
+        Label::Unlabelled { .. } => Ok((photo, photo, 0)),
         Label::Png { .. } => {
             let label = pair.label.load()?;
             let largest = label.data.iter().copied().filter(|index| *index != IGNORE).max().unwrap_or(0);

@@ -1,11 +1,13 @@
-//! The label of a photo: a PNG, or regions in an annotation file.
+//! The label of a photo: a PNG, regions in an annotation file, or none.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clothseg::Limits;
 
+use super::IGNORE;
 use super::colors::ClassColors;
+use super::dimensions::image_dimensions;
 use super::regions::RegionLabel;
 use crate::error::{Error, Result};
 
@@ -21,14 +23,20 @@ pub enum Label {
     },
     /// Regions in an annotation file.
     Regions(RegionLabel),
+    /// There is none: nothing is known of any pixel.
+    Unlabelled {
+        /// The photo.
+        photo: PathBuf,
+    },
 }
 
 impl Label {
-    /// The file that holds it.
+    /// The file that holds it, or of what has none.
     pub fn path(&self) -> &Path {
         match self {
             Label::Png { path, .. } => path,
             Label::Regions(regions) => regions.path(),
+            Label::Unlabelled { photo } => photo,
         }
     }
 
@@ -37,6 +45,10 @@ impl Label {
         match self {
             Label::Png { path, colors } => LabelImage::open_coded(path, colors.as_deref()),
             Label::Regions(regions) => regions.load(),
+            Label::Unlabelled { photo } => {
+                let (width, height) = image_dimensions(photo)?;
+                Ok(LabelImage { width, height, data: vec![IGNORE; width as usize * height as usize] })
+            }
         }
     }
 }

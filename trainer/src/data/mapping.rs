@@ -82,6 +82,13 @@ impl Mapping {
         Self::parse(&text, source, target, sets).map_err(|cause| Error::file(path, cause))
     }
 
+    /// The names of a data set's classes that the mapping file at `path` maps, in order.
+    pub fn names(path: &Path) -> Result<Vec<String>> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let file: MappingFile = toml::from_str(&text).map_err(|error| Error::file(path, error.to_string()))?;
+        Ok(file.classes.into_keys().collect())
+    }
+
     /// Reads the text of a mapping file.
     pub fn parse(
         text: &str,

@@ -1,12 +1,13 @@
 //! Labelled photos: where they lie, what their labels mean, and how they become batches.
 //!
-//! A reader ([`folder`], [`ccp`], [`imaterialist`], [`coco`]) finds [`Pair`]s of a photo and its [`Label`], and the names
-//! of the label's indices. A [`Mapping`] turns the indices into classes of a [`clothseg::Taxonomy`]. A [`Dataset`] checks
+//! A reader ([`folder`], [`ccp`], [`imaterialist`], [`coco`], [`tagged`]) finds [`Pair`]s of a photo and its [`Label`], and the
+//! names of the label's indices. A [`TagFile`] tells what photos show beside their labels, a [`BoxFile`] roughly where. A [`Mapping`] turns the indices into classes of a [`clothseg::Taxonomy`]. A [`Dataset`] checks
 //! all of it once and then loads [`Sample`]s; [`augment`] cuts crops from them and [`batch`] stacks these, beside the
 //! training step. [`mod@prepare`] writes any of the layouts as the folder layout.
 
 pub mod augment;
 pub mod batch;
+pub mod boxes;
 pub mod ccp;
 pub mod coco;
 pub mod colors;
@@ -24,6 +25,9 @@ pub mod run_length;
 pub mod runs;
 mod sets;
 pub mod source;
+mod table;
+pub mod tag_file;
+pub mod tagged;
 pub mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -42,12 +46,14 @@ use source::report_damage;
 
 pub use augment::{Augmentation, Crop, Frame};
 pub use batch::{Batch, Plan, Prefetch};
+pub use boxes::{BoxFile, ClassBox};
 pub use dataset::Dataset;
 pub use label::{Label, LabelImage};
 pub use mapping::{Mapping, Target};
 pub use prepare::{OutputSize, PrepareOptions, Prepared, Splits, prepare};
 pub use sets::LabelSets;
 pub use source::{Layout, OnDamage, Source, SourceFiles};
+pub use tag_file::{TagFile, Vocabulary};
 pub use tags::{Shown, Tags};
 
 /// The label of a pixel that counts nowhere: not in a loss, not in a metric.

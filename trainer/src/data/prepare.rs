@@ -1,5 +1,5 @@
-//! Any layout to the folder layout at a chosen size: `OUTPUT/SPLIT/{images,labels}/STEM.{jpg,png}` and
-//! `OUTPUT/class_dict.csv`. The classes are the source's own, in its order; a mapping is for training.
+//! Any layout to the folder layout at a chosen size: `OUTPUT/SPLIT/{images,labels}/STEM.{jpg,png}`,
+//! `OUTPUT/class_dict.csv` and, where the source has tags, `OUTPUT/tags.csv`. The classes are the source's own, in its order; a mapping is for training.
 //!
 //! Photos are shrunk or enlarged as for a network ([`clothseg::preprocess::resize_region`]); a label's pixel takes the
 //! index under its centre. Every file is written whole or not at all, a photo before its label, so that an example with
@@ -137,6 +137,10 @@ pub fn prepare(options: &PrepareOptions) -> Result<Prepared> {
         return Err(Error::file(&options.source.root, "holds no usable example"));
     }
     start_output(&options.output, options.splits.names(), &classes, &manifest(options))?;
+    if let Some(tags) = options.source.tag_file() {
+        let text = std::fs::read(&tags).map_err(Error::io("read", &tags))?;
+        write_atomically(&options.output.join("tags.csv"), &text)?;
+    }
     write_all(options, &pairs, skipped)
 }
 
@@ -177,7 +181,7 @@ pub(crate) fn start_output<'a>(
 }
 
 /// Refuses a file that is there with something else in it.
-fn agree(path: &Path, expected: &[u8], otherwise: &str) -> Result<()> {
+pub(crate) fn agree(path: &Path, expected: &[u8], otherwise: &str) -> Result<()> {
     match std::fs::read(path) {
         Ok(found) if found != expected => {
             Err(Error::file(path, format!("{otherwise}; name another output folder, or remove this one")))

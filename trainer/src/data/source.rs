@@ -1,12 +1,12 @@
 //! A source of examples: what lies where, and what to do with its damage.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listing, ccp, coco, folder, imaterialist};
+use super::{Listing, ccp, coco, folder, imaterialist, tagged};
 use crate::error::{Error, Result};
 
 /// How many damaged examples a message names.
@@ -24,14 +24,17 @@ pub enum Layout {
     Imaterialist,
     /// See [`super::coco`].
     Coco,
+    /// See [`super::tagged`].
+    Tags,
 }
 
 impl Layout {
-    const ALL: [(&'static str, Layout); 4] = [
+    const ALL: [(&'static str, Layout); 5] = [
         ("folder", Layout::Folder),
         ("ccp", Layout::Ccp),
         ("imaterialist", Layout::Imaterialist),
         ("coco", Layout::Coco),
+        ("tags", Layout::Tags),
     ];
 
     /// The name in configs.
@@ -91,6 +94,9 @@ pub struct SourceFiles {
     pub annotations: Option<PathBuf>,
     /// `imaterialist`, `coco`: the folder of the photos; without it, `SPLIT`.
     pub images: Option<PathBuf>,
+    /// The tag file ([`super::tag_file`]); without it, the layout `tags` has `tags.csv` and the others have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<PathBuf>,
 }
 
 impl SourceFiles {
@@ -130,7 +136,7 @@ pub struct Source {
 impl Source {
     /// Finds the pairs. Labels in annotation files are checked; for others see [`super::dataset`].
     pub fn list(&self) -> Result<Listing> {
-        let Source { layout, root, split, files, .. } = self;
+        let Source { layout, root, split, files, mapping, .. } = self;
         if !root.is_dir() {
             return Err(Error::file(
                 root,
@@ -148,7 +154,18 @@ impl Source {
             Layout::Ccp => ccp::list(root, split),
             Layout::Imaterialist => imaterialist::list(&annotations(format!("{split}.csv")), &images),
             Layout::Coco => coco::list(&annotations(format!("annotations/instances_{split}.json")), &images),
+            Layout::Tags => tagged::list(root, split, &self.tags_path(), mapping.as_deref()),
         }
+    }
+
+    /// The tag file, where there is one.
+    pub fn tag_file(&self) -> Option<PathBuf> {
+        let is_there = self.files.tags.is_some() || self.layout == Layout::Tags;
+        is_there.then(|| self.tags_path())
+    }
+
+    fn tags_path(&self) -> PathBuf {
+        self.root.join(self.files.tags.as_deref().unwrap_or(Path::new("tags.csv")))
     }
 }
 

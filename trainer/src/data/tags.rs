@@ -21,28 +21,43 @@ pub enum Shown {
 pub struct Tags {
     /// Whether each class may be there, and whether it certainly is.
     classes: Vec<(bool, bool)>,
+    /// Whether something is there that no class names.
+    has_unknown: bool,
 }
 
 impl Tags {
-    /// From the labels that a photo's tags are mapped to: classes, sets of them, or [`IGNORE`] for a tag that may be any class.
-    pub fn new(labels: impl IntoIterator<Item = u8>, sets: &LabelSets) -> Self {
-        let mut classes = vec![(false, false); sets.classes()];
-        for label in labels {
-            let members = if label == IGNORE { (0..sets.classes() as u8).collect() } else { sets.members(label) };
+    /// From the classes that each of a photo's tags may stand for, of `classes` in all. Where `has_unknown`, something else is
+    /// there, too: a class that is not tagged is not known to be missing.
+    pub fn of(classes: usize, tags: impl IntoIterator<Item = Vec<u8>>, has_unknown: bool) -> Self {
+        let mut known = vec![(false, false); classes];
+        for members in tags {
             for class in &members {
-                let (may_be, is_there) = &mut classes[usize::from(*class)];
-                *may_be = true;
-                *is_there |= members.len() == 1;
+                if let Some((may_be, is_there)) = known.get_mut(usize::from(*class)) {
+                    *may_be = true;
+                    *is_there |= members.len() == 1;
+                }
             }
         }
         // Every photo has a background.
-        if let Some(background) = classes.first_mut() {
+        if let Some(background) = known.first_mut() {
             *background = (true, true);
         }
-        Self { classes }
+        Self { classes: known, has_unknown }
     }
 
-    /// Whether a class may be in the photo.
+    /// From the labels that a photo's tags are mapped to: classes, sets of them, or [`IGNORE`] for something unknown.
+    pub fn new(labels: impl IntoIterator<Item = u8>, sets: &LabelSets) -> Self {
+        let labels: Vec<u8> = labels.into_iter().collect();
+        let has_unknown = labels.contains(&IGNORE);
+        Self::of(sets.classes(), labels.iter().map(|label| sets.members(*label)), has_unknown)
+    }
+
+    /// Whether something is there that no class names.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown
+    }
+
+    /// Whether a class is one that the tags may stand for.
     pub fn allows(&self, class: u8) -> bool {
         self.classes.get(usize::from(class)).is_some_and(|(may_be, _)| *may_be)
     }
@@ -55,7 +70,7 @@ impl Tags {
     /// The same of a crop, class by class, which shows the whole photo or less.
     pub fn shown(&self, is_whole: bool) -> Vec<Shown> {
         let shown = |(may_be, is_there): &(bool, bool)| match (may_be, is_there) {
-            (false, _) => Shown::No,
+            (false, _) if !self.has_unknown => Shown::No,
             (true, true) if is_whole => Shown::Yes,
             _ => Shown::Maybe,
         };
@@ -90,7 +105,9 @@ mod tests {
         assert_eq!(tags.shown(true), [Shown::Yes, Shown::Yes, Shown::Maybe, Shown::Maybe, Shown::No]);
         assert_eq!(tags.shown(false), [Shown::Maybe, Shown::Maybe, Shown::Maybe, Shown::Maybe, Shown::No]);
         assert!(tags.allows(3) && !tags.has(3) && tags.has(1) && !tags.allows(4) && !tags.allows(99));
-        assert!(Tags::new([IGNORE], &sets).allows(4));
+        let unknown = Tags::new([1, IGNORE], &sets);
+        assert!(unknown.has_unknown() && !unknown.allows(4));
+        assert_eq!(unknown.shown(true), [Shown::Yes, Shown::Yes, Shown::Maybe, Shown::Maybe, Shown::Maybe]);
     }
 
     #[test]

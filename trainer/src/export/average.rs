@@ -38,7 +38,7 @@ pub struct Averaged {
     pub engine: String,
 }
 
-/// Writes the mean of `models`, two or more files that `export` or `balance` wrote from one network, under the name `name`, and
+/// Writes the mean of `models`, two or more files that `export` or `calibrate` wrote from one network, under the name `name`, and
 /// scores it on `photos` with labels in the classes of `target`, which must be theirs. Input and output are those of the first.
 pub fn average(
     models: &[PathBuf],

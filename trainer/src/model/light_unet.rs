@@ -234,7 +234,7 @@ mod tests {
             classes: 5,
             width: 0.0625,
             output_stride,
-            upsampling: Upsampling::Nearest,
+            decoder: DecoderConfig::default(),
             dropout: 0.5,
         }
     }
@@ -242,12 +242,13 @@ mod tests {
     #[test]
     fn logits_come_at_the_output_stride() {
         let device = Device::default();
-        for encoder in [LightEncoder::Vgg16, LightEncoder::EfficientNetLite0] {
+        for encoder in [LightEncoder::Vgg16, LightEncoder::EfficientNetLite(LiteVariant::Lite0)] {
             for stride in [1, 2, 4] {
                 for upsampling in [Upsampling::Nearest, Upsampling::Bilinear] {
-                    let model = LightUNetConfig { upsampling, encoder, ..config(stride) }.init(&device);
+                    let decoder = DecoderConfig { upsampling, ..DecoderConfig::default() };
+                    let model = LightUNetConfig { decoder, encoder, ..config(stride) }.init(&device);
                     let output = model.forward(Tensor::zeros([2, 3, 32, 64], &device), &mut Pass::evaluation());
-                    assert_eq!(output.dims(), [2, 5, 32 / stride as usize, 64 / stride as usize]);
+                    assert_eq!(output.logits.dims(), [2, 5, 32 / stride as usize, 64 / stride as usize]);
                 }
             }
         }
@@ -272,7 +273,7 @@ mod tests {
         let device = Device::default();
         let model = config(4).init(&device);
         let input = Tensor::<4>::ones([1, 3, 32, 32], &device);
-        let numbers = |output: Tensor<4>| output.into_data().iter::<f32>().collect::<Vec<_>>();
+        let numbers = |output: Prediction| output.logits.into_data().iter::<f32>().collect::<Vec<_>>();
         let train = |seed| numbers(model.forward(input.clone(), &mut Pass::training(generator(seed, 0, 0))));
         assert_eq!(train(1), train(1));
         assert_ne!(train(1), train(2));

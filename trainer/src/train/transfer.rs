@@ -131,7 +131,7 @@ impl EarlierWeights {
             "trained_on": fact("trained_on"),
             "steps": fact("steps"),
             "started_from": fact("started_from"),
-            "balanced": fact("balanced"),
+            "calibrated": [fact("calibrated"), fact("balanced")].into_iter().find(|fact| !fact.is_null()),
         });
         Ok(Self { path: path.to_path_buf(), kind: Kind::Model(convolutions), other_classes, facts })
     }

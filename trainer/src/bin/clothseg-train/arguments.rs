@@ -7,7 +7,8 @@ use clothseg::Quality;
 use clothseg::engine::Provider;
 use clothseg_trainer::data::{Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits};
 use clothseg_trainer::device::DeviceChoice;
-use clothseg_trainer::export::balance::Objective;
+use clothseg_trainer::export::calibrate::Objective;
+use clothseg_trainer::pseudo_label::WeakLabels;
 
 /// Train clothing segmentation networks and write them as ONNX for clothseg-run.
 #[derive(Parser)]
@@ -53,11 +54,12 @@ pub enum Command {
     },
     /// Add a constant to each class's logits, so that the mean IoU over the classes is largest on training photos: rare classes
     /// are no longer drowned by their neighbours. Or to the background's alone.
-    Balance(BalanceArguments),
+    #[command(alias = "balance")]
+    Calibrate(CalibrateArguments),
     /// Write the mean of the weights of models of one chain of trainings, and score it: often better than any of them, and as fast
     /// as one.
     Average {
-        /// The models, two or more, as `export` or `balance` wrote them; input and output are those of the first.
+        /// The models, two or more, as `export` or `calibrate` wrote them; input and output are those of the first.
         #[arg(required = true, num_args = 2..)]
         models: Vec<PathBuf>,
         /// A config of the models' classes, on whose validation data the mean is scored.
@@ -82,8 +84,10 @@ pub enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 24)]
         photos: usize,
     },
-    /// Label photos with a model, in the layout `folder`: to train on what it is sure of, or to correct by hand.
-    Prelabel(PrelabelArguments),
+    /// Label photos with a model, in the layout `folder`: to train on what it is sure of, or to correct by hand. Tags or boxes say
+    /// what the photos show.
+    #[command(alias = "prelabel")]
+    PseudoLabel(PseudoLabelArguments),
     /// Train many networks and losses, score them as the study does, and write its tables, charts and pictures. What is
     /// done is not repeated.
     Study {
@@ -148,7 +152,7 @@ pub struct PrepareArguments {
     pub root: PathBuf,
     /// Folder to write: OUTPUT/SPLIT/{images,labels} and OUTPUT/class_dict.csv.
     pub output: PathBuf,
-    /// How the dataset lies on disk: folder, ccp, imaterialist or coco.
+    /// How the dataset lies on disk: folder, ccp, imaterialist, coco or tags.
     #[arg(long)]
     pub layout: Layout,
     /// The dataset's split to read.
@@ -187,14 +191,26 @@ pub struct PrepareArguments {
 }
 
 #[derive(clap::Args)]
-pub struct PrelabelArguments {
+#[command(group = clap::ArgGroup::new("weak").args(["tags", "boxes"]))]
+pub struct PseudoLabelArguments {
     /// The model.
     pub model: PathBuf,
     /// Folder of the photos.
     pub photos: PathBuf,
-    /// Folder to write: OUTPUT/train/{images,labels} and OUTPUT/class_dict.csv.
+    /// Folder to write: OUTPUT/train/{images,labels}, OUTPUT/class_dict.csv and, with tags or boxes, OUTPUT/tags.csv.
     pub output: PathBuf,
-    /// How likely a pixel's class must be; others count nowhere.
+    /// CSV file `photo,tags` of what the photos show: a pixel is of a class that is tagged, of a person, or background. Photos
+    /// that it does not name are left out.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    pub tags: Option<PathBuf>,
+    /// CSV file `photo,class,left,top,right,bottom` in the photos' pixels: a class of the mapping lies in a box of it, and each
+    /// box has its class. Photos that it does not name are left out.
+    #[arg(long, value_name = "FILE", requires = "mapping")]
+    pub boxes: Option<PathBuf>,
+    /// Mapping file from the names of the tags or boxes to the model's classes.
+    #[arg(long, value_name = "FILE", requires = "weak")]
+    pub mapping: Option<PathBuf>,
+    /// How likely a pixel's class must be, among those that it may be; others count nowhere.
     #[arg(long, value_name = "PROBABILITY", default_value_t = 0.6, value_parser = probability)]
     pub least: f64,
     /// fast or best.
@@ -213,8 +229,19 @@ fn probability(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| format!("`{text}` is not a number from 0 to 1"))
 }
 
+impl PseudoLabelArguments {
+    /// What is known of the photos.
+    pub fn weak_labels(&self) -> WeakLabels {
+        match (&self.tags, &self.boxes, &self.mapping) {
+            (Some(file), _, Some(mapping)) => WeakLabels::Tags { file: file.clone(), mapping: mapping.clone() },
+            (None, Some(file), Some(mapping)) => WeakLabels::Boxes { file: file.clone(), mapping: mapping.clone() },
+            _ => WeakLabels::None,
+        }
+    }
+}
+
 #[derive(clap::Args)]
-pub struct BalanceArguments {
+pub struct CalibrateArguments {
     /// The model, as `export` wrote it.
     pub model: PathBuf,
     /// A config of the model's classes, whose training photos are looked at; those of each source count by its `repeat`.
@@ -223,7 +250,7 @@ pub struct BalanceArguments {
     /// What is made largest: mean-iou raises classes, any-garment moves the background alone.
     #[arg(long, default_value_t)]
     pub objective: Objective,
-    /// The file; without it, NAME-balanced.onnx beside the model.
+    /// The file; without it, NAME-calibrated.onnx beside the model.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Photos of each source that are looked at, at most.
@@ -244,6 +271,9 @@ pub struct EvalArguments {
     /// Its test data instead.
     #[arg(long)]
     pub test: bool,
+    /// Of that data only the source with this root folder, such as products.
+    #[arg(long, value_name = "ROOT")]
+    pub source: Option<PathBuf>,
     /// Another split of that data.
     #[arg(long)]
     pub split: Option<String>,
@@ -268,9 +298,12 @@ pub struct EvalArguments {
     /// fast, or best: the mean over the photo and its mirror image.
     #[arg(long, default_value_t)]
     pub quality: Quality,
-    /// Leave specks and patches as the network sees them, where the model's description says which to settle.
-    #[arg(long)]
-    pub keep_specks: bool,
+    /// Leave small and doubtful areas as the network sees them, where the model's description says how to clean up.
+    #[arg(long, alias = "keep-specks")]
+    pub no_cleanup: bool,
+    /// Clean up in another way: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM, as in the model's description.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 1, conflicts_with = "no_cleanup")]
+    pub cleanup: Vec<u32>,
     /// What runs the model: auto, cpu, cuda, tensorrt or embedded.
     #[arg(long, default_value = "auto")]
     pub provider: Provider,
@@ -278,7 +311,7 @@ pub struct EvalArguments {
 
 impl PrepareArguments {
     pub fn options(self) -> PrepareOptions {
-        let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images };
+        let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images, tags: None };
         PrepareOptions {
             splits: self.split.unwrap_or_else(|| Splits::one(&self.source_split)),
             source: Source {

@@ -17,7 +17,7 @@ use clothseg_trainer::train::Start;
 use clothseg_trainer::{Result, export, study, train};
 
 use self::arguments::{Arguments, Command};
-use self::tasks::{averaged, balanced, draw_labels, eval, in_eight_bits, options, prelabelled, print};
+use self::tasks::{averaged, calibrated, draw_labels, eval, in_eight_bits, options, print, pseudo_labelled};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
@@ -56,10 +56,10 @@ fn run(command: Command) -> Result<()> {
         Command::Quantize { model, data, output, photos, provider } => {
             in_eight_bits(&model, &data, output, photos, provider)
         }
-        Command::Balance(arguments) => balanced(arguments),
+        Command::Calibrate(arguments) => calibrated(arguments),
         Command::Average { models, data, output, provider } => averaged(&models, &data, &output, provider),
         Command::Labels { config, output, photos } => draw_labels(&config, &output, photos),
-        Command::Prelabel(arguments) => prelabelled(arguments),
+        Command::PseudoLabel(arguments) => pseudo_labelled(arguments),
         Command::Study { config, only, tables_only, list, device, provider } => {
             let config = StudyConfig::open(&config)?;
             if list {

@@ -4,19 +4,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clothseg::engine::{EngineOptions, Provider};
-use clothseg::{Photo, Segmenter};
+use clothseg::spec::Cleanup;
+use clothseg::{Model, Photo, Segmenter};
 use clothseg_batch::write_atomically;
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::{Dataset, Sample};
 use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
-use clothseg_trainer::evaluate::{Evaluation, evaluate, matching_classes};
+use clothseg_trainer::evaluate::{Evaluation, evaluate, scored_classes};
 use clothseg_trainer::export::average::{Averaged, average};
-use clothseg_trainer::export::balance::{Balanced, Objective, balance};
+use clothseg_trainer::export::calibrate::{Calibrated, Objective, calibrate};
 use clothseg_trainer::export::quantize::quantize;
-use clothseg_trainer::prelabel::{PrelabelOptions, prelabel};
+use clothseg_trainer::pseudo_label::{PseudoLabelOptions, pseudo_label};
 use clothseg_trainer::{Error, Result, log};
 
-use crate::arguments::{BalanceArguments, EvalArguments, PrelabelArguments};
+use crate::arguments::{CalibrateArguments, EvalArguments, PseudoLabelArguments};
 
 pub fn draw_labels(config: &Path, output: &Path, photos: usize) -> Result<()> {
     let config = Config::open(config)?;
@@ -56,8 +57,8 @@ pub fn in_eight_bits(
     ))
 }
 
-pub fn balanced(arguments: BalanceArguments) -> Result<()> {
-    let BalanceArguments { model, data, objective, output, photos, provider } = arguments;
+pub fn calibrated(arguments: CalibrateArguments) -> Result<()> {
+    let CalibrateArguments { model, data, objective, output, photos, provider } = arguments;
     let config = Config::open(&data)?;
     let target = config.target()?;
     let sources = resolve(&config.data.train);
@@ -72,10 +73,10 @@ pub fn balanced(arguments: BalanceArguments) -> Result<()> {
         spread(dataset, photos).filter_map(move |shown| shown.map(with_label).transpose())
     });
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-balanced.onnx")));
-    let Balanced { path, offsets, iou, photos, engine } =
-        balance(&model, &target, objective, samples, &output, &options(provider))?;
-    let moved = offsets.iter().filter(|(_, offset)| *offset != 0.0);
+    let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-calibrated.onnx")));
+    let Calibrated { path, adjustments, iou, photos, engine } =
+        calibrate(&model, &target, objective, samples, &output, &options(provider))?;
+    let moved = adjustments.iter().filter(|(_, offset)| *offset != 0.0);
     let moved: Vec<String> = moved.map(|(name, offset)| format!("{name} {offset:+.1}")).collect();
     let [before, after] = iou.map(|share| 100.0 * share);
     let what = match objective {
@@ -107,19 +108,20 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
     ))
 }
 
-pub fn prelabelled(arguments: PrelabelArguments) -> Result<()> {
-    let PrelabelArguments { model, photos, output, least, quality, jpeg_quality, provider } = arguments;
+pub fn pseudo_labelled(arguments: PseudoLabelArguments) -> Result<()> {
+    let weak = arguments.weak_labels();
+    let PseudoLabelArguments { model, photos, output, least, quality, jpeg_quality, provider, .. } = arguments;
     let segmenter = Segmenter::open_with(&model, &options(provider))
         .and_then(|segmenter| segmenter.with_quality(quality))
         .map_err(Error::model(&model))?;
-    let options = PrelabelOptions { photos, output, least_probability: least, jpeg_quality };
-    let done = prelabel(&segmenter, &options)?;
+    let options = PseudoLabelOptions { photos, output, weak, least_probability: least, jpeg_quality };
+    let done = pseudo_label(&segmenter, &options)?;
     print(&format!(
-        "{}: {} photos, {} of them from before, {} skipped; of the pixels of the others {:.1} % are sure; run by {}\n",
+        "{}: {} photos, {} of them from before; {}; of the pixels of the new ones {:.1} % are sure; run by {}\n",
         options.output.display(),
         done.photos,
         done.kept,
-        done.skipped,
+        done.left_out,
         100.0 * done.sure,
         segmenter.engine_info(),
     ))
@@ -133,13 +135,29 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let EvalArguments { model, quality, provider, .. } = arguments;
     let config = Config::open(&arguments.data)?;
     let dataset = labelled(arguments, &config)?;
-    let open = |model: &Path| {
-        let segmenter = Segmenter::open_with(model, &options(*provider));
-        let chosen = segmenter.map(|segmenter| segmenter.with_settling(!arguments.keep_specks));
-        chosen.and_then(|segmenter| segmenter.with_quality(*quality)).map_err(Error::model(model))
+    let cleanup = match arguments.cleanup[..] {
+        [] => None,
+        [border_percent, merge_percent, least_ppm] => Some(Cleanup { border_percent, merge_percent, least_ppm }),
+        _ => {
+            let cause = "takes three numbers: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM".to_owned();
+            return Err(Error::Config { path: arguments.data.clone(), key: "--cleanup".to_owned(), cause });
+        }
+    };
+    let open = |path: &Path| {
+        let open = || {
+            let mut model = Model::open(path)?;
+            if cleanup.is_some() {
+                let mut spec = model.spec().clone();
+                spec.output.cleanup = cleanup;
+                model = Model::open_as(path, spec)?;
+            }
+            let segmenter = Segmenter::open_model(&model, &options(*provider))?.with_cleanup(!arguments.no_cleanup);
+            segmenter.with_quality(*quality)
+        };
+        open().map_err(Error::model(path))
     };
     let segmenter = open(model)?;
-    let evaluation = evaluate(&segmenter, &dataset, matching_classes(segmenter.spec(), &config.target()?)?)?;
+    let evaluation = evaluate(&segmenter, &dataset, scored_classes(segmenter.spec(), &config.target()?)?)?;
     for (path, text) in [(&arguments.csv, evaluation.csv()), (&arguments.markdown, evaluation.markdown())] {
         if let Some(path) = path {
             write_atomically(path, text.as_bytes())?;
@@ -169,6 +187,13 @@ fn labelled(arguments: &EvalArguments, config: &Config) -> Result<Dataset> {
         return Err(Error::Config { path: arguments.data.clone(), key: "data.test".to_owned(), cause });
     }
     let mut sources = resolve(chosen);
+    if let Some(root) = &arguments.source {
+        sources.retain(|source| source.root.ends_with(root));
+        if sources.is_empty() {
+            let cause = format!("names no source with the root {}", root.display());
+            return Err(Error::Config { path: arguments.data.clone(), key: "--source".to_owned(), cause });
+        }
+    }
     if let Some(split) = &arguments.split {
         sources.iter_mut().for_each(|source| source.split = split.to_owned());
     }

@@ -5,7 +5,7 @@
 use super::*;
 use crate::data::run_length::{to_counts, write_compressed, write_pairs};
 use crate::data::runs::{Runs, Size};
-use crate::data::{Dataset, Layout, SourceFiles, Target};
+use crate::data::{Dataset, IGNORE, Layout, SourceFiles, Target};
 use image::{GrayImage, Rgb, RgbImage};
 use std::fs;
 
@@ -39,7 +39,7 @@ const COUNT: u32 = 5;
 fn write_dataset(root: &Path, layout: Layout) {
     let (images, labels) = match layout {
         Layout::Folder => (root.join("train/images"), root.join("train/colored")),
-        Layout::Ccp => (root.join("images"), root.join("labels")),
+        Layout::Ccp | Layout::Tags => (root.join("images"), root.join("labels")),
         _ => (root.join("train"), root.join("annotations")),
     };
     fs::create_dir_all(&images).unwrap();
@@ -81,6 +81,12 @@ fn write_dataset(root: &Path, layout: Layout) {
         Layout::Ccp => {
             fs::write(root.join("label_list.csv"), format!("name\n{}\n", CLASSES.join("\n"))).unwrap();
             fs::write(root.join("train.txt"), "p0 p1 p2 p3 p4").unwrap();
+        }
+        Layout::Tags => {
+            fs::write(root.join("label_list.csv"), format!("name\n{}\n", CLASSES.join("\n"))).unwrap();
+            let row = |index| format!("p{index},hat\n");
+            fs::write(root.join("tags.csv"), format!("photo,tags\n{}", (0..COUNT).map(row).collect::<String>()))
+                .unwrap();
         }
         Layout::Imaterialist => {
             fs::write(root.join("train.csv"), rows).unwrap();
@@ -166,6 +172,18 @@ fn every_layout_gives_the_same_labels_and_classes() {
             }
         }
     }
+}
+
+#[test]
+fn tags_are_written_beside_the_photos() {
+    let (_root, options) = given(Layout::Tags);
+    assert_eq!(prepare(&options).unwrap().splits[0].1, 5);
+    let files = SourceFiles { tags: Some("tags.csv".into()), ..SourceFiles::default() };
+    let source = Source { files, ..prepared(&options, "train") };
+    let dataset = Dataset::open(&[source], &Target::builtin("garments").unwrap(), OnDamage::Refuse).unwrap();
+    let sample = dataset.load(4).unwrap();
+    let hat = Target::builtin("garments").unwrap().taxonomy.index_of("hat").unwrap() as u8;
+    assert!(sample.tags.unwrap().has(hat) && sample.labels.data.iter().all(|label| *label == IGNORE));
 }
 
 #[test]

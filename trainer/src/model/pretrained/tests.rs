@@ -5,6 +5,7 @@ use burn::tensor::Device;
 use clothseg::preprocess::write_normalized;
 
 use super::*;
+use crate::model::efficientnet_lite::{EfficientNetLiteConfig, LiteVariant};
 use crate::model::pass::Pass;
 use crate::model::{Architecture, DecoderConfig, Network, NetworkConfig};
 
@@ -96,9 +97,9 @@ fn a_file_is_read_as_written_and_a_bad_one_is_refused() {
     let path = folder.path().join("a.safetensors");
     let open = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        EncoderWeights::open(&path)
+        EncoderWeights::open(&path, LiteVariant::Lite0)
     };
-    let missing = EncoderWeights::open(&path).unwrap_err().to_string();
+    let missing = EncoderWeights::open(&path, LiteVariant::Lite0).unwrap_err().to_string();
     assert!(missing.contains("ci/weights"), "{missing}");
     let file = |dtype, numbers: &[u8]| {
         let tensor = safetensors::tensor::TensorView::new(dtype, vec![numbers.len() / 4], numbers).unwrap();
@@ -116,7 +117,7 @@ fn a_file_is_read_as_written_and_a_bad_one_is_refused() {
     ];
     for bytes in bad {
         let error = open(&bytes).unwrap_err().to_string();
-        assert!(error.contains("a.safetensors") && error.contains("run ci/weights again"), "{error}");
+        assert!(error.contains("a.safetensors") && error.contains("run `ci/weights lite0` again"), "{error}");
     }
 }
 
@@ -179,14 +180,15 @@ const PUBLISHED: [[f64; 6]; 5] = [
 
 #[test]
 fn the_feature_maps_are_those_of_the_published_network() {
-    let path = EncoderWeights::path();
+    let path = EncoderWeights::path(LiteVariant::Lite0);
     if !path.is_file() {
         eprintln!("SKIPPED: {} is not there; run ci/weights to test against the published network", path.display());
         return;
     }
     let device = Device::default();
-    let weights = EncoderWeights::open(&path).unwrap();
-    let encoder = weights.load_into(EfficientNetLiteConfig { width: 1.0 }.init(&device)).unwrap();
+    let weights = EncoderWeights::open(&path, LiteVariant::Lite0).unwrap();
+    let config = EfficientNetLiteConfig { variant: LiteVariant::Lite0, width: 1.0 };
+    let encoder = weights.load_into(config.init(&device)).unwrap();
     let photo = image::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../samples/astronaut.png")).unwrap().to_rgb8();
     let part = image::imageops::crop_imm(&photo, 192, 32, 96, 64).to_image();
     let spec = input_spec(Fit::Stretch { width: 96, height: 64 });

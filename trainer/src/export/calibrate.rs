@@ -1,4 +1,4 @@
-//! Offsets on the classes' logits, so that none is drowned by its commoner neighbours.
+//! Calibration: a logit adjustment for each class, so that none is drowned by its commoner neighbours.
 //!
 //! Where a class is rare or hard to tell, the network finds it likely and another one a little likelier nearly everywhere: a
 //! cross entropy of weighted pixels does not ask for the best intersection over union of every class. A constant a class does
@@ -65,18 +65,21 @@ impl FromStr for Objective {
 }
 
 /// The key of a description's facts on this.
-const FACT: &str = "balanced";
+const FACT: &str = "calibrated";
+
+/// The same in files of before it had that name.
+const OLD_FACT: &str = "balanced";
 
 /// Of the cells of the logits every so many a row and a column count.
 const CELL_STEP: usize = 2;
 
 /// What became of a model.
 #[derive(Clone, Debug)]
-pub struct Balanced {
+pub struct Calibrated {
     /// The file.
     pub path: PathBuf,
     /// What was added to each class's logits, by the class's name.
-    pub offsets: Vec<(String, f32)>,
+    pub adjustments: Vec<(String, f32)>,
     /// The objective over the cells of all photos before and after.
     pub iou: [f64; 2],
     /// Photos looked at.
@@ -85,16 +88,16 @@ pub struct Balanced {
     pub engine: String,
 }
 
-/// Writes a model whose classes are balanced on `photos` that it was trained on, with labels in the classes of `target`, which must
+/// Writes a model whose logits are calibrated on `photos` that it was trained on, with labels in the classes of `target`, which must
 /// be the model's. Each photo comes with its weight.
-pub fn balance(
+pub fn calibrate(
     model: &Path,
     target: &Target,
     objective: Objective,
     photos: impl IntoIterator<Item = Result<(Sample, f32)>>,
     output: &Path,
     options: &EngineOptions,
-) -> Result<Balanced> {
+) -> Result<Calibrated> {
     let fail = |cause: String| Error::file(model, cause);
     let model = Model::open(model).map_err(Error::model(model))?;
     let spec = model.spec();
@@ -102,8 +105,8 @@ pub fn balance(
     if spec.output.kind != OutputKind::Logits {
         return Err(fail("its outputs are probabilities; logits are needed".to_owned()));
     }
-    if spec.training.contains_key(FACT) {
-        return Err(fail("it is balanced already; balance the file that it was made from".to_owned()));
+    if [FACT, OLD_FACT].into_iter().any(|fact| spec.training.contains_key(fact)) {
+        return Err(fail("it is calibrated already; calibrate the file that it was made from".to_owned()));
     }
     let mut proto = ModelProto::parse_from_bytes(model.onnx()).map_err(|error| fail(error.to_string()))?;
     // Before all photos are looked at: can it be done?
@@ -120,23 +123,23 @@ pub fn balance(
         count += 1;
     }
     if count == 0 {
-        return Err(fail("there is no photo to balance the classes on".to_owned()));
+        return Err(fail("there is no photo to calibrate on".to_owned()));
     }
-    tracing::info!("searching for the offsets on {} cells of {count} photos", cells.len());
+    tracing::info!("searching for the adjustments on {} cells of {count} photos", cells.len());
     let found = cells.search(objective);
     let names = spec.taxonomy.classes.iter().map(|class| class.name.clone());
-    let offsets: Vec<(String, f32)> = names.zip(found.offsets.iter().copied()).collect();
+    let adjustments: Vec<(String, f32)> = names.zip(found.offsets.iter().copied()).collect();
     add_to_bias(proto.graph.mut_or_insert_default(), &spec.output.name, &found.offsets).map_err(fail)?;
     let bytes = proto.write_to_bytes().map_err(|error| fail(error.to_string()))?;
     let mut spec = spec.clone();
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
-    let changed = offsets.iter().filter(|(_, offset)| *offset != 0.0);
+    let changed = adjustments.iter().filter(|(_, offset)| *offset != 0.0);
     let facts = json!({
         "photos": count,
         "objective": objective.name(),
         "iou_before": rounded(found.iou[0]),
         "iou_after": rounded(found.iou[1]),
-        "offsets": changed.map(|(name, offset)| (name.clone(), rounded(f64::from(*offset)).into()))
+        "logit_adjustments": changed.map(|(name, offset)| (name.clone(), rounded(f64::from(*offset)).into()))
             .collect::<serde_json::Map<_, _>>(),
     });
     spec.training.insert(FACT.to_owned(), facts);
@@ -144,7 +147,7 @@ pub fn balance(
     engine::open(&bytes, &spec, options)?; // what does not open is not written
     write_atomically(output, &bytes)?;
     let engine = engine.info().to_string();
-    Ok(Balanced { path: output.to_path_buf(), offsets, iou: found.iou, photos: count, engine })
+    Ok(Calibrated { path: output.to_path_buf(), adjustments, iou: found.iou, photos: count, engine })
 }
 
 /// Adds to the bias of the convolution that makes the output, behind which the output may be enlarged, and have something
