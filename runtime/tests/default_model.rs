@@ -141,7 +141,9 @@ fn a_photo_at_a_reduced_size_gives_nearly_the_same_label_map() {
 fn the_model_says_what_it_is() {
     let segmenter = open(Provider::Embedded).unwrap();
     let spec = segmenter.spec();
-    assert_eq!(spec.taxonomy, clothseg::Taxonomy::builtin("garments").unwrap());
+    // Classes of persons have come behind the garments since; the model's own are the first ones all the same.
+    let known = clothseg::Taxonomy::builtin("garments").unwrap().classes;
+    assert!(spec.taxonomy.len() >= 21 && known.starts_with(&spec.taxonomy.classes));
     for fact in ["trained_on", "licence", "scores_on_network_grid"] {
         assert!(spec.training.contains_key(fact), "no '{fact}' in {:?}", spec.training);
     }

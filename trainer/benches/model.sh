@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The figures of the models' cards, for `ci/bench model [MODEL...]`: scores on the data that the model's config validates and
 # tests on, and the network's time. A model is a name in models/ without `.onnx`; all that a config in trainer/configs
-# describes where none is named. Needs the data folder (CLOTHSEG_DATA, else ../shared/data).
+# describes where none is named. Needs the data folder, which CLOTHSEG_DATA names.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=${CLOTHSEG_DATA:-$PWD/../shared/data}
+data=${CLOTHSEG_DATA:?"ci/bench model: set CLOTHSEG_DATA to the folder of the data sets"}
 for folder in "$data" "$data/photos"; do
   if [ ! -d "$folder" ]; then
     echo "ci/bench model: there is no folder $folder; set CLOTHSEG_DATA" >&2
@@ -21,7 +21,7 @@ fi
 
 ci/onnxruntime
 echo "building ..." >&2
-cargo build --release --locked -p clothseg -p clothseg-trainer --bins
+cargo build --release --locked -p clothseg-cli -p clothseg-trainer --bins
 target=${CARGO_TARGET_DIR:-target}
 for library in "$PWD"/.cache/onnxruntime/cpu/*onnxruntime.so*; do export ORT_DYLIB_PATH=$library; done
 work=$PWD/.cache/bench/model

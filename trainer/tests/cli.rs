@@ -138,7 +138,7 @@ fn what_a_model_labels_can_be_trained_on() {
     };
     assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photos, 0 of them from before; 0 left out"));
     // By its earlier name, too.
-    let again = [&["prelabel"], &pseudo_label("0.5")[1..]].concat();
+    let again = [&["prelabel"][..], &pseudo_label("0.5")[1..]].concat();
     assert!(done(root, &again).starts_with("sure: 1 photos, 1 of them from before"));
     assert!(failed(root, &pseudo_label("0.7")).contains("written with other options"));
     assert!(failed(root, &pseudo_label("7")).contains("from 0 to 1"));

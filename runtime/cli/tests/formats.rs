@@ -153,7 +153,7 @@ fn table() -> String {
 
 #[test]
 fn the_documented_table_of_formats_is_the_list_of_formats() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats.md");
     let document = std::fs::read_to_string(&path).unwrap();
     let (start, end) = ("<!-- formats -->\n", "<!-- end of formats -->\n");
     let from = document.find(start).unwrap() + start.len();

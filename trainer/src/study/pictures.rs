@@ -40,7 +40,7 @@ fn models(config: &StudyConfig, runs: &[PlannedRun], engine: &EngineOptions) -> 
     for run in runs.iter().filter(|run| config.result_path(&run.name).is_file() && run.model_path().is_file()) {
         let caption = format!("{} {}", run.network, run.loss);
         if models.iter().all(|model| model.caption != caption) {
-            models.push(Contestant { caption, segmenter: Segmenter::open_with(&run.model_path(), engine)? });
+            models.push(Contestant { caption, segmenter: Segmenter::open_with(run.model_path(), engine)? });
         }
     }
     Ok(models)
