@@ -95,10 +95,10 @@ impl Engine for Tract {
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = input.dim();
         let shape = [batch, channels, height, width];
+        let input = input.as_standard_layout();
+        let values = input.as_slice().ok_or_else(|| Error::Output { reason: "its input has an unknown layout".into() })?;
         let run = || -> TractResult<(Vec<usize>, Vec<f32>)> {
             let plan = self.plan(shape)?;
-            let input = input.as_standard_layout();
-            let values = input.as_slice().ok_or_else(|| format_err!("the input has no standard layout"))?;
             let tensor = Tensor::from_shape(&shape, values)?;
             let outputs = plan.run(tvec!(tensor.into_tvalue()))?;
             let view = outputs[0].to_plain_array_view::<f32>()?;
