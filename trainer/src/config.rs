@@ -441,15 +441,9 @@ impl SourceConfig {
     }
 }
 
-/// Where data with relative paths lies: the folder that `CLOTHSEG_DATA` names, else `../shared/data` beside the nearest
-/// folder above the working folder that is a repository.
+/// Where data with relative paths lies: the folder that `CLOTHSEG_DATA` names, else `data` in the working folder.
 pub fn data_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os(DATA_VARIABLE) {
-        return PathBuf::from(folder);
-    }
-    let start = std::env::current_dir().unwrap_or_default();
-    let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start);
-    root.parent().unwrap_or(root).join("shared").join("data")
+    std::env::var_os(DATA_VARIABLE).map_or_else(|| PathBuf::from("data"), PathBuf::from)
 }
 
 /// What descriptions call sources: `ccp/train`.

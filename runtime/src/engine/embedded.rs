@@ -96,7 +96,8 @@ impl Engine for Tract {
         let (batch, channels, height, width) = input.dim();
         let shape = [batch, channels, height, width];
         let input = input.as_standard_layout();
-        let values = input.as_slice().ok_or_else(|| Error::Output { reason: "its input has an unknown layout".into() })?;
+        let values =
+            input.as_slice().ok_or_else(|| Error::Output { reason: "its input has an unknown layout".into() })?;
         let run = || -> TractResult<(Vec<usize>, Vec<f32>)> {
             let plan = self.plan(shape)?;
             let tensor = Tensor::from_shape(&shape, values)?;
