@@ -8,9 +8,10 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use clothseg::engine::{BatchSize, Engine};
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 use clothseg::{
-    BatchSize, Engine, EngineInfo, Error, Model, Photo, Provider, Quality, Result, Segmentation, Segmenter, Taxonomy,
+    EngineInfo, EngineOptions, Error, Model, Photo, Provider, Quality, Result, Segmentation, Segmenter, Taxonomy,
 };
 use image::RgbImage;
 use ndarray::{Array4, ArrayView4};

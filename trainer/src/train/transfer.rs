@@ -126,12 +126,13 @@ impl EarlierWeights {
             return Err(fail(format!("is no {network}: it {cause}")));
         }
         let fact = |key: &str| spec.training.get(key).cloned().unwrap_or_default();
+        let calibrated = [fact("calibrated"), fact("balanced")].into_iter().find(|fact| !fact.is_null());
         let facts = json!({
             "name": spec.name,
             "trained_on": fact("trained_on"),
             "steps": fact("steps"),
             "started_from": fact("started_from"),
-            "calibrated": [fact("calibrated"), fact("balanced")].into_iter().find(|fact| !fact.is_null()),
+            "calibrated": calibrated,
         });
         Ok(Self { path: path.to_path_buf(), kind: Kind::Model(convolutions), other_classes, facts })
     }
