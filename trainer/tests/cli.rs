@@ -89,7 +89,7 @@ fn photos_become_a_scored_model() {
     let said = done(root, &[&calibrate[..], &provider].concat());
     assert!(said.contains(" -> ") && bytes("calibrated.onnx") >= bytes("half.onnx"), "{said}");
     let [before, after] = ["half.onnx", "calibrated.onnx"].map(|name| {
-        let model = Model::open(&root.join(name)).unwrap();
+        let model = Model::open(root.join(name)).unwrap();
         let options = EngineOptions::default().with_provider(Provider::Embedded);
         let mut engine = engine::open(model.onnx(), model.spec(), &options).unwrap();
         (engine.run(Array4::zeros((1, 3, 64, 64)).view()).unwrap(), model.spec().clone())
@@ -106,7 +106,7 @@ fn photos_become_a_scored_model() {
     assert!(failed(root, &[&again[..], &provider].concat()).contains("calibrated already"));
     let average = ["average", "half.onnx", "calibrated.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
     assert!(done(root, &[&average[..], &provider].concat()).contains("mean of 2 models"));
-    let mean = Model::open(&root.join("mean.onnx")).unwrap();
+    let mean = Model::open(root.join("mean.onnx")).unwrap();
     assert_eq!((mean.spec().name.as_str(), mean.spec().training["average_of"].as_array().unwrap().len()), ("mean", 2));
     assert!(mean.spec().training["scores_on_network_grid"]["any_garment_iou"].is_number());
     let mixed = ["average", "half.onnx", "squares.onnx", "--data", "squares.toml", "-o", "mixed.onnx"];
