@@ -166,12 +166,12 @@ pub fn partition(labels: &[u8], width: u32, height: u32, options: &PolygonOption
     cut(labels, width, height, None, options)
 }
 
-/// Cuts a label map into polygons as [`partition`] does; with [`Outline::Smooth`] along the lines on which the output
+/// Cuts a label map into polygons as `partition` does; with [`Outline::Smooth`] along the lines on which the output
 /// that the map was made from is equal for the classes on both sides.
 ///
 /// Smooth outlines lie within half a pixel of the pixel outlines and have their topology. Points where pieces meet go to
 /// where their classes are equal, those on the frame slide along it, and small pieces, tolerance and validity are as in
-/// [`partition`]. Photos of more than 2^22 pixels a side get pixel outlines: `f32` holds nothing in between.
+/// `partition`. Photos of more than 2^22 pixels a side get pixel outlines: `f32` holds nothing in between.
 #[must_use]
 pub fn partition_of(map: &LabelMap, output: &NetworkOutput, options: &PolygonOptions) -> Partition {
     let field = match options.outline {
@@ -191,7 +191,7 @@ fn cut(labels: &[u8], width: u32, height: u32, field: Option<&Field>, options: &
     Partition::new(scan.finish(), &window, field, options)
 }
 
-/// The pieces of one class of a label map, largest first, along pixel edges: as [`partition`], with all other classes
+/// The pieces of one class of a label map, largest first, along pixel edges: as `partition`, with all other classes
 /// taken as one. Neighbouring classes that are outlined one by one do not share the points of their borders.
 ///
 /// Only pixels within `bounds` are looked at, in time proportional to its area; what lies outside it, or outside

@@ -54,7 +54,7 @@ impl Exporter for Coco {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CocoForm {
-    /// Polygons; run lengths for classes that COCO's polygons cannot express (see [`coco_photo`]).
+    /// Polygons; run lengths for classes that COCO's polygons cannot express (those with holes).
     #[default]
     Polygons,
     /// Compressed run lengths, exact to the pixel.

@@ -14,7 +14,7 @@ use crate::polygon::PolygonOptions;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CutoutAlpha {
-    /// The mask with smooth edges ([`smooth_edges`](clothseg::export::smooth_edges)).
+    /// The mask with smooth edges.
     #[default]
     Smooth,
     /// The soft mask: how sure the network is.
