@@ -234,6 +234,8 @@ impl Config {
         let has_term = self.loss().is_ok_and(|loss| loss.terms.iter().any(|(term, _)| *term == Term::Presence));
         let cause = "the term `presence` is of a head that the network does not have; say presence = true in [model]";
         demand(self.model.presence || !has_term, "loss.terms", cause)?;
+        let cause = "must name the term `presence`, which alone trains the head of presence = true in [model]";
+        demand(has_term || !self.model.presence, "loss.terms", cause)?;
         self.augment.check()?;
         let persons = target.classes() - 1 - target.taxonomy.garments().len();
         self.train.check(target.classes(), persons)?;
@@ -421,6 +423,7 @@ mod tests {
             ("flip = 0.5", "rotation_degrees = nan", "augment.rotation_degrees"),
             ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
             ("dropout = 0.3", "pretrained = true", "model.pretrained"),
+            ("dropout = 0.3", "presence = true", "loss.terms"),
             (
                 "[loss]",
                 "[output]\nsettling = { speck_px = 9, likeness_percent = 101 }\n[loss]",

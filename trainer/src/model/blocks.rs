@@ -12,8 +12,8 @@ const EPSILON: f64 = 1e-5;
 
 /// How the weights of convolutions start.
 ///
-/// Under a batch norm the size of a kernel changes nothing but its learning rate, which it divides by its square: kernels
-/// of the second kind, whose deviation is smaller by a factor of 2.4, learn about six times as fast at one rate.
+/// Under a batch norm the size of a kernel changes nothing but how far a step of one rate turns it. Kernels of the second kind
+/// are smaller by a factor of 2.4. Which learns faster depends on the rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Initialization {
