@@ -15,7 +15,6 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::postprocess::{LabelMap, NetworkOutput, PixelBox};
 
-mod absorb;
 mod check;
 mod graph;
 mod line;
@@ -49,7 +48,8 @@ pub struct Polygon {
 }
 
 /// What outlines follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outline {
     /// The edges of pixels: exactly the mask.
@@ -102,7 +102,7 @@ impl FromStr for Outline {
 }
 
 /// How closely polygons follow the mask.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PolygonOptions {
     /// How far, in photo pixels, a point of the exact outline may lie from the straight line that replaces it; 0 gives

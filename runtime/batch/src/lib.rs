@@ -40,6 +40,7 @@ mod cancel;
 mod content;
 mod cost;
 mod find;
+mod fingerprint;
 mod inputs;
 mod journal;
 mod leftovers;
@@ -307,6 +308,10 @@ pub fn run(
     let started = Instant::now();
     let manifest = open_manifest(options)?;
     let known = resume::Known::read(&manifest::manifests_in(&options.output))?;
+    let facts = manifest::RunFacts::new(segmenter, options)?;
+    if let Some(reason) = options.resume.then(|| known.why_others(&facts.options)).flatten() {
+        tracing::warn!("{}: {reason}", options.output.display());
+    }
     // They say that all photos are in them: they leave first and come last.
     run_files::remove(options)?;
     let work = stages::Work {
@@ -314,7 +319,7 @@ pub fn run(
         inputs,
         options,
         cancel,
-        facts: manifest::RunFacts::new(segmenter, options)?,
+        facts,
         known,
         manifest,
         ledger: Mutex::new(stages::Ledger { summary: Summary::default(), report, fatal: None }),
@@ -365,22 +370,6 @@ fn open_manifest(options: &BatchOptions) -> Result<journal::Journal> {
         }
     }
     Ok(journal)
-}
-
-/// All that results follow from, other than the photo. Derived `Debug` names every field, so that no option that is added
-/// later can be forgotten here.
-fn fingerprint(segmenter: &Segmenter, options: &BatchOptions) -> Result<String> {
-    let BatchOptions { classes, outputs, .. } = options;
-    let mut outputs = outputs.clone();
-    outputs.formats.sort_unstable();
-    outputs.formats.dedup();
-    Ok(format!(
-        "{}\n{:?}\n{}\n{:?}",
-        env!("CARGO_PKG_VERSION"),
-        segmenter.model_hash(),
-        segmenter.spec().to_json()?,
-        (segmenter.quality(), segmenter.cleans_up(), classes, outputs),
-    ))
 }
 
 /// Creates the output folder, so that a bad one is known before the first photo.

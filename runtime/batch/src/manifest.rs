@@ -5,14 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::BatchOptions;
+use super::fingerprint::fingerprint;
 use super::journal;
 use super::review::Reason;
 use super::shard::Shard;
 use super::timings::StageTimings;
-use super::{BatchOptions, fingerprint};
 use clothseg::Result;
 use clothseg::export::coco::CocoPhoto;
-use clothseg::internals::digest;
 use clothseg::postprocess::PixelBox;
 use clothseg::{ClassRegion, Segmenter};
 
@@ -169,7 +169,7 @@ impl RunFacts {
                 library: engine.library.into(),
                 version: engine.version.clone(),
             },
-            options: digest::hex(fingerprint(segmenter, options)?.as_bytes()),
+            options: fingerprint(segmenter, options)?,
         })
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::fingerprint;
 use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
 use super::manifest::{InputRecord, Record, Status, manifests_in};
@@ -20,6 +21,8 @@ use clothseg::{Error, Result};
 pub(super) struct Known {
     manifests: Vec<Lines>,
     last_lines: HashMap<Key, LastLine>,
+    /// The hashes of options that stand in the manifests: few.
+    options: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -28,6 +31,8 @@ struct LastLine {
     offset: u64,
     finished_unix_ms: u64,
     facts: KnownFacts,
+    /// Place in [`Known::options`].
+    options: u32,
 }
 
 /// What is known of a photo without reading its line.
@@ -88,12 +93,35 @@ impl Known {
             _ => None,
         };
         let facts = KnownFacts { results, reviewed: !glance.review.is_empty() };
-        let line = LastLine { manifest, offset, finished_unix_ms: glance.finished_unix_ms, facts };
+        let options = self.options.iter().position(|known| *known == glance.options).unwrap_or_else(|| {
+            self.options.push(glance.options.to_string());
+            self.options.len() - 1
+        });
+        let line =
+            LastLine { manifest, offset, finished_unix_ms: glance.finished_unix_ms, facts, options: options as u32 };
         let last = self.last_lines.entry(stem_key(Path::new(&*glance.stem))).or_insert(line);
         // In one manifest the later line counts, whatever the clock did; between shards, the clock is all there is.
         if last.manifest == manifest || last.finished_unix_ms <= line.finished_unix_ms {
             *last = line;
         }
+    }
+
+    /// Why photos that are done are done again in a run of these options; nothing where there are none.
+    pub(super) fn why_others(&self, options: &str) -> Option<String> {
+        let (mut others, mut earlier) = (0, 0);
+        for line in self.last_lines.values().filter(|line| line.facts.results.is_some()) {
+            let recorded = self.options.get(line.options as usize).map_or("", String::as_str);
+            if recorded != options {
+                *(if fingerprint::is_comparable(recorded) { &mut others } else { &mut earlier }) += 1;
+            }
+        }
+        let why = |count: usize, made: &str| (count > 0).then(|| format!("{count} photos were done {made}"));
+        let reasons = [
+            why(earlier, "by an earlier version, whose options this one cannot compare with its own"),
+            why(others, "with another model, other options or another version"),
+        ];
+        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        (!reasons.is_empty()).then(|| format!("{}; they are done again", reasons.join(", ")))
     }
 
     /// What is known of the photo with this stem.
@@ -205,6 +233,16 @@ mod tests {
         let old = [line("a", "done", "x", 3)];
         let young = [line("a", "done", "y", 4)];
         assert!(has(&known(&[&old, &young]), "y") && has(&known(&[&young, &old]), "y"));
+    }
+
+    #[test]
+    fn a_resume_says_why_photos_are_done_again() {
+        let lines = [line("a", "done", "v2-x", 1), line("b", "done", "v2-y", 1), line("c", "failed", "v2-y", 1)];
+        let known = known(&[&lines, &[line("d", "done", "cafe", 1)]]);
+        let reason = known.why_others("v2-x").unwrap();
+        assert!(reason.starts_with("1 photos were done by an earlier version"), "{reason}");
+        assert!(reason.contains("1 photos were done with another model"), "{reason}");
+        assert_eq!(super::Known::default().why_others("v2-x"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! makes one file of them, whatever their number.
 
 mod document;
-mod run_length;
+pub(crate) mod run_length;
 
 pub use document::{CocoInfo, write_coco};
 
@@ -29,8 +29,8 @@ impl Exporter for Coco {
     }
 
     fn about(&self) -> &'static str {
-        "all photos of the run: an annotation a class, with area and box of its mask. `--coco polygons` (run lengths where a class \
-         has holes), `rle` or `counts` (not compressed); `iscrowd` is always 0"
+        "one file for all photos: one annotation per class and photo, with area and bounding box. `--coco polygons` (run lengths \
+         where a class has holes), `rle` or `counts` (uncompressed run lengths); `iscrowd` is always 0"
     }
 
     fn needs(&self) -> Needs {
@@ -51,7 +51,8 @@ impl Exporter for Coco {
 }
 
 /// How COCO segmentations are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CocoForm {
     /// Polygons; run lengths for classes that COCO's polygons cannot express (those with holes).

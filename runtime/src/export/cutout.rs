@@ -3,6 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use image::GrayImage;
+use serde::Serialize;
 
 use super::format::{Exporter, Needs};
 use super::options::CutoutAlpha;
@@ -13,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::postprocess::PixelBox;
 
 /// How much of the photo stays round a garment that is cropped to its box.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CropMargin {
     /// Pixels on each side.
@@ -84,8 +86,8 @@ impl Exporter for Cutout {
     }
 
     fn about(&self) -> &'static str {
-        "the garment as RGBA at the photo's size; alpha is the mask with smooth edges (`--cutout-alpha smooth`), the soft mask \
-         (`soft`) or the mask (`hard`)"
+        "one RGBA image per class, of the photo's size; alpha is the mask with smooth edges (`--cutout-alpha smooth`), the soft \
+         mask (`soft`) or the mask (`hard`)"
     }
 
     fn needs(&self) -> Needs {
@@ -110,7 +112,7 @@ impl Exporter for Crop {
     }
 
     fn about(&self) -> &'static str {
-        "the same trimmed to the mask's box and `--crop-margin` (pixels or per cent of the longer side, default 2%)"
+        "the same, cropped to the bounding box of the mask and a margin (`--crop-margin`, default 2% of the longer side)"
     }
 
     fn needs(&self) -> Needs {

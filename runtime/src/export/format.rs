@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use super::coco::{Coco, CocoPhoto};
 use super::cutout::{Crop, Cutout};
 use super::json::Json;
@@ -139,10 +141,15 @@ impl Format {
 }
 
 impl fmt::Debug for Format {
-    /// As the variants of an enumeration were once written: the options of earlier runs are told by it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, rest) = self.name().split_at(1);
-        write!(f, "{}{rest}", first.to_ascii_uppercase())
+        f.debug_tuple("Format").field(&self.name()).finish()
+    }
+}
+
+impl Serialize for Format {
+    /// By its name.
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -195,9 +202,9 @@ mod tests {
         assert!(Format::ALL.is_sorted() && Format::ALL.last().unwrap().name() == "json");
         assert!("psd".parse::<Format>().unwrap_err().to_string().contains("labelme"));
         assert_eq!(
-            format!("{:?}", Format::DEFAULT),
-            "[Masks, Labels, Overlay, Json]",
-            "manifests of earlier versions hold it"
+            serde_json::to_string(&Format::DEFAULT).unwrap(),
+            r#"["masks","labels","overlay","json"]"#,
+            "what a run can be resumed from follows from it"
         );
     }
 

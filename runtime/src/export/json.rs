@@ -16,8 +16,8 @@ impl Exporter for Json {
     }
 
     fn about(&self) -> &'static str {
-        "for each class polygons with holes, box, area, share of the photo, confidence; the photo's size, model, engine, timings \
-         in ms"
+        "polygons with holes, bounding box, area, share of the photo and confidence of each class; size of the photo, model, \
+         engine, timings in ms"
     }
 
     fn needs(&self) -> Needs {

@@ -52,8 +52,8 @@ impl Exporter for Labelme {
     }
 
     fn about(&self) -> &'static str {
-        "for labelme: a polygon a piece; a piece with holes, which its polygons cannot have, is a `mask` shape; `group_id` = class \
-         index"
+        "for labelme: one polygon per connected region; a region with holes is a `mask` shape, as labelme's polygons have none; \
+         `group_id` = class index"
     }
 
     fn needs(&self) -> Needs {

@@ -11,7 +11,8 @@ use crate::postprocess::{LabelMap, write_mask};
 use crate::taxonomy::Taxonomy;
 
 /// Bits a pixel of a mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MaskDepth {
     /// 8 bits: 255 = class. Every program reads it.
@@ -51,7 +52,7 @@ impl Exporter for Masks {
     }
 
     fn about(&self) -> &'static str {
-        "mask of each class found: 8 bit, 255 = class; 1 bit with `--mask-depth 1`"
+        "one mask per class found: 8 bits, 255 = class; with `--mask-depth 1` 1 bit"
     }
 
     fn class_suffix(&self) -> Option<&'static str> {
@@ -72,7 +73,7 @@ impl Exporter for Soft {
     }
 
     fn about(&self) -> &'static str {
-        "how likely each pixel is the class: 8 bit, softmax of the interpolated logits"
+        "probability of the class at each pixel: 8 bits, softmax of the interpolated logits"
     }
 
     fn needs(&self) -> Needs {
@@ -97,8 +98,8 @@ impl Exporter for Labels {
     }
 
     fn about(&self) -> &'static str {
-        "8 bit, stored index = class index, palette = class colours; classes not asked for are 0. OpenCV applies the palette: \
-         read it with Pillow"
+        "palette PNG of 8 bits: pixel value = class index, palette = class colours; classes that were not asked for are 0. Read it \
+         with Pillow: OpenCV applies the palette"
     }
 
     fn photo_suffixes(&self) -> &'static [&'static str] {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::Format;
 use super::coco::CocoForm;
 use super::cutout::CropMargin;
@@ -11,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::polygon::PolygonOptions;
 
 /// Where the alpha of cut-outs comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CutoutAlpha {
     /// The mask with smooth edges.
@@ -47,7 +50,7 @@ impl FromStr for CutoutAlpha {
 }
 
 /// Which files are written for a photo, and how they are made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OutputOptions {
     /// Files wanted.

@@ -18,7 +18,7 @@ impl Exporter for Overlay {
     }
 
     fn about(&self) -> &'static str {
-        "the photo with tinted garments"
+        "the photo with the garments tinted"
     }
 
     fn needs(&self) -> Needs {

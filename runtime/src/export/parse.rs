@@ -70,7 +70,7 @@ impl Exporter for Parse {
     }
 
     fn about(&self) -> &'static str {
-        "8 bit, for try-on tools: stored index = label of ATR (18) and of LIP (20), in their palette"
+        "for try-on tools: palette PNGs of 8 bits, pixel value = label of ATR (18 classes) or LIP (20 classes), in their palettes"
     }
 
     fn photo_suffixes(&self) -> &'static [&'static str] {

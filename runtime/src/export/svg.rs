@@ -20,7 +20,8 @@ impl Exporter for Svg {
     }
 
     fn about(&self) -> &'static str {
-        "a path a piece, in photo pixels, class as `class` and title; with `--svg-photo` over a link to the photo"
+        "one path per connected region, in photo pixels, with the class as `class` and title; with `--svg-photo` over the photo, \
+         which is linked"
     }
 
     fn needs(&self) -> Needs {

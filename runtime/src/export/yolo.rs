@@ -25,8 +25,8 @@ impl Exporter for Yolo {
     }
 
     fn about(&self) -> &'static str {
-        "for Ultralytics: a line a piece, class index less 1 and the polygon as shares of width and height; `classes.txt` and \
-         `data.yaml` have the names. Put the photos beside the labels"
+        "for Ultralytics: one line per connected region, with the class index minus 1 and the polygon as shares of width and height; \
+         `classes.txt` and `data.yaml` have the names. Put the photos beside the labels"
     }
 
     fn needs(&self) -> Needs {
