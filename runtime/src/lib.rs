@@ -54,6 +54,7 @@ pub mod polygon;
 pub mod postprocess;
 #[doc(hidden)]
 pub mod preprocess;
+mod regions;
 mod segmenter;
 pub mod spec;
 mod taxonomy;
@@ -76,6 +77,16 @@ pub use taxonomy::{Class, ClassKind, Taxonomy};
 #[doc(hidden)]
 pub mod internals {
     pub use crate::decode::{Plan, ReducedPlan};
+
+    /// Connected regions, for the parts of garments in training labels.
+    pub mod regions {
+        pub use crate::regions::{NONE, beside, label, longest_border};
+    }
+
+    /// COCO's compressed run lengths, for the trainer's readers.
+    pub mod run_length {
+        pub use crate::export::coco::run_length::{compress, decompress};
+    }
 
     /// Hashes that name bytes.
     pub mod digest {

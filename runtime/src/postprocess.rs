@@ -2,13 +2,12 @@
 
 mod argmax;
 mod cells;
+mod cleanup;
 mod confidence;
 mod dense;
 mod exponential;
 mod label_map;
-mod settle;
 mod soft;
-mod vote;
 
 pub use confidence::mean_confidence;
 pub(crate) use label_map::write_mask;
@@ -53,19 +52,19 @@ impl NetworkOutput {
     }
 
     /// Cleans up small and doubtful areas, where the description says how ([`OutputSpec::cleanup`], else
-    /// [`OutputSpec::settling`]): in the cells of an area that becomes a part of its neighbour the numbers of the two classes
+    /// [`OutputSpec::small_regions`]): in the cells of an area that becomes a part of its neighbour the numbers of the two classes
     /// change places.
     pub fn clean_up(&mut self, taxonomy: &Taxonomy) {
         let (_, rows, columns) = self.values.dim();
         let Geometry { content_width, content_height, .. } = self.geometry;
         let content = [(content_height, rows), (content_width, columns)]
             .map(|(content, cells)| cells::content_cells(content, self.spec.stride, cells).min(cells));
-        match (self.spec.cleanup, self.spec.settling) {
+        match (self.spec.cleanup, self.spec.small_regions) {
             (Some(cleanup), _) => {
                 let is_garment: Vec<bool> = (0..taxonomy.len()).map(|class| taxonomy.is_garment(class)).collect();
-                vote::vote(&mut self.values, content, self.spec.kind, &is_garment, cleanup);
+                cleanup::merge_regions(&mut self.values, content, self.spec.kind, &is_garment, cleanup);
             }
-            (None, Some(settling)) => settle::settle(&mut self.values, content, &self.spec, settling),
+            (None, Some(limits)) => cleanup::merge_small_regions(&mut self.values, content, &self.spec, limits),
             (None, None) => {}
         }
     }

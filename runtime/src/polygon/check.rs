@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::graph::{Graph, HalfEdge, Island};
-use super::scan::OUTSIDE;
+use crate::regions::forest::OUTSIDE;
 
 /// Outlines are checked row by row of this height (in the unit of the points): only what shares a row is compared.
 const ROW: i64 = 256;

@@ -4,7 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::scan::{Borders, Corner, OUTSIDE};
+use super::scan::{Borders, Corner};
+use crate::regions::forest::OUTSIDE;
 
 /// An arc and a way along it: twice the index of the arc, and one more for the way back.
 pub(super) type HalfEdge = usize;

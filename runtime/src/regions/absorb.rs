@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::scan::{Borders, Corner, OUTSIDE, Regions};
+use super::forest::{Forest, OUTSIDE};
+use super::longest_border;
 
 /// For each small region its neighbours and the length of a stretch of border with each, in pixels; a neighbour may be listed
 /// many times, and by the name of a region that has become a part of it.
@@ -11,28 +12,28 @@ type Neighbours = Vec<Vec<(u32, u64)>>;
 
 /// Gives each region of fewer than `min_area` pixels to the neighbour that it shares the longest border with (of equal
 /// ones the largest, then the first), the smallest region first, until none is left; a region grows by what it takes.
-/// Regions of one class that come to touch by an edge become one.
-pub(super) fn absorb(borders: &mut Borders, min_area: f64) {
-    let regions = &mut borders.regions;
+/// Regions of one class that come to touch by an edge become one. Tells whether anything has changed. `stretches` of border are
+/// the regions on both sides and the length in pixels.
+pub(crate) fn absorb(regions: &mut Forest, stretches: impl Iterator<Item = (u32, u32, u32)>, min_area: f64) -> bool {
     #[allow(clippy::cast_possible_truncation)] // as there are regions
     let roots: Vec<u32> = (1..regions.len() as u32).filter(|&region| regions.root(region) == region).collect();
     let small = |pixels: u64| (pixels as f64) < min_area;
     let size = |&region: &u32| Reverse((regions.pixels[region as usize], region));
     let mut queue: BinaryHeap<_> = roots.iter().map(size).filter(|size| small(size.0.0)).collect();
     if queue.is_empty() {
-        return;
+        return false;
     }
     // Large regions are never taken from the queue: theirs are not asked for.
     let is_small = (0..regions.len()).map(|region| small(regions.pixels[region])).collect::<Vec<_>>();
-    let mut neighbours = neighbours(&borders.corners, &is_small);
+    let mut neighbours = neighbours(stretches, &is_small);
     while let Some(Reverse((pixels, region))) = queue.pop() {
         // It may have grown or gone since it was put there.
         if regions.root(region) != region || regions.pixels[region as usize] != pixels {
             continue;
         }
         let around = lengths(regions, region, &neighbours[region as usize]);
-        let rank = |&(other, length): &(u32, u64)| (length, regions.pixels[other as usize], Reverse(other));
-        let Some((target, _)) = around.iter().copied().max_by_key(rank) else { continue };
+        let ranked = around.iter().map(|&(other, length)| (other, (length, regions.pixels[other as usize])));
+        let Some(target) = longest_border(ranked) else { continue };
         join(regions, &mut neighbours, target, region);
         let class = regions.class[target as usize];
         for (other, _) in around.into_iter().filter(|&(other, _)| other != target) {
@@ -44,33 +45,21 @@ pub(super) fn absorb(borders: &mut Borders, min_area: f64) {
             queue.push(Reverse((regions.pixels[target as usize], target)));
         }
     }
-    borders.settle();
+    true
 }
 
-fn neighbours(corners: &[Corner], is_small: &[bool]) -> Neighbours {
+fn neighbours(stretches: impl Iterator<Item = (u32, u32, u32)>, is_small: &[bool]) -> Neighbours {
     let mut neighbours = vec![Vec::new(); is_small.len()];
-    let mut add = |a: u32, b: u32, length: u32| {
-        for (region, other) in [(a, b), (b, a)] {
-            if is_small[region as usize] && region != OUTSIDE && other != OUTSIDE {
-                neighbours[region as usize].push((other, u64::from(length)));
-            }
-        }
-    };
-    for (i, corner) in corners.iter().enumerate() {
-        let [_, right, down, _] = corner.arms();
-        let [_, top_right, bottom_right, bottom_left] = corner.regions;
-        if right && let Some(next) = corners.get(i + 1) {
-            add(top_right, bottom_right, next.x - corner.x);
-        }
-        if down {
-            add(bottom_right, bottom_left, corners[corner.down as usize].y - corner.y);
+    for (a, b, length) in stretches.filter(|&(a, b, _)| a != OUTSIDE && b != OUTSIDE) {
+        for (region, other) in [(a, b), (b, a)].into_iter().filter(|&(region, _)| is_small[region as usize]) {
+            neighbours[region as usize].push((other, u64::from(length)));
         }
     }
     neighbours
 }
 
 /// The neighbours as they are now, each once, with the length of the whole border.
-fn lengths(regions: &mut Regions, region: u32, neighbours: &[(u32, u64)]) -> Vec<(u32, u64)> {
+fn lengths(regions: &mut Forest, region: u32, neighbours: &[(u32, u64)]) -> Vec<(u32, u64)> {
     let mut now: Vec<_> = neighbours.iter().map(|&(other, length)| (regions.root(other), length)).collect();
     now.retain(|&(other, _)| other != region);
     now.sort_unstable();
@@ -82,7 +71,7 @@ fn lengths(regions: &mut Regions, region: u32, neighbours: &[(u32, u64)]) -> Vec
     now
 }
 
-fn join(regions: &mut Regions, neighbours: &mut Neighbours, into: u32, other: u32) {
+fn join(regions: &mut Forest, neighbours: &mut Neighbours, into: u32, other: u32) {
     regions.join(into, other);
     let mut short = std::mem::take(&mut neighbours[other as usize]);
     let long = &mut neighbours[into as usize];

@@ -1,11 +1,11 @@
-//! Whole garments of one class each.
+//! Clean-up: whole garments of one class each.
 //!
-//! Where the network wavers between two classes, a coat falls apart into patches of coat, jacket and sweater. Here the patches
-//! vote: two connected areas (4 neighbours) become one where calling both by one class loses little probability, summed over
+//! Where the network is unsure between two classes, a coat falls apart into regions of coat, jacket and sweater. Here such
+//! regions are merged: two connected regions (4 neighbours) become one where calling both by one class loses little probability, summed over
 //! their cells, compared with the border between them that goes away. It is a greedy descent on
 //!
 //! ```text
-//! sum over cells of (1 - p(label)) + border * (cell edges between labels) + merge * (cells of the smaller area of a pair)
+//! sum over cells of (1 - p(label)) + border * (cell edges between labels) + merge * (cells of the smaller region of a pair)
 //! ```
 //!
 //! which begins with the pair that gains most. The first two terms are a Potts model (Boykov, Veksler and Zabih, "Fast
@@ -13,20 +13,24 @@
 //! Multiscale Algorithm for Image Segmentation by Variational Method", 1994; the third one lets garments be whole where the
 //! network is of two minds over large areas. In the end garments under a share of the photo go to their neighbours.
 
+mod small_regions;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use ndarray::{Array3, Axis};
 
-use super::settle::{areas, argmax, beside};
+use crate::regions::{self, beside, longest_border};
 use crate::spec::{Cleanup, OutputKind};
 
-/// A connected area of cells of one class, and what has been merged into it.
+pub(super) use small_regions::merge_small_regions;
+
+/// A connected region of cells of one class, and what has been merged into it.
 struct Region {
     class: usize,
     /// Row-major indices into the content.
     cells: Vec<usize>,
-    /// The probability of each class, summed over the cells; of the background's areas, which are only merged into, nothing.
+    /// The probability of each class, summed over the cells; of the background's regions, which are only merged into, nothing.
     sums: Vec<f32>,
     /// Cell edges between it and each of its neighbours, by their index.
     borders: BTreeMap<usize, u32>,
@@ -67,9 +71,9 @@ impl Ord for Merger {
     }
 }
 
-/// Merges the areas of `values`, classes x rows x columns, of which the first `content` rows and columns show the photo. In the
+/// Merges the regions of `values`, classes x rows x columns, of which the first `content` rows and columns show the photo. In the
 /// cells that change their class the values of the two classes change places, so that whatever is made of them agrees.
-pub(super) fn vote(
+pub(super) fn merge_regions(
     values: &mut Array3<f32>,
     content: [usize; 2],
     kind: OutputKind,
@@ -77,7 +81,7 @@ pub(super) fn vote(
     cleanup: Cleanup,
 ) {
     let before = argmax(values, content);
-    let mut regions = Regions::new(values, &before, content, kind, is_garment, cleanup);
+    let mut regions = Mergers::new(values, &before, content, kind, is_garment, cleanup);
     if regions.all.len() < 2 {
         return;
     }
@@ -92,14 +96,14 @@ pub(super) fn vote(
     }
 }
 
-struct Regions<'a> {
+struct Mergers<'a> {
     all: Vec<Region>,
     is_garment: &'a [bool],
     cleanup: Cleanup,
     queue: BinaryHeap<Merger>,
 }
 
-impl<'a> Regions<'a> {
+impl<'a> Mergers<'a> {
     fn new(
         values: &Array3<f32>,
         labels: &[usize],
@@ -108,12 +112,12 @@ impl<'a> Regions<'a> {
         is_garment: &'a [bool],
         cleanup: Cleanup,
     ) -> Self {
-        let areas = areas(labels, columns);
+        let found = regions::connected(labels, columns);
         let mut region_of = vec![0; labels.len()];
-        for (index, area) in areas.iter().enumerate() {
-            area.cells.iter().for_each(|cell| region_of[*cell] = index);
+        for (index, region) in found.iter().enumerate() {
+            region.cells.iter().for_each(|cell| region_of[*cell] = index);
         }
-        let all = areas.into_iter().map(|area| {
+        let all = found.into_iter().map(|area| {
             let sums = match area.class {
                 0 => Vec::new(),
                 _ => sums(values, &area.cells, columns, kind),
@@ -134,7 +138,7 @@ impl<'a> Regions<'a> {
         self.is_garment.get(region.class).copied().unwrap_or(false)
     }
 
-    /// What becomes of a pair, and what that gains; nothing of two areas of the background, which never touch.
+    /// What becomes of a pair, and what that gains; nothing of two regions of the background, which never touch.
     fn merger(&self, one: usize, other: usize) -> Option<Merger> {
         let [a, b] = [&self.all[one], &self.all[other]];
         let border = *a.borders.get(&other)? as f32 * self.cleanup.border_percent as f32 / 100.0;
@@ -145,7 +149,7 @@ impl<'a> Regions<'a> {
             (0, _) => (0, b.sums[b.class] - b.sums[0]),
             _ => {
                 let together = |class: usize| a.sums[class] + b.sums[class];
-                // One of the two; a third one that both find likely would be no vote of theirs.
+                // One of the two; a third one that both find likely would be the choice of neither.
                 let class = if together(a.class) >= together(b.class) { a.class } else { b.class };
                 (class, a.sums[a.class] + b.sums[b.class] - together(class))
             }
@@ -210,7 +214,7 @@ impl<'a> Regions<'a> {
         kept
     }
 
-    /// Gives the areas of garments that cover less than their share of `cells` to the neighbours with the longest borders.
+    /// Gives the regions of garments that cover less than their share of `cells` to the neighbours with the longest borders.
     fn drop_small(&mut self, cells: usize) {
         let least = cells as f64 * f64::from(self.cleanup.least_ppm) / 1e6;
         let mut covered = vec![0_usize; self.is_garment.len()];
@@ -230,13 +234,30 @@ impl<'a> Regions<'a> {
             if region.version == Region::GONE {
                 continue; // the neighbour that was small, too, has taken it
             }
-            let longest = region.borders.iter().max_by_key(|(index, edges)| (**edges, std::cmp::Reverse(**index)));
-            if let Some((&neighbour, _)) = longest {
+            if let Some(neighbour) = longest_border(region.borders.iter().map(|(index, edges)| (*index, *edges))) {
                 let class = self.all[neighbour].class;
                 self.join(index, neighbour, class);
             }
         }
     }
+}
+
+/// The class with the largest value of each content cell, row-major; of equal ones the first.
+pub(super) fn argmax(values: &Array3<f32>, [rows, columns]: [usize; 2]) -> Vec<usize> {
+    let mut labels = vec![0; rows * columns];
+    let mut largest = vec![f32::NEG_INFINITY; rows * columns];
+    for (class, plane) in values.axis_iter(Axis(0)).enumerate() {
+        for (row, line) in plane.outer_iter().take(rows).enumerate() {
+            let cells = row * columns..(row + 1) * columns;
+            let known = largest[cells.clone()].iter_mut().zip(&mut labels[cells]);
+            for ((largest, label), value) in known.zip(line) {
+                if *value > *largest {
+                    (*largest, *label) = (*value, class);
+                }
+            }
+        }
+    }
+    labels
 }
 
 /// The probability of each class, summed over some cells.
@@ -267,7 +288,7 @@ mod tests {
 
     /// One digit for each cell, whose class has the probability 0.9; of a letter it is 0.5 for class `letter - a` and 0.45 for the
     /// garment that it is not.
-    fn voted(rows: &[&str], cleanup: Cleanup) -> Vec<String> {
+    fn cleaned(rows: &[&str], cleanup: Cleanup) -> Vec<String> {
         let columns = rows[0].len();
         let mut values = Array3::from_elem((4, rows.len(), columns), 0.02);
         for (row, line) in rows.iter().enumerate() {
@@ -282,7 +303,7 @@ mod tests {
         }
         let before: f32 = values.sum();
         let content = [rows.len(), columns];
-        vote(&mut values, content, OutputKind::Probabilities, &GARMENTS, cleanup);
+        merge_regions(&mut values, content, OutputKind::Probabilities, &GARMENTS, cleanup);
         assert!((values.sum() - before).abs() < 1e-3, "values change places only");
         argmax(&values, content).chunks(columns).map(|row| row.iter().map(usize::to_string).collect()).collect()
     }
@@ -293,38 +314,38 @@ mod tests {
     fn patches_in_doubt_take_the_class_that_has_more_probability() {
         let coat = ["0bbbcc0", "0bbbcc0", "0bbbcc0"];
         let merge = Cleanup { merge_percent: 10, ..NONE };
-        assert_eq!(voted(&coat, merge), ["0111110"; 3]);
-        assert_eq!(voted(&coat, NONE), ["0111220"; 3]);
+        assert_eq!(cleaned(&coat, merge), ["0111110"; 3]);
+        assert_eq!(cleaned(&coat, NONE), ["0111220"; 3]);
         // The smaller one may win where it is sure.
-        assert_eq!(voted(&["0bbb220"; 3], merge), ["0222220"; 3]);
+        assert_eq!(cleaned(&["0bbb220"; 3], merge), ["0222220"; 3]);
         // Two that are sure of themselves stay.
-        assert_eq!(voted(&["0111220"; 3], merge), ["0111220"; 3]);
+        assert_eq!(cleaned(&["0111220"; 3], merge), ["0111220"; 3]);
     }
 
     #[test]
     fn a_long_border_costs_what_a_sure_speck_is_worth() {
         // A cell of class 2 within class 1 loses 0.88 of probability and has four edges.
         let speck = ["11111", "11211", "11111"];
-        assert_eq!(voted(&speck, Cleanup { border_percent: 23, ..NONE }), ["11111"; 3]);
-        assert_eq!(voted(&speck, Cleanup { border_percent: 21, ..NONE }), ["11111", "11211", "11111"]);
+        assert_eq!(cleaned(&speck, Cleanup { border_percent: 23, ..NONE }), ["11111"; 3]);
+        assert_eq!(cleaned(&speck, Cleanup { border_percent: 21, ..NONE }), ["11111", "11211", "11111"]);
         // Into the background as well, and a person's, but nothing grows into it.
-        assert_eq!(voted(&["00000", "00300", "00000"], Cleanup { border_percent: 23, ..NONE }), ["00000"; 3]);
-        assert_eq!(voted(&["11111", "11011", "11111"], Cleanup { border_percent: 99, ..NONE })[1], "11011");
+        assert_eq!(cleaned(&["00000", "00300", "00000"], Cleanup { border_percent: 23, ..NONE }), ["00000"; 3]);
+        assert_eq!(cleaned(&["11111", "11011", "11111"], Cleanup { border_percent: 99, ..NONE })[1], "11011");
     }
 
     #[test]
     fn garments_that_are_too_small_go_to_their_neighbours() {
         let rows = ["0000000000", "0111110020", "0111110000", "0333330000"];
         let least = Cleanup { least_ppm: 50_000, ..NONE };
-        assert_eq!(voted(&rows, least), ["0000000000", "0111110000", "0111110000", "0333330000"]);
+        assert_eq!(cleaned(&rows, least), ["0000000000", "0111110000", "0111110000", "0333330000"]);
         // Small areas of a class that is large in all stay.
-        assert_eq!(voted(&["0000000000", "0111110010"], least)[1], "0111110010");
+        assert_eq!(cleaned(&["0000000000", "0111110010"], least)[1], "0111110010");
     }
 
     #[test]
     fn one_area_alone_and_no_content_are_left() {
-        assert_eq!(voted(&["22"], Cleanup { border_percent: 99, merge_percent: 99, least_ppm: 1_000_000 }), ["22"]);
+        assert_eq!(cleaned(&["22"], Cleanup { border_percent: 99, merge_percent: 99, least_ppm: 1_000_000 }), ["22"]);
         let mut empty = Array3::zeros((2, 0, 0));
-        vote(&mut empty, [0, 0], OutputKind::Logits, &[false, true], NONE);
+        merge_regions(&mut empty, [0, 0], OutputKind::Logits, &[false, true], NONE);
     }
 }
