@@ -129,7 +129,7 @@ impl Segmenter {
 
     /// Whether small and doubtful areas are cleaned up: it was not switched off, and the model's description says how.
     pub fn cleans_up(&self) -> bool {
-        self.cleans_up && (self.spec.output.cleanup.is_some() || self.spec.output.settling.is_some())
+        self.cleans_up && (self.spec.output.cleanup.is_some() || self.spec.output.small_regions.is_some())
     }
 
     /// BLAKE3 hash of the model file, in hexadecimal digits; nothing for an engine of one's own.

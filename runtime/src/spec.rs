@@ -62,11 +62,11 @@ pub struct InputSpec {
     pub std: [f32; 3],
     /// How a photo is brought to the network's size.
     pub fit: Fit,
-    /// Longest side, in pixels, of what [`Quality::Best`](crate::Quality::Best) looks at besides, where `fit` is
-    /// [`Fit::LongestSide`] and the model has been found to gain from it; photos that are smaller are not enlarged for it.
-    /// Nothing besides where it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub larger_side: Option<u32>,
+    /// Longest side, in pixels, of the second size in test-time augmentation ([`Quality::Best`](crate::Quality::Best)), where
+    /// `fit` is [`Fit::LongestSide`] and the model has been found to gain from it. Smaller photos are not enlarged for it.
+    /// Without it there is one size. Earlier descriptions call it `larger_side`.
+    #[serde(default, alias = "larger_side", skip_serializing_if = "Option::is_none")]
+    pub tta_long_side: Option<u32>,
     /// Colour of the padding, red, green, blue.
     pub pad: [u8; 3],
     /// Fields that this version does not know.
@@ -129,9 +129,9 @@ pub struct OutputSpec {
     /// How small and doubtful areas are merged into their neighbours; not at all without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<Cleanup>,
-    /// The same in models of before there was `cleanup`, which goes before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settling: Option<Settling>,
+    /// The clean-up of older models, used where there is no `cleanup`. Earlier descriptions call it `settling`.
+    #[serde(default, alias = "settling", skip_serializing_if = "Option::is_none")]
+    pub small_regions: Option<SmallRegions>,
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -150,16 +150,17 @@ pub struct Cleanup {
     pub least_ppm: u32,
 }
 
-/// Which connected areas of cells are given to the neighbour that they share the longest border with: found by measurement,
-/// model by model.
+/// Which connected regions of cells are merged into the neighbour with the longest shared border. The values are found by
+/// measurement for each model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settling {
-    /// Areas of less than so many square pixels of the network's input.
-    pub speck_px: u32,
-    /// Garments that lie against a larger one whose class is, on the mean over the area, at least so likely in them: in per
-    /// cent of the likelihood of their own class, 1 to 100. None where it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub likeness_percent: Option<u32>,
+pub struct SmallRegions {
+    /// Regions smaller than this, in square pixels of the network's input. Earlier descriptions call it `speck_px`.
+    #[serde(alias = "speck_px")]
+    pub min_area_px: u32,
+    /// Garments beside a larger garment whose mean probability over the region is at least this share of the region's own,
+    /// in per cent, 1 to 100; without it none. Earlier descriptions call it `likeness_percent`.
+    #[serde(default, alias = "likeness_percent", skip_serializing_if = "Option::is_none")]
+    pub merge_threshold_percent: Option<u32>,
 }
 
 impl Cleanup {
@@ -174,6 +175,14 @@ impl Cleanup {
         .into_iter()
         .find(|(_, value, most)| value > most)
         .map(|(key, value, most)| format!("{key} {value} must be at most {most}"))
+    }
+}
+
+impl SmallRegions {
+    /// The first number that makes no sense, as `key value must be ...`.
+    pub fn fault(&self) -> Option<String> {
+        let percent = self.merge_threshold_percent.filter(|percent| !(1..=100).contains(percent))?;
+        Some(format!("merge_threshold_percent {percent} must be 1 to 100"))
     }
 }
 
@@ -198,7 +207,7 @@ impl InputSpec {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             fit,
-            larger_side: None,
+            tta_long_side: None,
             pad: [124, 116, 104],
             extra: Map::new(),
         }
@@ -206,9 +215,9 @@ impl InputSpec {
 }
 
 impl InputSpec {
-    /// How a photo is brought to the larger size that [`Quality::Best`](crate::Quality::Best) looks at besides.
-    pub fn larger_fit(&self) -> Option<Fit> {
-        match (self.fit, self.larger_side) {
+    /// How a photo is brought to the second, larger size of test-time augmentation ([`Quality::Best`](crate::Quality::Best)).
+    pub fn tta_fit(&self) -> Option<Fit> {
+        match (self.fit, self.tta_long_side) {
             (Fit::LongestSide { multiple, .. }, Some(size)) => Some(Fit::LongestSide { size, multiple }),
             _ => None,
         }
@@ -216,7 +225,7 @@ impl InputSpec {
 
     /// The fit with the largest inputs.
     pub fn largest_fit(&self) -> Fit {
-        self.larger_fit().unwrap_or(self.fit)
+        self.tta_fit().unwrap_or(self.fit)
     }
 }
 
@@ -228,7 +237,7 @@ impl OutputSpec {
             kind: OutputKind::Logits,
             stride,
             cleanup: None,
-            settling: None,
+            small_regions: None,
             extra: Map::new(),
         }
     }
@@ -330,14 +339,14 @@ impl ModelSpec {
         if let Some(side) = sides.into_iter().find(|side| !(1..=MAX_SIDE_PX).contains(side)) {
             return bad(format!("an input side of {side} pixels; 1 to {MAX_SIDE_PX} are possible"));
         }
-        match (self.input.fit, self.input.larger_side) {
+        match (self.input.fit, self.input.tta_long_side) {
             (_, None) => {}
             (Fit::LongestSide { size, .. }, Some(side)) if (size + 1..=MAX_SIDE_PX).contains(&side) => {}
             (Fit::LongestSide { size, .. }, Some(side)) => {
-                return bad(format!("input.larger_side {side} must be above {size} and at most {MAX_SIDE_PX}"));
+                return bad(format!("input.tta_long_side {side} must be above {size} and at most {MAX_SIDE_PX}"));
             }
             (Fit::Stretch { .. }, Some(_)) => {
-                return bad("input.larger_side is for a fit by the longest side, not for a stretch".into());
+                return bad("input.tta_long_side is for a fit by the longest side, not for a stretch".into());
             }
         }
         if !self.input.std.iter().all(|std| std.is_finite() && *std > 0.0) {
@@ -349,9 +358,8 @@ impl ModelSpec {
         if !(1..=64).contains(&self.output.stride) {
             return bad(format!("output.stride {} must be 1 to 64", self.output.stride));
         }
-        let likeness = self.output.settling.and_then(|settling| settling.likeness_percent);
-        if let Some(percent) = likeness.filter(|percent| !(1..=100).contains(percent)) {
-            return bad(format!("output.settling.likeness_percent {percent} must be 1 to 100"));
+        if let Some(fault) = self.output.small_regions.and_then(|small_regions| small_regions.fault()) {
+            return bad(format!("output.small_regions.{fault}"));
         }
         if let Some(fault) = self.output.cleanup.and_then(|cleanup| cleanup.fault()) {
             return bad(format!("output.cleanup.{fault}"));

@@ -301,9 +301,9 @@ fn the_best_quality_goes_through_batches_too() {
 
 #[test]
 fn the_best_quality_looks_at_the_larger_size_where_the_description_names_one() {
-    let segment = |quality, larger_side| {
+    let segment = |quality, tta_long_side| {
         let mut engine = Brightness::new(BatchSize::UpTo(8));
-        engine.spec.input.larger_side = larger_side;
+        engine.spec.input.tta_long_side = tta_long_side;
         let runs = Arc::clone(&engine.runs);
         let segmenter = Segmenter::with_engine(Box::new(engine)).unwrap().with_quality(quality).unwrap();
         // All of one size small; large, the first may be of another, and the last is not enlarged.
@@ -332,15 +332,15 @@ fn the_best_quality_looks_at_the_larger_size_where_the_description_names_one() {
 
 #[test]
 fn a_larger_size_that_is_none_is_refused() {
-    for (larger_side, expected) in [(64, "must be above 64"), (1 << 20, "at most")] {
+    for (tta_long_side, expected) in [(64, "must be above 64"), (1 << 20, "at most")] {
         let mut engine = Brightness::new(BatchSize::UpTo(1));
-        engine.spec.input.larger_side = Some(larger_side);
-        let Err(error) = Segmenter::with_engine(Box::new(engine)) else { panic!("accepted {larger_side}") };
+        engine.spec.input.tta_long_side = Some(tta_long_side);
+        let Err(error) = Segmenter::with_engine(Box::new(engine)) else { panic!("accepted {tta_long_side}") };
         assert!(error.to_string().contains(expected), "{error}");
     }
     let mut engine = Brightness::new(BatchSize::UpTo(1));
     engine.spec.input.fit = Fit::Stretch { width: 64, height: 64 };
-    engine.spec.input.larger_side = Some(96);
+    engine.spec.input.tta_long_side = Some(96);
     assert!(Segmenter::with_engine(Box::new(engine)).is_err());
 }
 

@@ -9,19 +9,20 @@ use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// What the model expects and returns, where its file does not say: a JSON file, u2net-cloth or segformer-b2-clothes
+    /// Description of a model whose file has none: a JSON file, u2net-cloth or segformer-b2-clothes
     #[arg(long, value_name = "FILE|NAME", requires = "model")]
     pub spec: Option<String>,
 
-    /// Execution provider: auto, cpu, cuda, tensorrt or embedded. What is named runs or fails with the reason
+    /// Execution provider: auto, cpu, cuda, tensorrt or embedded. One that is named runs, or fails with the reason
     #[arg(short, long, value_name = "NAME", default_value_t = Provider::Auto)]
     pub provider: Provider,
 
-    /// How much work a photo is worth: fast, or best, which looks at its mirror image too, in twice the time
+    /// fast, or best: test-time augmentation, the mean over the photo and its mirror image (and a larger size where the model
+    /// names one), in at least twice the time
     #[arg(long, value_name = "NAME", default_value_t)]
     pub quality: Quality,
 
-    /// Leave small and doubtful areas as the network sees them, where the model's description says how to clean up
+    /// Turn off the clean-up of small and doubtful regions that the model's description asks for
     #[arg(long, alias = "keep-specks")]
     pub no_cleanup: bool,
 
@@ -29,12 +30,12 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
 
-    /// Threads of ONNX Runtime for one run of the network; the cores, shared out over the sessions, without it
+    /// Threads of ONNX Runtime for one run of the network [default: the cores divided by the sessions]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 
-    /// Runs of the network at once; with ONNX Runtime each holds the weights for itself. Without it one a job on a CPU, as far
-    /// as 2 GiB of weights go, and one on a GPU
+    /// Runs of the network at the same time; each has its own copy of the weights [default: on a CPU one per job, up to 2 GiB
+    /// of weights; on a GPU one]
     #[arg(long, value_name = "N")]
     pub sessions: Option<NonZeroUsize>,
 
@@ -42,11 +43,11 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub device: u32,
 
-    /// TensorRT calculates in 16 bits: faster, a little off at outlines
+    /// TensorRT calculates in 16 bits: faster, slightly less accurate at outlines
     #[arg(long)]
     pub fp16: bool,
 
-    /// Folder where TensorRT keeps the engines that it has built; the user's cache folder without it
+    /// Folder where TensorRT keeps the engines that it has built [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub trt_cache: Option<PathBuf>,
 }

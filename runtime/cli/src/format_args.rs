@@ -12,7 +12,7 @@ pub struct FormatArgs {
     #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", value_delimiter = ',', default_values_t = Format::DEFAULT)]
     pub formats: Vec<Format>,
 
-    /// Bits a pixel of masks: 8 (255 = class) or 1
+    /// Bits per pixel of masks: 8 (255 = class) or 1
     #[arg(long, value_name = "BITS", default_value_t)]
     pub mask_depth: MaskDepth,
 
@@ -20,7 +20,7 @@ pub struct FormatArgs {
     #[arg(long, value_name = "KIND", default_value_t)]
     pub cutout_alpha: CutoutAlpha,
 
-    /// What stays of the photo round a crop: pixels (12) or per cent of the longer side (5%)
+    /// Margin around a crop: pixels (12) or per cent of the longer side (5%)
     #[arg(long, value_name = "PX|%", allow_negative_numbers = true, default_value_t)]
     pub crop_margin: CropMargin,
 
@@ -28,7 +28,7 @@ pub struct FormatArgs {
     #[arg(long, value_name = "FORM", default_value_t)]
     pub coco: CocoForm,
 
-    /// Let each SVG show its photo, by a link
+    /// Link to the photo in each SVG, so that it is shown
     #[arg(long)]
     pub svg_photo: bool,
 
@@ -36,7 +36,7 @@ pub struct FormatArgs {
     #[arg(long, value_name = "KIND", default_value_t)]
     pub outline: Outline,
 
-    /// How far, in pixels, a polygon may leave its outline; 0 keeps every point. Without it 0.75 for pixels, 0.25 for smooth
+    /// How far, in pixels, a polygon may be from its outline; 0 keeps every point [default: 0.75 for pixels, 0.25 for smooth]
     #[arg(long, value_name = "PX", allow_negative_numbers = true)]
     pub tolerance: Option<f64>,
 

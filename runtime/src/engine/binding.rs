@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(bound.batch, BatchSize::UpTo(4));
         assert_eq!(bound.shapes, ShapeRange { smallest: [1, 3, 32, 32], largest: [4, 3, 224, 224] });
         let mut larger = spec(LONGEST);
-        larger.input.larger_side = Some(300);
+        larger.input.tta_long_side = Some(300);
         let bound = Binding::new(&larger, &interface([None; 4]), 1).unwrap();
         assert_eq!(bound.shapes, ShapeRange { smallest: [1, 3, 32, 32], largest: [1, 3, 320, 320] });
         let bound = Binding::new(&spec(STRETCH), &interface([Some(2), Some(3), Some(96), Some(64)]), 4).unwrap();

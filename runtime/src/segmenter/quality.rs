@@ -11,7 +11,8 @@ use crate::preprocess::Geometry;
 use crate::spec::{Fit, ModelSpec};
 
 /// How much work a photo is worth.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Quality {
     /// One run of the network.
@@ -19,7 +20,7 @@ pub enum Quality {
     Fast,
     /// A second run on the mirrored photo, and the mean of both outputs: twice the network's time. A garment is the same
     /// garment in a mirror: where the two disagree, the network is in doubt. Where the model's description names a larger
-    /// size ([`InputSpec::larger_side`](crate::spec::InputSpec::larger_side)), the photo and its mirror image are looked at
+    /// size ([`InputSpec::tta_long_side`](crate::spec::InputSpec::tta_long_side)), the photo and its mirror image are looked at
     /// in that size, too, unless the photo is smaller: outlines are finer there, and the whole is seen better in the smaller
     /// one. With 1.5 times the size that is 6.5 times the network's time.
     Best,

@@ -95,7 +95,7 @@ impl Segmenter {
     fn larger_input(&self, photo: &Photo) -> Option<InputSpec> {
         let input = &self.spec.input;
         let is_seen = |side| self.quality == Quality::Best && photo.width().max(photo.height()) >= side;
-        let fit = input.larger_fit().filter(|_| input.larger_side.is_some_and(is_seen))?;
+        let fit = input.tta_fit().filter(|_| input.tta_long_side.is_some_and(is_seen))?;
         Some(InputSpec { fit, ..input.clone() })
     }
 
