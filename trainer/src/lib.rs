@@ -1,22 +1,19 @@
 //! Train clothing segmentation networks and write them as ONNX for clothseg.
 
-pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
-pub mod experiments;
-pub mod export;
 pub mod kernels;
-pub mod log;
 pub mod loss;
 pub mod metrics;
 pub mod model;
-pub mod pseudo_label;
-pub mod study;
+pub mod onnx;
+pub mod run;
+pub mod sweep;
+pub mod tools;
 pub mod train;
-mod trained;
 
 pub use error::{Error, Result};
 

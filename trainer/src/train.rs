@@ -1,7 +1,7 @@
 //! The training loop.
 //!
 //! A run is a folder: `config.toml` and `mappings/` (copies of what it was started with), `class_weights.json` where these
-//! come from the data, logs and charts (see [`crate::log`]), `last.ckpt`, `best.ckpt` and at the end `pictures.png`. Everything random is a function of seed, epoch and position,
+//! come from the data, logs and charts (see [`crate::run::log`]), `last.ckpt`, `best.ckpt` and at the end `pictures.png`. Everything random is a function of seed, epoch and position,
 //! so a resumed run sees what an unbroken one would have seen, from the last checkpoint on.
 
 mod average;
@@ -11,7 +11,6 @@ mod gradient;
 mod optimizer;
 mod pictures;
 mod progress;
-mod run_folder;
 mod schedule;
 mod step;
 mod transfer;
@@ -26,26 +25,23 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 
 pub use average::WeightAverage;
-pub use best::BestBy;
-pub use class_weights::{ClassWeightRule, ClassWeights};
-pub use optimizer::{OptimizerConfig, OptimizerKind, new_optimizer};
-pub use run_folder::RunFolder;
-pub(crate) use run_folder::{same_settings, same_training};
-pub use schedule::{Position, Schedule, learning_rate};
+pub use optimizer::new_optimizer;
+pub use schedule::{Position, learning_rate};
 pub use step::{StepLoss, StepOptions, Stepper};
 pub use transfer::EarlierWeights;
 pub use validate::{Validation, validate};
 
 use self::progress::Progress;
-use crate::checkpoint::{self, Checkpoint, State};
+pub use crate::config::{BestBy, ClassWeightRule, ClassWeights, OptimizerConfig, OptimizerKind, Schedule};
 use crate::config::{Config, resolve};
 use crate::data::{Dataset, LabelSets, Plan, Prefetch};
 use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
-use crate::log::{Row, RunLog};
 use crate::loss::Loss;
 use crate::model::pretrained::EncoderWeights;
 use crate::model::{LiteVariant, Network};
+use crate::run::log::{Row, RunLog};
+use crate::run::{Checkpoint, RunFolder, State, checkpoint};
 
 /// Time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(20);
@@ -368,7 +364,7 @@ impl<'a> Run<'a> {
         self.save(&self.folder.last(), model)?;
         if self.is_out_of_patience() {
             let name = best_by.name();
-            tracing::info!("stopped: no better {name} since epoch {}", self.state.best_epoch);
+            tracing::info!("stopped early: {name} has not improved since epoch {}", self.state.best_epoch);
         }
         Ok(())
     }
@@ -378,7 +374,7 @@ impl<'a> Run<'a> {
         let used = self.average.as_ref().map_or_else(|| model.valid(), |average| average.model().clone());
         let drawn = pictures::write(&self.folder.pictures(), &used, valid_data, self.config, &self.evaluation);
         if let Err(error) = drawn {
-            tracing::warn!("the pictures were not drawn: {}", error.chain());
+            tracing::warn!("cannot draw pictures.png: {}", error.chain());
         }
     }
 

@@ -103,9 +103,9 @@ fn photos_become_a_scored_model() {
     let background = ["balance", "half.onnx", "--data", "squares.toml", "--objective", "any-garment"];
     assert!(done(root, &[&background[..], &provider].concat()).contains("half-calibrated.onnx: any-garment IoU"));
     let again = ["calibrate", "calibrated.onnx", "--data", "squares.toml"];
-    assert!(failed(root, &[&again[..], &provider].concat()).contains("calibrated already"));
+    assert!(failed(root, &[&again[..], &provider].concat()).contains("already calibrated"));
     let average = ["average", "half.onnx", "calibrated.onnx", "--data", "squares.toml", "-o", "mean.onnx"];
-    assert!(done(root, &[&average[..], &provider].concat()).contains("mean of 2 models"));
+    assert!(done(root, &[&average[..], &provider].concat()).contains("average of 2 models"));
     let mean = Model::open(root.join("mean.onnx")).unwrap();
     assert_eq!((mean.spec().name.as_str(), mean.spec().training["average_of"].as_array().unwrap().len()), ("mean", 2));
     assert!(mean.spec().training["scores_on_network_grid"]["any_garment_iou"].is_number());
@@ -136,10 +136,10 @@ fn what_a_model_labels_can_be_trained_on() {
         let model = model.to_str().unwrap();
         ["pseudo-label", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
     };
-    assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photos, 0 of them from before; 0 left out"));
+    assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photos labelled, 0 of them earlier; 0 left out"));
     // By its earlier name, too.
     let again = [&["prelabel"][..], &pseudo_label("0.5")[1..]].concat();
-    assert!(done(root, &again).starts_with("sure: 1 photos, 1 of them from before"));
+    assert!(done(root, &again).starts_with("sure: 1 photos labelled, 1 of them earlier"));
     assert!(failed(root, &pseudo_label("0.7")).contains("written with other options"));
     assert!(failed(root, &pseudo_label("7")).contains("from 0 to 1"));
     // Under the working folder, and not under that of the data.
@@ -158,14 +158,17 @@ fn mistakes_are_named() {
     fs::write(root.join("text.onnx"), "no model").unwrap();
     for (arguments, expected) in [
         (&["train", "none.toml"][..], "none.toml"),
-        (&["export", "squares.toml"], "holds no checkpoint"),
+        (&["export", "squares.toml"], "has no checkpoint"),
         (&["eval", "text.onnx", "--data", "squares.toml", "--test"], "[[data.test]]"),
         (&["eval", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["quantize", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["calibrate", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["average", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "2 values required"),
         (&["average", "text.onnx", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "text.onnx"),
+        (&["sweep", "squares.toml"], "squares.toml"),
+        // By its earlier names, too.
         (&["experiments", "squares.toml"], "squares.toml"),
+        (&["study", "squares.toml"], "squares.toml"),
     ] {
         let error = failed(root, arguments);
         assert!(error.contains(expected), "{arguments:?}: {error}");

@@ -12,9 +12,9 @@ use clothseg_trainer::config::{Config, ModelConfig};
 use clothseg_trainer::data::Target;
 use clothseg_trainer::data::augment::generator;
 use clothseg_trainer::device::cpu;
-use clothseg_trainer::export::quantize::quantize;
-use clothseg_trainer::export::{self, Weights};
 use clothseg_trainer::model::{Architecture, Context, DecoderConfig, Network, NetworkConfig, Pass, Upsampling};
+use clothseg_trainer::onnx::{self, Weights};
+use clothseg_trainer::tools::quantize::quantize;
 use clothseg_trainer::train::EarlierWeights;
 use image::{Rgb, RgbImage};
 use rand::Rng;
@@ -94,7 +94,7 @@ fn starts_again(network: &Network, path: &Path, config: &Config, tolerance: f32)
         change(&mut other);
         EarlierWeights::open(path, &other).err().unwrap().to_string()
     };
-    assert!(refused(&|other| other.model.width = 0.25).contains("is no "));
+    assert!(refused(&|other| other.model.width = 0.25).contains("is not a "));
     let other_stride = architecture.output_strides().iter().copied().find(|stride| *stride != output_stride).unwrap();
     assert!(refused(&|other| other.model.output_stride = other_stride).contains("model.output_stride"));
     if architecture.has_light_decoder() {
@@ -124,8 +124,8 @@ fn every_network_is_exported_with_its_answers() {
             let spec = ModelSpec::new(architecture.name(), target.taxonomy.clone(), input, output);
             let path = folder.path().join(format!("{}-{output_stride}.onnx", architecture.name()));
             let options = EngineOptions::default().with_provider(Provider::Embedded);
-            let exported = export::export(&network, &spec, &path, Weights::Full, &options).unwrap();
-            assert!(exported.difference <= export::TOLERANCE, "{}: {}", path.display(), exported.difference);
+            let exported = onnx::export(&network, &spec, &path, Weights::F32, &options).unwrap();
+            assert!(exported.difference <= onnx::TOLERANCE, "{}: {}", path.display(), exported.difference);
             let outputs = onnx_outputs(&path);
             assert_eq!(outputs.contains(&"presence".to_owned()), architecture == ALL_ON, "{outputs:?}");
             let segmenter = Segmenter::open_with(&path, &options).unwrap();
@@ -137,7 +137,7 @@ fn every_network_is_exported_with_its_answers() {
             starts_again(&network, &path, &config, 1e-3);
             // With weights stored in 16 bits as well, and from there in 8. Without training the logits lie close together: that classes change is no failure here.
             let halves = path.with_extension("half.onnx");
-            let half = export::export(&network, &spec, &halves, Weights::Half, &options).unwrap();
+            let half = onnx::export(&network, &spec, &halves, Weights::F16, &options).unwrap();
             assert!(half.bytes * 10 < exported.bytes * 7, "{half:?} {exported:?}");
             starts_again(&network, &halves, &config, 0.1);
             let int8 = path.with_extension("int8.onnx");

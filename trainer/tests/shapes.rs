@@ -11,14 +11,14 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use clothseg::engine::{EngineOptions, Provider};
 use clothseg::{Limits, Photo, Segmenter};
-use clothseg_trainer::checkpoint::Checkpoint;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::{LabelImage, Target};
 use clothseg_trainer::evaluate::{evaluate, matching_classes};
-use clothseg_trainer::export::{Chosen, Weights};
 use clothseg_trainer::metrics::Confusion;
+use clothseg_trainer::onnx::{CheckpointChoice, Weights};
+use clothseg_trainer::run::Checkpoint;
 use clothseg_trainer::train::Start;
-use clothseg_trainer::{data, export, train};
+use clothseg_trainer::{data, onnx, train};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -99,8 +99,8 @@ fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
     let again = train::train(&config, Start::default()).unwrap_err().to_string();
     assert!(again.contains("--resume"), "{again}");
 
-    let exported = export::export_run(&config.run, Chosen::Best, None, Weights::Full, &embedded()).unwrap();
-    assert!(exported.difference <= export::TOLERANCE);
+    let exported = onnx::export_run(&config.run, CheckpointChoice::Best, None, Weights::F32, &embedded()).unwrap();
+    assert!(exported.difference <= onnx::TOLERANCE);
     let segmenter = Segmenter::open_with(&exported.path, &embedded()).unwrap();
     assert_eq!(segmenter.spec().training["trained_on"].as_array().unwrap().len(), 1);
 

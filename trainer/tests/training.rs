@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
-use clothseg_trainer::checkpoint::Checkpoint;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::cpu;
-use clothseg_trainer::log;
 use clothseg_trainer::model::Network;
+use clothseg_trainer::run::{Checkpoint, RunFolder, log};
 use clothseg_trainer::train::{
-    self, EarlierWeights, OptimizerConfig, OptimizerKind, RunFolder, Start, StepOptions, Stepper, new_optimizer,
+    self, EarlierWeights, OptimizerConfig, OptimizerKind, Start, StepOptions, Stepper, new_optimizer,
 };
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
@@ -293,9 +292,9 @@ fn a_run_that_cannot_be_started_from_is_named_with_the_reason() {
     let root = tempfile::tempdir().unwrap();
     let earlier = make_run(root.path(), "earlier", 1, "epochs = 1");
     let refused = |config: &Config| EarlierWeights::open(&earlier.run, config).err().unwrap().to_string();
-    assert!(refused(&earlier).contains("there is no such folder or file"));
+    assert!(refused(&earlier).contains("does not exist"));
     std::fs::create_dir(&earlier.run).unwrap();
-    assert!(refused(&earlier).contains("holds no checkpoint"));
+    assert!(refused(&earlier).contains("has no checkpoint"));
     std::fs::remove_dir(&earlier.run).unwrap();
     train::train(&earlier, Start { last_step: Some(1), ..Start::default() }).unwrap();
     let mut wider = earlier.clone();
@@ -303,5 +302,5 @@ fn a_run_that_cannot_be_started_from_is_named_with_the_reason() {
     assert!(refused(&wider).contains("unet-lite0 of width 0.0625"), "{}", refused(&wider));
     let mut other = earlier.clone();
     other.model.pretrained = true;
-    assert!(refused(&other).contains("say pretrained = false"), "{}", refused(&other));
+    assert!(refused(&other).contains("set pretrained = false"), "{}", refused(&other));
 }

@@ -1,11 +1,8 @@
 //! Table `[augment]`.
 
-use clothseg::spec::Fit;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Augmentation;
 use crate::data::augment::erase::SMALLEST_SHARE;
-use crate::data::augment::{ColorJitter, Erasing};
 
 /// Table `[augment]`. All but the first three are off by default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,27 +83,6 @@ impl AugmentConfig {
         match (SMALLEST_SHARE..=1.0).contains(&self.erase_share) {
             true => Ok(()),
             false => Err(("augment.erase_share", format!("must be {SMALLEST_SHARE} to 1"))),
-        }
-    }
-
-    /// How examples vary that inference fits as `fit` says.
-    pub(super) fn augmentation(&self, fit: Fit) -> Augmentation {
-        Augmentation {
-            fit,
-            scale: (self.scale[0], self.scale[1]),
-            aspect_jitter: self.aspect_jitter,
-            flip: self.flip,
-            rotation_degrees: self.rotation_degrees,
-            color: ColorJitter {
-                brightness: self.brightness,
-                contrast: self.contrast,
-                saturation: self.saturation,
-                hue_degrees: self.hue_degrees,
-                channel_gain: self.channel_gain,
-                greyscale: self.greyscale,
-            },
-            erasing: Erasing { probability: self.erase, largest_share: self.erase_share },
-            mosaic: self.mosaic,
         }
     }
 }

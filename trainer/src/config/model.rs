@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, demand};
-use crate::model::{Architecture, Context, DecoderConfig, Initialization, LiteVariant, MOST_STAGES, Upsampling};
+use super::{
+    Architecture, Checked, Context, DecoderConfig, Initialization, LiteVariant, MOST_STAGES, Upsampling, ensure,
+};
 
 /// Table `[model]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ impl ModelConfig {
         self.network.lite_variant().filter(|_| self.pretrained)
     }
 
-    pub(super) fn decoder(&self) -> DecoderConfig {
+    pub(crate) fn decoder(&self) -> DecoderConfig {
         DecoderConfig {
             upsampling: self.upsampling,
             channels: self.decoder_channels.clone(),
@@ -68,24 +69,24 @@ impl ModelConfig {
     pub(super) fn check(&self) -> Checked {
         let name = self.network.name();
         let strides = self.network.output_strides();
-        let cause = format!("{name} can be one of {strides:?}");
-        demand(strides.contains(&self.output_stride), "model.output_stride", &cause)?;
-        demand(self.width > 0.0 && self.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
+        let cause = format!("must be one of {strides:?} for {name}");
+        ensure(strides.contains(&self.output_stride), "model.output_stride", &cause)?;
+        ensure(self.width > 0.0 && self.width <= 4.0, "model.width", "must be above 0, and at most 4")?;
         let has_weights = self.network.lite_variant().is_some() && self.width == 1.0;
-        let cause = "there are weights for the networks unet-lite0, unet-lite1 and unet-lite2 at width 1 only";
-        demand(has_weights || !self.pretrained, "model.pretrained", cause)?;
-        demand((0.0..1.0).contains(&self.dropout), "model.dropout", "must be 0 or more and below 1")?;
+        let cause = "is possible only for the networks unet-lite0, unet-lite1 and unet-lite2 at width 1";
+        ensure(has_weights || !self.pretrained, "model.pretrained", cause)?;
+        ensure((0.0..1.0).contains(&self.dropout), "model.dropout", "must be 0 or more and below 1")?;
         let channels = &self.decoder_channels;
-        let cause = format!("names 1 to {MOST_STAGES} numbers of channels, each 1 to 1024");
+        let cause = format!("must be a list of 1 to {MOST_STAGES} numbers of channels, each 1 to 1024");
         let fits = channels.len() <= MOST_STAGES && channels.iter().all(|channels| (1..=1024).contains(channels));
-        demand(fits, "model.decoder_channels", &cause)?;
-        demand((1..=4).contains(&self.decoder_convolutions), "model.decoder_convolutions", "must be 1 to 4")?;
+        ensure(fits, "model.decoder_channels", &cause)?;
+        ensure((1..=4).contains(&self.decoder_convolutions), "model.decoder_convolutions", "must be 1 to 4")?;
         let plain =
             DecoderConfig { upsampling: self.upsampling, initialization: self.initialization, ..Default::default() };
         let cause = format!(
             "has no light decoder: decoder_channels, decoder_convolutions, context and presence do nothing for {name}"
         );
-        demand(self.network.has_light_decoder() || self.decoder() == plain, "model.network", &cause)
+        ensure(self.network.has_light_decoder() || self.decoder() == plain, "model.network", &cause)
     }
 }
 

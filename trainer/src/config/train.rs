@@ -2,11 +2,37 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, demand};
-use crate::train::{BestBy, ClassWeights, OptimizerConfig, OptimizerKind, Schedule};
+use super::{Checked, ClassWeights, OptimizerConfig, OptimizerKind, Schedule, ensure};
 
 /// AdamW's weight decay where the config names none.
 const ADAMW_DECAY: f64 = 0.01;
+
+/// The score that decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestBy {
+    /// Mean IoU over the classes of the truth, background included.
+    #[default]
+    MeanIou,
+    /// The same without background.
+    MeanGarmentIou,
+    /// The study's mean of per-image IoUs.
+    StudyMeanIou,
+    /// The least mean cross entropy a pixel.
+    ValidLoss,
+}
+
+impl BestBy {
+    /// Its name in configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            BestBy::MeanIou => "mean_iou",
+            BestBy::MeanGarmentIou => "mean_garment_iou",
+            BestBy::StudyMeanIou => "study_mean_iou",
+            BestBy::ValidLoss => "valid_loss",
+        }
+    }
+}
 
 /// Table `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,15 +152,15 @@ impl TrainConfig {
     /// The first key whose value cannot be used, and why. `classes` is the number of the taxonomy's, of which the
     /// last `persons` are parts of persons.
     pub(super) fn check(&self, classes: usize, persons: usize) -> Checked {
-        demand(self.epochs > 0, "train.epochs", "must be above 0")?;
-        demand((1..=4096).contains(&self.batch_size), "train.batch_size", "must be 1 to 4096")?;
+        ensure(self.epochs > 0, "train.epochs", "must be above 0")?;
+        ensure((1..=4096).contains(&self.batch_size), "train.batch_size", "must be 1 to 4096")?;
         let shards = self.shards > 0 && self.shards <= self.batch_size;
-        demand(shards, "train.shards", "must be 1 to train.batch_size")?;
-        demand(self.checkpoint_minutes > 0.0, "train.checkpoint_minutes", "must be above 0")?;
-        demand(
+        ensure(shards, "train.shards", "must be 1 to train.batch_size")?;
+        ensure(self.checkpoint_minutes > 0.0, "train.checkpoint_minutes", "must be above 0")?;
+        ensure(
             self.patience_epochs != Some(0),
             "train.patience_epochs",
-            "must be above 0; without it no run ends early",
+            "must be above 0; leave it out to never end early",
         )?;
         self.check_optimizer()?;
         self.check_schedule()?;
@@ -144,31 +170,31 @@ impl TrainConfig {
     fn check_optimizer(&self) -> Checked {
         let below_one = |value: &f64| (0.0..1.0).contains(value);
         let betas = self.betas.iter().all(below_one);
-        demand(betas, "train.betas", "must be two numbers, each 0 or more and below 1")?;
-        demand(below_one(&self.momentum), "train.momentum", "must be 0 or more and below 1")?;
+        ensure(betas, "train.betas", "must be two numbers, each 0 or more and below 1")?;
+        ensure(below_one(&self.momentum), "train.momentum", "must be 0 or more and below 1")?;
         let sgd = self.optimizer == OptimizerKind::Sgd;
-        demand(sgd || !self.nesterov, "train.nesterov", "is for optimizer = \"sgd\" only")?;
+        ensure(sgd || !self.nesterov, "train.nesterov", "is only for optimizer = \"sgd\"")?;
         let decay = self.weight_decay.unwrap_or_default();
-        demand((0.0..=1.0).contains(&decay), "train.weight_decay", "must be 0 to 1")?;
+        ensure((0.0..=1.0).contains(&decay), "train.weight_decay", "must be 0 to 1")?;
         let clip = self.clip_norm.is_none_or(|norm| norm > 0.0 && norm.is_finite());
-        demand(clip, "train.clip_norm", "must be above 0; leave it out for no limit")?;
+        ensure(clip, "train.clip_norm", "must be above 0; leave it out for no limit")?;
         let factor = self.encoder_learning_rate_factor;
-        let cause = "must be above 0, and at most 1; frozen_encoder_epochs keeps the encoder as it is";
-        demand(factor > 0.0 && factor <= 1.0, "train.encoder_learning_rate_factor", cause)?;
+        let cause = "must be above 0 and at most 1; use frozen_encoder_epochs to keep the encoder unchanged";
+        ensure(factor > 0.0 && factor <= 1.0, "train.encoder_learning_rate_factor", cause)?;
         let average = self.average_decay.is_none_or(|decay| decay > 0.0 && decay < 1.0);
-        demand(average, "train.average_decay", "must be above 0 and below 1; leave it out for no average")
+        ensure(average, "train.average_decay", "must be above 0 and below 1; leave it out for no average")
     }
 
     fn check_schedule(&self) -> Checked {
         let rate = self.learning_rate > 0.0 && self.learning_rate <= 1.0;
-        demand(rate, "train.learning_rate", "must be above 0, and at most 1")?;
+        ensure(rate, "train.learning_rate", "must be above 0, and at most 1")?;
         let share = (0.0..=1.0).contains(&self.final_learning_rate_share);
-        demand(share, "train.final_learning_rate_share", "must be 0 to 1")?;
+        ensure(share, "train.final_learning_rate_share", "must be 0 to 1")?;
         let power = self.polynomial_power > 0.0 && self.polynomial_power <= 10.0;
-        demand(power, "train.polynomial_power", "must be above 0, and at most 10")?;
-        demand(self.step_epochs > 0, "train.step_epochs", "must be above 0")?;
+        ensure(power, "train.polynomial_power", "must be above 0, and at most 10")?;
+        ensure(self.step_epochs > 0, "train.step_epochs", "must be above 0")?;
         let factor = self.step_factor > 0.0 && self.step_factor <= 1.0;
-        demand(factor, "train.step_factor", "must be above 0, and at most 1")
+        ensure(factor, "train.step_factor", "must be above 0, and at most 1")
     }
 
     fn check_class_weights(&self, classes: usize, persons: usize) -> Checked {
@@ -179,10 +205,10 @@ impl TrainConfig {
              left out",
             weights.len()
         );
-        demand((classes - persons..=classes).contains(&weights.len()), "train.class_weights", &cause)?;
+        ensure((classes - persons..=classes).contains(&weights.len()), "train.class_weights", &cause)?;
         let usable = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
         let usable = usable && weights.iter().any(|weight| *weight > 0.0);
-        demand(usable, "train.class_weights", "must be 0 or more each, and not all 0")
+        ensure(usable, "train.class_weights", "must all be 0 or more, and not all 0")
     }
 }
 

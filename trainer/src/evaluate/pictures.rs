@@ -2,21 +2,18 @@
 
 use std::path::Path;
 
-use clothseg::{Photo, Segmentation, Segmenter, Taxonomy};
+use clothseg::{Photo, Segmentation, Segmenter};
 use image::RgbImage;
 
 use crate::data::{Dataset, LabelImage};
 use crate::error::{Error, Result};
-use crate::log::grid::{Cell, Grid, GridRow, Labels};
+use crate::run::log::grid::{Cell, Grid, GridRow, Labels};
 
 /// Largest width and height of a cell, in pixels.
-const CELL_PX: (u32, u32) = (150, 190);
-
-/// Photos beside each other in a sheet of labels.
-const SHEET_PHOTOS: usize = 4;
+pub(crate) const CELL_PX: (u32, u32) = (150, 190);
 
 /// A model, and what the picture calls it.
-pub struct Contestant {
+pub struct CaptionedModel {
     /// Stands above its column.
     pub caption: String,
     /// The model.
@@ -34,20 +31,9 @@ pub fn spread(dataset: &Dataset, count: usize) -> impl Iterator<Item = Result<Sh
     sound.map(|sample| sample.map(|sample| (sample.photo, Some(sample.labels))))
 }
 
-/// The same with no more of the photo than a sheet shows.
-pub fn small((photo, labels): Shown) -> Shown {
-    let (width, height) = CELL_PX;
-    let fits = photo.width() <= 2 * width || photo.height() <= 2 * height;
-    let photo = match fits {
-        true => photo,
-        false => image::DynamicImage::ImageRgb8(photo).thumbnail(2 * width, 2 * height).into_rgb8(),
-    };
-    (photo, labels)
-}
-
 /// Draws a row a photo (photo, truth where any photo has one, each model's prediction) into a PNG file. All models must
 /// have the same classes.
-pub fn side_by_side(path: &Path, models: &[Contestant], photos: &[Shown]) -> Result<()> {
+pub fn side_by_side(path: &Path, models: &[CaptionedModel], photos: &[Shown]) -> Result<()> {
     let Some(first) = models.first() else {
         return Err(Error::picture(path.display().to_string(), "there is no model to draw".to_owned()));
     };
@@ -73,55 +59,7 @@ pub fn side_by_side(path: &Path, models: &[Contestant], photos: &[Shown]) -> Res
     Grid { columns, rows: rows.collect(), taxonomy, cell_px: CELL_PX }.write(path)
 }
 
-/// Draws photos with their labels into a PNG file, some photos a row; each of `sources` begins a row.
-pub fn label_sheet(path: &Path, taxonomy: &Taxonomy, sources: &[Vec<Shown>]) -> Result<()> {
-    let rows = sources.iter().flat_map(|photos| photos.chunks(SHEET_PHOTOS));
-    let rows = rows.map(|photos| GridRow { caption: None, cells: photos.iter().flat_map(with_labels).collect() });
-    let columns = (0..SHEET_PHOTOS).flat_map(|_| ["photo".to_owned(), "labels".to_owned()]).collect();
-    Grid { columns, rows: rows.collect(), taxonomy, cell_px: CELL_PX }.write(path)
-}
-
-/// A photo, and its labels over it.
-fn with_labels((photo, labels): &Shown) -> [Cell<'_>; 2] {
-    let tinted = labels.as_ref().map_or(Cell::Empty, |labels| Cell::Tinted(photo, Labels::from(labels)));
-    [Cell::Photo(photo), tinted]
-}
-
-fn predict(models: &[Contestant], photo: &RgbImage) -> Result<Vec<Segmentation>> {
+fn predict(models: &[CaptionedModel], photo: &RgbImage) -> Result<Vec<Segmentation>> {
     let photo = Photo::from_rgb(photo.clone())?;
     models.iter().map(|model| Ok(model.segmenter.segment(&photo)?)).collect()
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn shown(width: u32, height: u32, class: u8) -> Shown {
-        let data = vec![class; (width * height) as usize];
-        (RgbImage::from_pixel(width, height, image::Rgb([40; 3])), Some(LabelImage { width, height, data }))
-    }
-
-    #[test]
-    fn a_sheet_has_a_row_for_each_source_and_four_photos_a_row() {
-        let taxonomy = Taxonomy::builtin("garments").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let height = |sources: &[Vec<Shown>]| {
-            let path = folder.path().join("sheet.png");
-            label_sheet(&path, &taxonomy, sources).unwrap();
-            image::image_dimensions(path).unwrap().1
-        };
-        let photos = |count| vec![shown(90, 120, 1); count];
-        let (one, two, three) =
-            (height(&[photos(4)]), height(&[photos(4), photos(1)]), height(&[photos(5), photos(4)]));
-        assert!(two > one && two - one == three - two, "{one} {two} {three}");
-    }
-
-    #[test]
-    fn a_large_photo_shrinks_and_keeps_its_labels() {
-        let (photo, labels) = small(shown(1500, 1000, 2));
-        assert_eq!((photo.dimensions(), photo.get_pixel(0, 0).0), ((300, 200), [40; 3]));
-        assert_eq!(labels.unwrap().width, 1500);
-        assert_eq!(small(shown(200, 900, 2)).0.dimensions(), (200, 900));
-    }
 }

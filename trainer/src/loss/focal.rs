@@ -1,27 +1,8 @@
 //! Focal loss, and its self-balanced form.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{Sums, Targets};
-
-/// Constants of the focal losses.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FocalConfig {
-    /// Factor on the whole, 0.25 in the study.
-    pub alpha: f64,
-    /// Exponent that takes weight from pixels which are right already: 2 and 5 in the study.
-    pub gamma: f64,
-    /// Base of the self-balanced form's class weights.
-    pub balance: f64,
-}
-
-impl Default for FocalConfig {
-    fn default() -> Self {
-        Self { alpha: 0.25, gamma: 2.0, balance: 3.0 }
-    }
-}
 
 /// `-alpha sum(w (1 - p)^gamma log p) / pixels`, `p` the softmax of a pixel's true class, over the pixels that count in
 /// the whole batch, as a `(1)` tensor: Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object Detection", 2017,
@@ -46,6 +27,7 @@ pub fn self_balanced_weights(counts: &[f32], classes: usize, balance: f64) -> Ve
 mod tests {
     use super::super::{Loss, Targets};
     use super::*;
+    use crate::config::FocalConfig;
     use burn::tensor::Device;
 
     /// Pixel 0 has p = 0.75 for class 0, pixel 1 has 0.5 for each.

@@ -10,8 +10,8 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::Targets;
-use super::region::{AbsentClasses, Over, RegionConfig};
+use super::{RegionConfig, Targets};
+use crate::config::{AbsentClasses, Over};
 use crate::kernels::SegmentationLabels;
 
 /// The mean over classes (and images) of the extended Jaccard loss, as a `(1)` tensor in 0 to 1. `smooth` plays no part.

@@ -8,19 +8,18 @@ mod focal;
 mod lovasz;
 mod presence;
 mod region;
-mod term;
 
 use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 pub use cross_entropy::cross_entropy;
-pub use focal::{FocalConfig, focal_loss, self_balanced_weights};
+pub use focal::{focal_loss, self_balanced_weights};
 pub use lovasz::lovasz_softmax;
 pub use presence::{PresenceTargets, presence_loss};
-pub use region::{AbsentClasses, Over, Region, RegionConfig};
-pub use term::{ParseLossError, Term, Terms};
+pub use region::{Region, RegionConfig};
 
+pub use crate::config::{AbsentClasses, FocalConfig, LossConfig, Over, ParseLossError, Term, Terms};
 use crate::data::{Batch, IGNORE, LabelSets, Shown};
 use crate::kernels::{PixelWeights, SegmentationLabels, segmentation_sums};
 use crate::model::Prediction;
@@ -136,12 +135,23 @@ pub struct Loss {
     pub absent: AbsentClasses,
     /// Weight of the background in the weighted mean IoU; 0.1 in the study.
     pub background_weight: f64,
-    /// Tversky's prices of false alarms and of misses.
+    /// Tversky's alpha and beta: weights of false alarms and of misses.
     pub tversky: [f64; 2],
     /// The focal losses' constants.
     pub focal: FocalConfig,
     /// Weight of each class in every term; all 1 where it is empty.
     pub class_weights: Vec<f32>,
+}
+
+impl LossConfig {
+    /// The loss, without class weights.
+    ///
+    /// # Errors
+    /// [`ParseLossError`] for terms that there are not.
+    pub fn loss(&self) -> Result<Loss, ParseLossError> {
+        let Self { smooth, over, absent, background_weight, tversky, focal, .. } = *self;
+        Ok(Loss { smooth, over, absent, background_weight, tversky, focal, ..self.terms.parse()? })
+    }
 }
 
 impl FromStr for Loss {

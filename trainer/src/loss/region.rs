@@ -5,9 +5,9 @@
 //! images) of a ratio of these.
 
 use burn::tensor::{Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
 use super::{Sums, Targets};
+use crate::config::{AbsentClasses, Over};
 
 /// The ratio, `s` being [`RegionConfig::smooth`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,35 +20,11 @@ pub enum Region {
     /// `(I + s) / (I + a (P - I) + b (Y - I) + s)`: Salehi, Erdogmus and Gholipour, "Tversky Loss Function for Image
     /// Segmentation Using 3D Fully Convolutional Deep Networks", 2017.
     Tversky {
-        /// Price of a false alarm, `a`.
+        /// Alpha: weight of a false alarm, `a`.
         false_alarms: f64,
-        /// Price of a miss, `b`.
+        /// Beta: weight of a miss, `b`.
         misses: f64,
     },
-}
-
-/// What a region's sums go over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Over {
-    /// Each image has ratios of its own, as in the study.
-    #[default]
-    Image,
-    /// One ratio a class for the whole batch.
-    Batch,
-}
-
-/// What the mean over classes does with the classes that an image (or batch) does not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AbsentClasses {
-    /// They are left out: the mean is over the classes that the image shows. A wrong pixel still costs, because it is
-    /// missing from (and adds to the union of) a class that is there. With 21 classes of which an image shows six,
-    /// counting the others mostly adds a constant that shrinks the gradient of those six.
-    #[default]
-    Skip,
-    /// They count, as in the study: `s / (P + s)`, which is 1 only where nothing is predicted.
-    Count,
 }
 
 /// How a region loss takes its means.

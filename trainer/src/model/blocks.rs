@@ -2,27 +2,13 @@
 
 use burn::module::{Initializer, Module, Param, ParamId};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::pass::Pass;
+use crate::config::Initialization;
 use crate::kernels::{self, Activation, ConvOptions};
 
 /// Added to variances before the root, where a network says nothing else.
 const EPSILON: f64 = 1e-5;
-
-/// How the weights of convolutions start.
-///
-/// Under a batch norm the size of a kernel changes nothing but how far a step of one rate turns it. Kernels of the second kind
-/// are smaller by a factor of 2.4. Which learns faster depends on the rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Initialization {
-    /// Normal, with deviation `sqrt(2 / fan_in)`: He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", 2015. Biases 0.
-    HeNormal,
-    /// Uniform within `1 / sqrt(fan_in)`, as PyTorch's convolutions start; biases, too.
-    #[default]
-    Pytorch,
-}
 
 impl Initialization {
     fn weight(self, fan_in: usize) -> Initializer {

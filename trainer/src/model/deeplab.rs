@@ -4,9 +4,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{Conv, ConvConfig, ConvNorm, Initialization, conv_row, forward_row, scaled};
+use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::resnet::{ResNet, ResNetConfig};
+use crate::config::Initialization;
 use crate::kernels::{Activation, mean_pool2d, resize_bilinear};
 
 /// Dilations of the 3 x 3 convolutions of the pyramid, for stride 16.

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::blocks::{ConvConfig, ConvNorm, scaled};
 use super::pass::Pass;
+use crate::config::LiteVariant;
 use crate::kernels::Activation;
 
 /// Expansion, kernel, step, channels and repeats of each stage of Lite0, at width 1.
@@ -30,17 +31,6 @@ const STEM: usize = 32;
 const EPSILON: f64 = 1e-3;
 /// Stages whose output is a feature map: the last of each stride from 2 to 32.
 const TAPPED: [usize; 5] = [0, 1, 2, 4, 6];
-
-/// Which of the published sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LiteVariant {
-    /// 3.0 million weights.
-    Lite0,
-    /// As wide and deeper: 3.7 million.
-    Lite1,
-    /// Wider and deeper: 4.4 million.
-    Lite2,
-}
 
 impl LiteVariant {
     /// Expansion, kernel, step, channels and repeats of each stage, at width 1.

@@ -7,31 +7,20 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::blocks::{Conv, ConvConfig, ConvNorm, Initialization, conv_row, forward_row, scaled};
-use super::efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig, LiteVariant};
+use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
+use super::efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 use super::network::Prediction;
 use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
-use super::whole_view::{Context, WholeView};
+use super::whole_view::WholeView;
+use crate::config::{DecoderConfig, LiteVariant, Upsampling};
 use crate::kernels::{Activation, join_nearest, resize_bilinear};
 
 /// Channels of the decoder's stages on VGG16 at width 1, from stride 8 to stride 1.
 const VGG_DECODER: [usize; 4] = [512, 256, 128, 64];
 /// Channels of the decoder's stages on EfficientNet-Lite at width 1, from stride 16 to stride 1.
 const LITE_DECODER: [usize; 5] = [128, 64, 48, 32, 16];
-
-/// How the decoder enlarges its feature maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Upsampling {
-    /// Each value is repeated 2 x 2: fast to train.
-    #[default]
-    Nearest,
-    /// Linear between cell centres (half-pixel centres).
-    Bilinear,
-}
 
 /// What a [`LightUNet`] stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,40 +29,6 @@ pub enum LightEncoder {
     Vgg16,
     /// [`EfficientNetLite`]: maps of stride 2 to 32.
     EfficientNetLite(LiteVariant),
-}
-
-/// The most stages that a decoder can have: one for each doubling from stride 32 to stride 1.
-pub const MOST_STAGES: usize = 5;
-
-/// What may be chosen of a light decoder, and of what stands before it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DecoderConfig {
-    /// How it enlarges.
-    pub upsampling: Upsampling,
-    /// Channels of its stages at width 1, the deepest first; the encoder's own choice where it is empty. Stages beyond
-    /// the output stride are left out.
-    pub channels: Vec<usize>,
-    /// 3 x 3 convolutions in each stage, 1 or more.
-    pub convolutions: usize,
-    /// How its weights start.
-    pub initialization: Initialization,
-    /// What it is told of the whole photo.
-    pub context: Context,
-    /// Whether a head tells which classes the photo shows.
-    pub presence: bool,
-}
-
-impl Default for DecoderConfig {
-    fn default() -> Self {
-        Self {
-            upsampling: Upsampling::default(),
-            channels: Vec::new(),
-            convolutions: 2,
-            initialization: Initialization::default(),
-            context: Context::None,
-            presence: false,
-        }
-    }
 }
 
 /// Sizes of a [`LightUNet`].

@@ -11,12 +11,11 @@ mod pass;
 pub mod pretrained;
 mod resnet;
 mod unet;
+pub(crate) mod values;
 mod vgg;
 mod whole_view;
 
-pub use blocks::Initialization;
-pub use efficientnet_lite::LiteVariant;
-pub use light_unet::{DecoderConfig, MOST_STAGES, Upsampling};
-pub use network::{Architecture, Network, NetworkConfig, Prediction};
+pub use network::{Network, NetworkConfig, Prediction};
 pub use pass::{Pass, RunningUpdate, Seen, Survey};
-pub use whole_view::Context;
+
+pub use crate::config::{Architecture, Context, DecoderConfig, Initialization, LiteVariant, MOST_STAGES, Upsampling};

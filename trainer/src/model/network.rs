@@ -5,98 +5,20 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::deeplab::{DeepLab, DeepLabConfig};
-use super::efficientnet_lite::LiteVariant;
-use super::light_unet::{DecoderConfig, LightEncoder, LightUNet, LightUNetConfig};
+use super::light_unet::{LightEncoder, LightUNet, LightUNetConfig};
 use super::pass::Pass;
 use super::unet::{UNet, UNetConfig};
-
-/// The networks there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Architecture {
-    /// The study's U-Net on VGG16.
-    #[serde(rename = "unet-vgg16")]
-    UnetVgg16,
-    /// A U-Net with a light decoder on VGG16.
-    #[serde(rename = "unet-vgg16-light")]
-    UnetVgg16Light,
-    /// A U-Net with a light decoder on EfficientNet-Lite0.
-    #[serde(rename = "unet-lite0")]
-    UnetLite0,
-    /// The same on EfficientNet-Lite1.
-    #[serde(rename = "unet-lite1")]
-    UnetLite1,
-    /// The same on EfficientNet-Lite2.
-    #[serde(rename = "unet-lite2")]
-    UnetLite2,
-    /// DeepLabV3+ on ResNet50.
-    #[serde(rename = "deeplab-resnet50")]
-    DeeplabResnet50,
-}
+use crate::config::{Architecture, DecoderConfig};
 
 impl Architecture {
-    /// All of them.
-    pub const ALL: [Architecture; 6] = [
-        Architecture::UnetVgg16,
-        Architecture::UnetVgg16Light,
-        Architecture::UnetLite0,
-        Architecture::UnetLite1,
-        Architecture::UnetLite2,
-        Architecture::DeeplabResnet50,
-    ];
-
-    /// Its name in configs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Architecture::UnetVgg16 => "unet-vgg16",
-            Architecture::UnetVgg16Light => "unet-vgg16-light",
-            Architecture::UnetLite0 => "unet-lite0",
-            Architecture::UnetLite1 => "unet-lite1",
-            Architecture::UnetLite2 => "unet-lite2",
-            Architecture::DeeplabResnet50 => "deeplab-resnet50",
-        }
-    }
-
-    /// Height and width of the input must be multiples of this.
-    pub fn input_multiple(self) -> u32 {
-        match self {
-            Architecture::UnetVgg16Light | Architecture::DeeplabResnet50 => 16,
-            Architecture::UnetVgg16 | Architecture::UnetLite0 | Architecture::UnetLite1 | Architecture::UnetLite2 => 32,
-        }
-    }
-
     /// The encoder of a network with a light decoder; none of the others, which have no [`DecoderConfig`].
     fn light_encoder(self) -> Option<LightEncoder> {
         match self {
             Architecture::UnetVgg16Light => Some(LightEncoder::Vgg16),
             Architecture::UnetVgg16 | Architecture::DeeplabResnet50 => None,
             _ => self.lite_variant().map(LightEncoder::EfficientNetLite),
-        }
-    }
-
-    /// Which EfficientNet-Lite it stands on, if on one.
-    pub(crate) fn lite_variant(self) -> Option<LiteVariant> {
-        match self {
-            Architecture::UnetLite0 => Some(LiteVariant::Lite0),
-            Architecture::UnetLite1 => Some(LiteVariant::Lite1),
-            Architecture::UnetLite2 => Some(LiteVariant::Lite2),
-            Architecture::UnetVgg16 | Architecture::UnetVgg16Light | Architecture::DeeplabResnet50 => None,
-        }
-    }
-
-    /// Whether it has a light decoder, of which [`DecoderConfig`] may choose.
-    pub fn has_light_decoder(self) -> bool {
-        self.light_encoder().is_some()
-    }
-
-    /// The strides at which it can return logits.
-    pub fn output_strides(self) -> &'static [u32] {
-        match self {
-            Architecture::UnetVgg16 => &[1, 2],
-            Architecture::DeeplabResnet50 => &[1, 4],
-            _ => &[1, 2, 4],
         }
     }
 }

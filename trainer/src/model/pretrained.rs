@@ -14,7 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 use clothseg::spec::{Fit, InputSpec};
 use safetensors::{Dtype, SafeTensors};
 
-use super::efficientnet_lite::LiteVariant;
+use crate::config::LiteVariant;
 use crate::error::{Error, Result};
 
 /// The environment variable that names the file of the weights.
@@ -87,11 +87,11 @@ impl EncoderWeights {
         };
         let fail = |cause: String| Error::file(path, format!("{cause}; run `ci/weights {}` again", variant.name()));
         if size > MOST_BYTES {
-            return Err(fail(format!("is {size} bytes long, and the weights are not")));
+            return Err(fail(format!("has {size} bytes, which is not the size of the weights")));
         }
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let file =
-            SafeTensors::deserialize(&bytes).map_err(|error| fail(format!("is no safetensors file: {error}")))?;
+            SafeTensors::deserialize(&bytes).map_err(|error| fail(format!("is not a safetensors file: {error}")))?;
         let mut tensors = BTreeMap::new();
         for (name, tensor) in file.iter() {
             let (numbers, []) = tensor.data().as_chunks::<4>() else {
@@ -113,7 +113,7 @@ impl EncoderWeights {
             Loading { variant, tensors: &self.tensors, module: Vec::new(), used: BTreeSet::new(), cause: None };
         let network = network.map(&mut loading);
         let left = self.tensors.keys().find(|name| !loading.used.contains(name.as_str()));
-        let cause = loading.cause.or_else(|| left.map(|name| format!("the network has no place for tensor `{name}`")));
+        let cause = loading.cause.or_else(|| left.map(|name| format!("the network has no tensor `{name}`")));
         match cause {
             None => Ok(network),
             Some(cause) => Err(Error::file(

@@ -9,9 +9,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{Conv, ConvConfig, ConvNorm, Initialization, conv_row, forward_row, scaled};
+use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
+use crate::config::Initialization;
 use crate::kernels::{Activation, join_nearest, resize_bilinear};
 
 /// Channels of the decoder's steps at width 1, from stride 16 to stride 2.

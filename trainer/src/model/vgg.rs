@@ -5,8 +5,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{ConvNorm, Initialization, conv_row, forward_row, scaled};
+use super::blocks::{ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
+use crate::config::Initialization;
 use crate::kernels::max_pool2d;
 
 /// Convolutions in each of the five blocks.

@@ -4,12 +4,11 @@
 use burn::module::Module;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::blocks::{Conv, ConvConfig};
-use super::light_unet::DecoderConfig;
 use super::network::Prediction;
 use super::pass::Pass;
+use crate::config::{Context, DecoderConfig};
 use crate::kernels::mean_pool2d;
 
 /// The least probability that the head leaves a class, so that no pixel's logits are at its mercy alone: -4.6 in logits.
@@ -17,18 +16,6 @@ const LEAST_PROBABILITY: f64 = 0.01;
 
 /// The context's channels: the map's over this.
 const CONTEXT_SHARE: usize = 4;
-
-/// What the decoder is told of the whole photo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Context {
-    /// Nothing but what the encoder's field of view holds.
-    #[default]
-    None,
-    /// The deepest map's mean over the photo, through two layers, added to the map at every place: the image pooling of
-    /// Liu, Rabinovich and Berg, "ParseNet: Looking Wider to See Better", 2015.
-    Pool,
-}
 
 /// What a network may have behind its deepest map.
 #[derive(Module, Debug)]

@@ -1,35 +1,9 @@
 //! Which epoch was best.
 
-use serde::{Deserialize, Serialize};
-
 use super::Validation;
-
-/// The score that decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BestBy {
-    /// Mean IoU over the classes of the truth, background included.
-    #[default]
-    MeanIou,
-    /// The same without background.
-    MeanGarmentIou,
-    /// The study's mean of per-image IoUs.
-    StudyMeanIou,
-    /// The least mean cross entropy a pixel.
-    ValidLoss,
-}
+use crate::config::BestBy;
 
 impl BestBy {
-    /// Its name in configs.
-    pub fn name(self) -> &'static str {
-        match self {
-            BestBy::MeanIou => "mean_iou",
-            BestBy::MeanGarmentIou => "mean_garment_iou",
-            BestBy::StudyMeanIou => "study_mean_iou",
-            BestBy::ValidLoss => "valid_loss",
-        }
-    }
-
     /// The score of a validation; [`None`] where nothing was counted.
     pub fn score(self, validation: &Validation) -> Option<f64> {
         let scores = validation.scores();

@@ -6,9 +6,10 @@ use clothseg_batch::write_atomically;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::RunFolder;
+use crate::config::{ClassWeightRule, ClassWeights};
 use crate::data::{Dataset, Target};
 use crate::error::{Error, Result};
+use crate::run::RunFolder;
 
 /// No class weighs more than this many times the median one: a class of a few hundred pixels would else drown all others
 /// in each batch that shows it.
@@ -16,47 +17,6 @@ const LARGEST_TO_MEDIAN: f64 = 10.0;
 
 /// Cui et al.'s beta.
 const BETA: f64 = 0.999;
-
-/// `train.class_weights`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "must be \"none\", \"inverse-frequency\", \"median-frequency\", \"effective-number\", \
-                 \"root-frequency\", or a list of one number a class"
-)]
-pub enum ClassWeights {
-    /// From the data.
-    Rule(ClassWeightRule),
-    /// One number a class of the taxonomy, background first.
-    List(Vec<f32>),
-}
-
-impl Default for ClassWeights {
-    fn default() -> Self {
-        ClassWeights::Rule(ClassWeightRule::None)
-    }
-}
-
-/// How weights come from counts: see [`weights`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClassWeightRule {
-    /// All 1.
-    #[default]
-    None,
-    /// One over the class's share of all pixels.
-    InverseFrequency,
-    /// One over the class's share of the pixels of the images that show it (Eigen and Fergus, "Predicting Depth, Surface
-    /// Normals and Semantic Labels", 2015).
-    MedianFrequency,
-    /// One over the effective number of images that show it (Cui et al., "Class-Balanced Loss Based on Effective Number of
-    /// Samples", 2019). Images are the samples, for the pixels of one garment are near copies of each other.
-    EffectiveNumber,
-    /// The root of one over the class's share of all pixels: half way, in orders of magnitude, between no weights, by which
-    /// a class of thin or rare things may never begin, and [`ClassWeightRule::InverseFrequency`], by which everything
-    /// looks like one.
-    RootFrequency,
-}
 
 /// What a dataset shows of a class. Every image counts as one, whatever its size, since crops are cut at one scale; where a
 /// source is repeated, so are its images.
@@ -189,10 +149,10 @@ fn read(path: &Path, target: &Target) -> Result<Vec<f32>> {
     let table: Table = serde_json::from_slice(&bytes).map_err(|error| Error::file(path, error.to_string()))?;
     let names = table.classes.iter().map(|row| &row.name);
     if !names.eq(target.taxonomy.classes.iter().map(|class| &class.name)) {
-        return Err(Error::file(path, "is of other classes than the config's taxonomy; delete it to count anew"));
+        return Err(Error::file(path, "has other classes than the config's taxonomy; delete it to count again"));
     }
     if !table.classes.iter().all(|row| row.weight > 0.0 && row.weight.is_finite()) {
-        return Err(Error::file(path, "holds a weight that is not above 0; delete it to count anew"));
+        return Err(Error::file(path, "has a weight that is not above 0; delete it to count again"));
     }
     Ok(table.classes.into_iter().map(|row| row.weight).collect())
 }

@@ -9,47 +9,12 @@ use burn::optim::{
     Optimizer, RecordState, StateSink, StateSource,
 };
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
+use crate::config::{OptimizerConfig, OptimizerKind};
 use crate::kernels::{AdamFactors, SgdFactors, adam_step, sgd_step, updates_in_place};
 
 /// The paper's epsilon, not Burn's larger one.
 const EPSILON: f32 = 1e-8;
-
-/// The optimisers there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    /// Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015; weight decay is added to the gradient.
-    #[default]
-    Adam,
-    /// Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019: the decay, times the learning rate, is taken
-    /// off the weights themselves.
-    AdamW,
-    /// Stochastic gradient descent with momentum; weight decay is added to the gradient.
-    Sgd,
-}
-
-/// An optimiser's constants.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OptimizerConfig {
-    /// Which one.
-    pub kind: OptimizerKind,
-    /// Decay of Adam's first and second moment, 0 to 1.
-    pub betas: [f64; 2],
-    /// Share of the velocity that SGD keeps, 0 to 1.
-    pub momentum: f64,
-    /// Whether SGD looks ahead (Nesterov's momentum).
-    pub nesterov: bool,
-    /// Weight decay, 0 or more.
-    pub weight_decay: f64,
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self { kind: OptimizerKind::Adam, betas: [0.9, 0.999], momentum: 0.9, nesterov: false, weight_decay: 0.0 }
-    }
-}
 
 /// A fresh optimiser.
 pub fn new_optimizer(config: &OptimizerConfig) -> ModuleOptimizer {

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::data::{Dataset, LabelImage, Sample};
 use crate::error::Result;
 use crate::evaluate::pictures::spread;
-use crate::log::grid::{Cell, Grid, GridRow, Labels};
 use crate::model::Network;
+use crate::run::log::grid::{Cell, Grid, GridRow, Labels};
 
 /// Photos in the picture.
 const PHOTOS: usize = 6;

@@ -1,23 +1,6 @@
 //! The learning rate of each step.
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::TrainConfig;
-
-/// How the learning rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// Not at all.
-    Constant,
-    /// Half a cosine, down to a share of the highest (Loshchilov and Hutter, "SGDR", 2017, without restarts).
-    #[default]
-    Cosine,
-    /// A power of what is left of the run, down to the same share (Chen et al., "DeepLab", 2017: power 0.9).
-    Polynomial,
-    /// By a factor every few epochs.
-    Step,
-}
+use crate::config::{Schedule, TrainConfig};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,7 +101,7 @@ impl Stepper {
         let results = self.shards(&model, batch, step, &frozen).ok_or_else(|| Error::Training {
             epoch: 0,
             step: step + 1,
-            cause: "a shard's thread failed".to_owned(),
+            cause: "the thread of a shard failed".to_owned(),
         })?;
         let mut terms = vec![0.0; self.loss.terms.len()];
         let (mut gradients, mut statistics) = (Vec::new(), Vec::new());

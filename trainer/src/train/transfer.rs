@@ -1,30 +1,23 @@
 //! The weights of an earlier run, or of an exported model, as the start of another run: at another size, on other data, with
 //! another loss, and with other classes too.
 
-mod unfold;
-
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use clothseg::spec::InputSpec;
 use serde_json::{Value, json};
 
-use super::RunFolder;
-use crate::checkpoint::Checkpoint;
 use crate::config::{Config, names};
 use crate::device::cpu;
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
-use crate::export::{ExportedNetwork, FoldedConvolution, read_network};
+use crate::model::values::{self, Values};
 use crate::model::{Network, Upsampling};
+use crate::onnx::{ExportedNetwork, FoldedConvolution, read_network, unfuse};
+use crate::run::{Checkpoint, RunFolder};
 
 /// The fields that make logits out of features: of every network, and of one with a head for the whole photo.
 const CLASSIFIERS: [&str; 2] = ["classifier", "presence"];
-
-/// Values by the names of the fields down to them.
-type Values = BTreeMap<String, TensorData>;
 
 /// Weights of an earlier training.
 pub struct EarlierWeights {
@@ -53,7 +46,7 @@ impl EarlierWeights {
             Ok(found) if found.is_dir() => Self::of_run(path, config),
             Ok(_) => Self::of_model(path, config),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::file(path, "there is no such folder or file to start from (model.start_from)"))
+                Err(Error::file(path, "does not exist; model.start_from needs the folder of a run or an ONNX file"))
             }
             Err(error) => Err(Error::io("read", path)(error)),
         }
@@ -64,26 +57,26 @@ impl EarlierWeights {
         let folder = RunFolder::at(run);
         let path = folder
             .best_or_last()
-            .ok_or_else(|| fail("holds no checkpoint to start from (model.start_from)".to_owned()))?;
+            .ok_or_else(|| fail("has no checkpoint to start from (model.start_from)".to_owned()))?;
         let earlier = Config::open(&folder.config())?;
         if earlier.model.network != config.model.network || earlier.model.width != config.model.width {
             let [had, wanted] = [&earlier, config]
                 .map(|config| format!("{} of width {}", config.model.network.name(), config.model.width));
-            return Err(fail(format!("is of the network {had}, and {wanted} cannot start from it (model.start_from)")));
+            return Err(fail(format!(
+                "is a run of the network {had}; {wanted} cannot start from it (model.start_from)"
+            )));
         }
         if levels(&earlier.input_spec()) != levels(&config.input_spec()) {
             let pretrained = earlier.model.pretrained;
             return Err(fail(format!(
-                "normalises photos in another way; say pretrained = {pretrained} in [model] as it did, to start from it"
+                "normalises photos in another way; set pretrained = {pretrained} in [model], as that run did"
             )));
         }
         let classes = earlier.target()?.classes();
         let network = earlier.network(classes).init(&cpu(), earlier.seed);
         let opened = Checkpoint::open(&path)?;
         let network = opened.load_model(&path, network)?;
-        let mut collect = Collect { module: Vec::new(), values: Values::new() };
-        network.visit(&mut collect);
-        let mut values = collect.values;
+        let mut values = values::read(&network);
         let other_classes = earlier.taxonomy != config.taxonomy;
         values.retain(|name, _| !(other_classes && is_classifier(name)));
         let facts = json!({
@@ -97,17 +90,16 @@ impl EarlierWeights {
 
     fn of_model(path: &Path, config: &Config) -> Result<Self> {
         let ExportedNetwork { spec, convolutions, upsampling } = read_network(path)?;
-        let fail = |cause: String| Error::file(path, format!("{cause}; it cannot start this run (model.start_from)"));
+        let fail =
+            |cause: String| Error::file(path, format!("{cause}; this run cannot start from it (model.start_from)"));
         if levels(&spec.input) != levels(&config.input_spec()) {
             let other = !config.model.pretrained;
-            return Err(fail(format!(
-                "normalises photos in another way (pretrained = {other} in [model] may be its way)"
-            )));
+            return Err(fail(format!("normalises photos in another way (try pretrained = {other} in [model])")));
         }
         let ours = &config.model;
         if spec.output.stride != ours.output_stride {
             let [its, ours] = [spec.output.stride, ours.output_stride];
-            return Err(fail(format!("has logits at stride {its}, and this run at {ours} (model.output_stride)")));
+            return Err(fail(format!("has logits at stride {its}, not {ours} (model.output_stride)")));
         }
         let asks = ours.network.has_light_decoder();
         if let Some(way) = upsampling.filter(|way| asks && *way != ours.upsampling) {
@@ -115,15 +107,15 @@ impl EarlierWeights {
                 Upsampling::Nearest => "nearest",
                 Upsampling::Bilinear => "bilinear",
             };
-            return Err(fail(format!("enlarges in another way (upsampling = \"{way}\" in [model] is its)")));
+            return Err(fail(format!("upsamples in another way (set upsampling = \"{way}\" in [model])")));
         }
         let target = config.target()?;
         // Colours and aliases may change; the names are what the classifier learnt.
         let other_classes = matching_classes(&spec, &target).is_err();
         let network = config.network(target.classes()).init(&cpu(), config.seed);
-        if let Some(cause) = unfold::mismatch(&network, &convolutions, |name| other_classes && is_classifier(name)) {
+        if let Some(cause) = unfuse::mismatch(&network, &convolutions, |name| other_classes && is_classifier(name)) {
             let network = format!("{} of width {}", ours.network.name(), ours.width);
-            return Err(fail(format!("is no {network}: it {cause}")));
+            return Err(fail(format!("is not a {network}: it {cause}")));
         }
         let fact = |key: &str| spec.training.get(key).cloned().unwrap_or_default();
         let calibrated = [fact("calibrated"), fact("balanced")].into_iter().find(|fact| !fact.is_null());
@@ -153,7 +145,7 @@ impl EarlierWeights {
         let is_fresh = |name: &str| self.other_classes && is_classifier(name);
         match &self.kind {
             Kind::Checkpoint(values) => {
-                let (network, placed) = place(network, values);
+                let (network, placed) = values::place(network, values);
                 let fresh = match placed.fresh.is_empty() {
                     true => String::new(),
                     false => format!("; fresh: {}", placed.fresh.join(", ")),
@@ -164,7 +156,7 @@ impl EarlierWeights {
             Kind::Model(convolutions) => {
                 let fresh = if self.other_classes { "; fresh: the classifier" } else { "" };
                 tracing::info!("weights: {} convolutions of {}{fresh}", convolutions.len(), self.path.display());
-                unfold::unfold(network, convolutions, is_fresh, pictures)
+                unfuse::unfuse(network, convolutions, is_fresh, pictures)
             }
         }
     }
@@ -177,68 +169,4 @@ fn is_classifier(name: &str) -> bool {
 /// How photos become numbers.
 fn levels(input: &InputSpec) -> [[f32; 3]; 2] {
     [input.mean, input.std]
-}
-
-/// Puts values into the parameters of their names, where the shapes agree.
-fn place(network: Network, values: &Values) -> (Network, Placed) {
-    let mut place = Place { module: Vec::new(), values, placed: Placed::default() };
-    let network = network.map(&mut place);
-    (network, place.placed)
-}
-
-/// What became of a network's parameters.
-#[derive(Default)]
-struct Placed {
-    taken: usize,
-    /// Names of what stayed.
-    fresh: Vec<String>,
-}
-
-/// Reads all values of a network.
-struct Collect {
-    module: Vec<String>,
-    values: Values,
-}
-
-impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.module.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.module.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.values.insert(self.module.join("."), param.val().into_data());
-    }
-}
-
-/// Writes values into a network.
-struct Place<'a> {
-    module: Vec<String>,
-    values: &'a Values,
-    placed: Placed,
-}
-
-impl ModuleMapper for Place<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.module.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.module.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.module.join(".");
-        let shape = param.val().dims();
-        let Some(values) = self.values.get(&name).filter(|values| values.shape()[..] == shape[..]) else {
-            self.placed.fresh.push(name);
-            return param;
-        };
-        self.placed.taken += 1;
-        let trains = param.is_require_grad();
-        param.map(|old| Tensor::from_data(values.clone(), &old.device())).set_require_grad(trains)
-    }
 }

@@ -9,9 +9,9 @@ use crate::data::augment::Example;
 use crate::data::{Batch, Crop, Dataset, Frame, LabelSets, Sample};
 use crate::device::cpu;
 use crate::error::Result;
-use crate::log::Scores;
 use crate::metrics::{Confusion, PerImage};
 use crate::model::Network;
+use crate::run::log::Scores;
 
 /// Counts over a dataset.
 #[derive(Clone, Debug)]

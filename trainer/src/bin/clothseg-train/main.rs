@@ -9,15 +9,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::prepare;
-use clothseg_trainer::experiments::{ExperimentsConfig, ExperimentsOptions, run_experiments};
-use clothseg_trainer::export::{Chosen, Weights};
-use clothseg_trainer::log::progress::LineWriter;
-use clothseg_trainer::study::{StudyConfig, StudyOptions};
+use clothseg_trainer::onnx::{CheckpointChoice, Weights, export_run};
+use clothseg_trainer::run::log::progress::LineWriter;
+use clothseg_trainer::sweep::{SweepConfig, SweepOptions, list, run_sweep};
+use clothseg_trainer::tools::label_sheet::draw_labels;
 use clothseg_trainer::train::Start;
-use clothseg_trainer::{Result, export, study, train};
+use clothseg_trainer::{Result, train};
 
 use self::arguments::{Arguments, Command};
-use self::tasks::{averaged, calibrated, draw_labels, eval, in_eight_bits, options, print, pseudo_labelled};
+use self::tasks::{averaged, calibrated, eval, in_eight_bits, options, print, pseudo_labelled};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
@@ -58,34 +58,28 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Calibrate(arguments) => calibrated(arguments),
         Command::Average { models, data, output, provider } => averaged(&models, &data, &output, provider),
-        Command::Labels { config, output, photos } => draw_labels(&config, &output, photos),
+        Command::Labels { config, output, photos } => draw_labels(&Config::open(&config)?, &output, photos),
         Command::PseudoLabel(arguments) => pseudo_labelled(arguments),
-        Command::Study { config, only, tables_only, list, device, provider } => {
-            let config = StudyConfig::open(&config)?;
-            if list {
-                return print(&study::list(&config)?);
+        Command::Sweep { config, only, tables_only, list: lists, device, provider } => {
+            let sweep = SweepConfig::open(&config)?;
+            if lists {
+                return print(&list(&sweep)?);
             }
-            let options = StudyOptions { only, tables_only, device, engine: options(provider) };
-            let folder = study::study(&config, &options)?;
-            tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
-            Ok(())
-        }
-        Command::Experiments { config, only, tables_only, device, provider } => {
-            let options = ExperimentsOptions { only, tables_only, device, engine: options(provider) };
-            let folder = run_experiments(&ExperimentsConfig::open(&config)?, &options)?;
+            let options = SweepOptions { only, tables_only, device, engine: options(provider) };
+            let folder = run_sweep(&sweep, &options)?;
             tracing::info!("done; the tables are in {}", folder.join("tables.md").display());
             Ok(())
         }
         Command::Export { run, last, half, output, provider } => {
-            let chosen = if last { Chosen::Last } else { Chosen::Best };
-            let weights = if half { Weights::Half } else { Weights::Full };
-            let done = export::export_run(&run, chosen, output.as_deref(), weights, &options(provider))?;
+            let choice = if last { CheckpointChoice::Last } else { CheckpointChoice::Best };
+            let weights = if half { Weights::F16 } else { Weights::F32 };
+            let done = export_run(&run, choice, output.as_deref(), weights, &options(provider))?;
             print(&format!(
-                "{}: {:.1} MB; logits differ from Burn's by at most {:.1e}{}, run by {}\n",
+                "{}: {:.1} MB; logits differ from the trained network's by at most {:.1e}{}; run by {}\n",
                 done.path.display(),
                 done.bytes as f64 / 1e6,
                 done.difference,
-                if half { " with rounded weights" } else { "" },
+                if half { " after rounding the weights" } else { "" },
                 done.engine
             ))
         }

@@ -1,4 +1,4 @@
-//! What is done to models and data, from arguments to what is printed.
+//! The commands on models and data: from arguments to what is printed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,26 +9,16 @@ use clothseg::{Model, Photo, Segmenter};
 use clothseg_batch::write_atomically;
 use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::data::{Dataset, Sample};
-use clothseg_trainer::evaluate::pictures::{Contestant, Shown, label_sheet, side_by_side, small, spread};
+use clothseg_trainer::evaluate::pictures::{CaptionedModel, Shown, side_by_side, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, scored_classes};
-use clothseg_trainer::export::average::{Averaged, average};
-use clothseg_trainer::export::calibrate::{Calibrated, Objective, calibrate};
-use clothseg_trainer::export::quantize::quantize;
-use clothseg_trainer::pseudo_label::{PseudoLabelOptions, pseudo_label};
-use clothseg_trainer::{Error, Result, log};
+use clothseg_trainer::run::log::confusion;
+use clothseg_trainer::tools::average::{Averaged, average};
+use clothseg_trainer::tools::calibrate::{Calibrated, Objective, calibrate};
+use clothseg_trainer::tools::pseudo_label::{PseudoLabelOptions, pseudo_label};
+use clothseg_trainer::tools::quantize::quantize;
+use clothseg_trainer::{Error, Result};
 
 use crate::arguments::{CalibrateArguments, EvalArguments, PseudoLabelArguments};
-
-pub fn draw_labels(config: &Path, output: &Path, photos: usize) -> Result<()> {
-    let config = Config::open(config)?;
-    let target = config.target()?;
-    let mut shown = Vec::new();
-    for source in resolve(&config.data.train) {
-        let dataset = Dataset::open(&[source], &target, config.data.on_damage)?;
-        shown.push(spread(&dataset, photos).map(|shown| Ok(small(shown?))).collect::<Result<Vec<_>>>()?);
-    }
-    label_sheet(output, &target.taxonomy, &shown)
-}
 
 pub fn in_eight_bits(
     model: &Path,
@@ -44,8 +34,8 @@ pub fn in_eight_bits(
     let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-int8.onnx")));
     let done = quantize(model, photos, &output, &options(provider))?;
     print(&format!(
-        "{}: {:.1} MB (was {:.1}); {} convolutions in 8 bits; {:.2} % of the cells of {} photos keep their class, logits \
-         differ by {:.3} (root mean square), run by {}\n",
+        "{}: {:.1} MB (was {:.1} MB); {} convolutions in 8 bits; {:.2} % of the output cells of {} photos keep their class; \
+         logits differ by {:.3} (root mean square); run by {}\n",
         done.path.display(),
         done.bytes as f64 / 1e6,
         done.float_bytes as f64 / 1e6,
@@ -84,9 +74,9 @@ pub fn calibrated(arguments: CalibrateArguments) -> Result<()> {
         Objective::AnyGarment => "any-garment IoU",
     };
     print(&format!(
-        "{}: {what} {before:.1} % -> {after:.1} % on the grid of {photos} training photos; {}; run by {engine}\n",
+        "{}: {what} {before:.1} % -> {after:.1} % on the output cells of {photos} training photos; {}; run by {engine}\n",
         path.display(),
-        if moved.is_empty() { "nothing moved".to_owned() } else { moved.join(", ") },
+        if moved.is_empty() { "no class was adjusted".to_owned() } else { moved.join(", ") },
     ))
 }
 
@@ -100,7 +90,7 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
         average(models, &name, &target, samples, output, &options(provider))?;
     let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
     print(&format!(
-        "{}: mean of {} models; mean garment IoU {}, any-garment IoU {} on the grid of {photos} photos, run by {engine}\n",
+        "{}: average of {} models; mean garment IoU {}, any-garment IoU {} on the output cells of {photos} photos; run by {engine}\n",
         path.display(),
         models.len(),
         percent(confusion.mean_garment_iou()),
@@ -117,7 +107,7 @@ pub fn pseudo_labelled(arguments: PseudoLabelArguments) -> Result<()> {
     let options = PseudoLabelOptions { photos, output, weak, least_probability: least, jpeg_quality };
     let done = pseudo_label(&segmenter, &options)?;
     print(&format!(
-        "{}: {} photos, {} of them from before; {}; of the pixels of the new ones {:.1} % are sure; run by {}\n",
+        "{}: {} photos labelled, {} of them earlier; {}; {:.1} % of the pixels of the new ones are sure; run by {}\n",
         options.output.display(),
         done.photos,
         done.kept,
@@ -139,7 +129,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
         [] => None,
         [border_percent, merge_percent, least_ppm] => Some(Cleanup { border_percent, merge_percent, least_ppm }),
         _ => {
-            let cause = "takes three numbers: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM".to_owned();
+            let cause = "needs three numbers: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM".to_owned();
             return Err(Error::Config { path: arguments.data.clone(), key: "--cleanup".to_owned(), cause });
         }
     };
@@ -164,14 +154,14 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
         }
     }
     if let Some(path) = &arguments.confusion {
-        log::confusion::write(path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
+        confusion::write(path, &model.to_string_lossy(), &evaluation.classes, &evaluation.confusion)?;
     }
     if let Some(path) = &arguments.grid {
-        let contestant = |model: &PathBuf| {
+        let captioned = |model: &PathBuf| {
             let segmenter = open(model)?;
-            Ok(Contestant { caption: segmenter.spec().name.clone(), segmenter })
+            Ok(CaptionedModel { caption: segmenter.spec().name.clone(), segmenter })
         };
-        let models = std::iter::once(model).chain(&arguments.beside).map(contestant).collect::<Result<Vec<_>>>()?;
+        let models = std::iter::once(model).chain(&arguments.beside).map(captioned).collect::<Result<Vec<_>>>()?;
         let shown = spread(&dataset, arguments.grid_photos).collect::<Result<Vec<_>>>()?;
         side_by_side(path, &models, &shown)?;
     }
@@ -183,14 +173,14 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
 fn labelled(arguments: &EvalArguments, config: &Config) -> Result<Dataset> {
     let chosen = if arguments.test { &config.data.test } else { &config.data.valid };
     if chosen.is_empty() {
-        let cause = "names no data to test on ([[data.test]]); leave out --test".to_owned();
+        let cause = "has no test data ([[data.test]]); leave out --test".to_owned();
         return Err(Error::Config { path: arguments.data.clone(), key: "data.test".to_owned(), cause });
     }
     let mut sources = resolve(chosen);
     if let Some(root) = &arguments.source {
         sources.retain(|source| source.root.ends_with(root));
         if sources.is_empty() {
-            let cause = format!("names no source with the root {}", root.display());
+            let cause = format!("there is no source with the root {}", root.display());
             return Err(Error::Config { path: arguments.data.clone(), key: "--source".to_owned(), cause });
         }
     }

@@ -5,7 +5,8 @@ use burn::tensor::Device;
 use clothseg::preprocess::write_normalized;
 
 use super::*;
-use crate::model::efficientnet_lite::{EfficientNetLiteConfig, LiteVariant};
+use crate::config::LiteVariant;
+use crate::model::efficientnet_lite::EfficientNetLiteConfig;
 use crate::model::pass::Pass;
 use crate::model::{Architecture, DecoderConfig, Network, NetworkConfig};
 
@@ -88,7 +89,7 @@ fn tensors_that_do_not_fit_are_named() {
     let other = refused(|tensors| drop(tensors.insert("_bn0.bias".to_owned(), (vec![5], vec![0.0; 5]))));
     assert!(other.contains("`_bn0.bias` must be [4], and it is [5]"), "{other}");
     let extra = refused(|tensors| drop(tensors.insert("_fc.bias".to_owned(), (vec![1], vec![0.0]))));
-    assert!(extra.contains("no place for tensor `_fc.bias`"), "{extra}");
+    assert!(extra.contains("has no tensor `_fc.bias`"), "{extra}");
 }
 
 #[test]

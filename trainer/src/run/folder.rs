@@ -1,0 +1,263 @@
+//! The folder of a run.
+
+use std::path::{Path, PathBuf};
+
+use super::settings::{read_mapping, read_mappings, same_training};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use clothseg_batch::write_atomically;
+use serde_json::Value;
+
+/// The files of a run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder at `root`, as it is.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// Makes the folder of a new run and puts the config into it, or finds that of a run to resume.
+    pub fn prepare(config: &Config, resume: bool) -> Result<Self> {
+        let folder = Self::at(&config.run);
+        let fail = |cause: &str| Error::Run { path: config.run.clone(), cause: cause.to_owned() };
+        if resume {
+            if !folder.last().is_file() {
+                return Err(fail("has no last.ckpt to resume from; start without --resume"));
+            }
+            let earlier = Config::open(&folder.config())?;
+            // So that a mapping file that is missing is named as such.
+            read_mappings(&earlier)?;
+            read_mappings(config)?;
+            if !same_training(&earlier, config) {
+                return Err(fail(
+                    "was started with other training settings than the config has now; resume with the config.toml in \
+                     the run's folder, or set another folder in `run`",
+                ));
+            }
+            return Ok(folder);
+        }
+        if folder.last().exists() {
+            return Err(fail("already has a run; go on with --resume, or set another folder in `run`"));
+        }
+        if folder.best().exists() {
+            return Err(fail(
+                "has a best.ckpt but no last.ckpt to go on from; export it, then remove it or set another folder in \
+                 `run`",
+            ));
+        }
+        folder.remove_beginnings()?;
+        std::fs::create_dir_all(&folder.root).map_err(Error::io("make", &folder.root))?;
+        folder.copy_config(config)?;
+        Ok(folder)
+    }
+
+    /// Removes what a run that ended before its first checkpoint has left and a new one would add to. Its config stays
+    /// until another replaces it: the new run may have been started with it. A folder without one is nobody's run.
+    fn remove_beginnings(&self) -> Result<()> {
+        if !self.config().exists() {
+            return Ok(());
+        }
+        Config::open(&self.config()).map_err(|error| Error::Run {
+            path: self.root.clone(),
+            cause: format!("has a config.toml that is not of a run; set another folder in `run` ({error})"),
+        })?;
+        for entry in std::fs::read_dir(&self.root).map_err(Error::io("list", &self.root))? {
+            let path = entry.map_err(Error::io("list", &self.root))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_events = name.starts_with("events.out.tfevents.") && name.contains(".clothseg.");
+            if is_events || [self.log(), self.class_weights(), self.start()].contains(&path) {
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the config and its mapping files, so that the run stands alone. The copies are numbered: sources may have
+    /// files of one name in different folders.
+    fn copy_config(&self, config: &Config) -> Result<()> {
+        let mut copy = config.clone();
+        for (index, source) in copy.data.sources_mut().enumerate() {
+            let Some(bytes) = read_mapping(source)? else { continue };
+            let Some(mapping) = &mut source.mapping else { continue };
+            let file_name = mapping.file_name().unwrap_or_default().to_string_lossy();
+            let name = PathBuf::from("mappings").join(format!("{index}-{file_name}"));
+            let to = self.root.join(&name);
+            std::fs::create_dir_all(self.root.join("mappings")).map_err(Error::io("make", &to))?;
+            write_atomically(&to, &bytes)?;
+            *mapping = name;
+        }
+        let text = toml::to_string(&copy).map_err(|error| Error::file(self.config(), error.to_string()))?;
+        Ok(write_atomically(&self.config(), text.as_bytes())?)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The copy of the config.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// The log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.csv")
+    }
+
+    /// What the network makes of a few validation photos.
+    pub fn pictures(&self) -> PathBuf {
+        self.root.join("pictures.png")
+    }
+
+    /// The newest checkpoint.
+    pub fn last(&self) -> PathBuf {
+        self.root.join("last.ckpt")
+    }
+
+    /// What the run started from, where that was an earlier run.
+    fn start(&self) -> PathBuf {
+        self.root.join("started_from.json")
+    }
+
+    /// Notes what the run starts from.
+    pub(crate) fn write_start(&self, facts: &Value) -> Result<()> {
+        Ok(write_atomically(&self.start(), format!("{facts:#}\n").as_bytes())?)
+    }
+
+    /// What the run started from; null where it started from nothing.
+    pub fn read_start(&self) -> Result<Value> {
+        let path = self.start();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| Error::file(path, error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    /// The weights of the classes, where they come from the data.
+    pub fn class_weights(&self) -> PathBuf {
+        self.root.join("class_weights.json")
+    }
+
+    /// The checkpoint that `train.best_by` finds best on the validation data.
+    pub fn best(&self) -> PathBuf {
+        self.root.join("best.ckpt")
+    }
+
+    /// The best checkpoint, or the last one where no epoch was finished; none where there is neither.
+    pub fn best_or_last(&self) -> Option<PathBuf> {
+        [self.best(), self.last()].into_iter().find(|path| path.is_file())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A shipped config whose run lies in `root`, and whose first two sources have mapping files of one name there.
+    fn config(root: &Path) -> Config {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/garments-tiny.toml");
+        let mut config = Config { run: root.join("run"), ..Config::open(&path).unwrap() };
+        for (source, folder) in config.data.train.iter_mut().zip(["a", "b"]) {
+            let mapping = root.join(folder).join("map.toml");
+            fs::create_dir_all(mapping.parent().unwrap()).unwrap();
+            fs::write(&mapping, format!("target = \"{folder}\"")).unwrap();
+            source.mapping = Some(mapping);
+        }
+        config
+    }
+
+    #[test]
+    fn mapping_files_of_one_name_keep_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let folder = RunFolder::prepare(&config, false).unwrap();
+        let copy = Config::open(&folder.config()).unwrap();
+        let mapping = |index: usize| copy.data.train[index].mapping.clone().unwrap();
+        assert!(mapping(1).ends_with("mappings/1-map.toml"), "{}", mapping(1).display());
+        assert_eq!(
+            [0, 1].map(|index| fs::read_to_string(mapping(index)).unwrap()),
+            ["target = \"a\"", "target = \"b\""]
+        );
+        assert!(same_training(&copy, &config));
+    }
+
+    #[test]
+    fn a_run_that_ended_before_its_first_checkpoint_is_started_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let folder = RunFolder::prepare(&config, false).unwrap();
+        let events = folder.root().join("events.out.tfevents.0000000001.clothseg.000");
+        let foreign = [folder.root().join("notes.txt"), folder.root().join("events.out.tfevents.1.host")];
+        let stale = [folder.log(), folder.class_weights(), events];
+        stale.iter().chain(&foreign).for_each(|path| fs::write(path, "x").unwrap());
+        RunFolder::prepare(&Config { seed: 77, ..config.clone() }, false).unwrap();
+        assert!(stale.iter().all(|path| !path.exists()) && foreign.iter().all(|path| path.exists()));
+        // Once more, with the copy itself.
+        let copy = Config { run: config.run.clone(), ..Config::open(&folder.config()).unwrap() };
+        assert_eq!(copy.seed, 77);
+        RunFolder::prepare(&copy, false).unwrap();
+        assert!(same_training(&Config::open(&folder.config()).unwrap(), &copy));
+    }
+
+    #[test]
+    fn a_folder_with_a_checkpoint_or_of_something_else_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let folder = RunFolder::prepare(&config, false).unwrap();
+        fs::write(folder.log(), "kept").unwrap();
+        for (path, expected) in [(folder.last(), "--resume"), (folder.best(), "no last.ckpt")] {
+            fs::write(&path, "").unwrap();
+            let error = RunFolder::prepare(&config, false).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(folder.config(), "[server]\nport = 1\n").unwrap();
+        let error = RunFolder::prepare(&config, false).unwrap_err().to_string();
+        assert!(error.contains("not of a run"), "{error}");
+        assert_eq!(fs::read_to_string(folder.log()).unwrap(), "kept");
+    }
+
+    #[test]
+    fn what_the_exported_model_says_of_itself_does_not_count() {
+        let root = tempfile::tempdir().unwrap();
+        let earlier = config(root.path());
+        let mut now = Config { name: "other".to_owned(), ..earlier.clone() };
+        now.export.tta_long_side = Some(480);
+        now.about.insert("licence".to_owned(), "other".into());
+        assert!(same_training(&earlier, &now));
+        now.train.epochs += 1;
+        assert!(!same_training(&earlier, &now));
+    }
+
+    #[test]
+    fn a_mapping_counts_by_its_contents() {
+        let root = tempfile::tempdir().unwrap();
+        let earlier = config(root.path());
+        let mut now = earlier.clone();
+        let renamed = root.path().join("renamed.toml");
+        fs::copy(root.path().join("a/map.toml"), &renamed).unwrap();
+        now.data.train[0].mapping = Some(renamed.clone());
+        assert!(same_training(&earlier, &now));
+        fs::write(&renamed, "target = \"other\"").unwrap();
+        assert!(!same_training(&earlier, &now));
+        now.data.train[0].mapping = now.data.train[1].mapping.clone();
+        assert!(!same_training(&earlier, &now));
+        now.data.train[0].mapping = None;
+        assert!(!same_training(&earlier, &now));
+        // What cannot be read is not the same, and a resume names it.
+        let folder = RunFolder::prepare(&earlier, false).unwrap();
+        fs::write(folder.last(), "").unwrap();
+        fs::remove_file(root.path().join("b/map.toml")).unwrap();
+        assert!(!same_training(&earlier, &earlier));
+        let error = RunFolder::prepare(&earlier, true).unwrap_err().to_string();
+        assert!(error.contains("b/map.toml"), "{error}");
+    }
+}
