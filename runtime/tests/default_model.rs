@@ -1,7 +1,7 @@
 //! The default model on real photos.
 
 #![cfg(feature = "embedded")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 

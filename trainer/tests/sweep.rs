@@ -202,6 +202,21 @@ fn the_shipped_studies_are_read() {
 }
 
 #[test]
+fn the_shipped_results_are_those_of_the_shipped_studies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, results) in [("study.toml", "study"), ("study-full-cpu.toml", "study/full-size")] {
+        let sweep = SweepConfig::open(&root.join("configs").join(file)).unwrap();
+        for run in sweep.runs().unwrap() {
+            // They were written by the earlier subcommand `study`.
+            let path = root.join(format!("../models/{results}/results/{}.json", run.name));
+            let result = RunResult::read(&path).unwrap();
+            assert!(result.is_of(&sweep, &run).unwrap(), "{}", path.display());
+            assert_eq!((result.keys.len(), result.scores.len()), (2, 1));
+        }
+    }
+}
+
+#[test]
 fn a_faulty_study_names_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
