@@ -115,13 +115,16 @@ impl Known {
                 *(if fingerprint::is_comparable(recorded) { &mut others } else { &mut earlier }) += 1;
             }
         }
-        let why = |count: usize, made: &str| (count > 0).then(|| format!("{count} photos were done {made}"));
+        let why = |count: usize, how: &str| {
+            let photos = if count == 1 { "1 photo was".to_owned() } else { format!("{count} photos were") };
+            (count > 0).then(|| format!("{photos} done {how}"))
+        };
         let reasons = [
             why(earlier, "by an earlier version, whose options this one cannot compare with its own"),
             why(others, "with another model, other options or another version"),
         ];
         let reasons: Vec<String> = reasons.into_iter().flatten().collect();
-        (!reasons.is_empty()).then(|| format!("{}; they are done again", reasons.join(", ")))
+        (!reasons.is_empty()).then(|| format!("{}: to be done again", reasons.join(", ")))
     }
 
     /// What is known of the photo with this stem.
@@ -240,8 +243,8 @@ mod tests {
         let lines = [line("a", "done", "v2-x", 1), line("b", "done", "v2-y", 1), line("c", "failed", "v2-y", 1)];
         let known = known(&[&lines, &[line("d", "done", "cafe", 1)]]);
         let reason = known.why_others("v2-x").unwrap();
-        assert!(reason.starts_with("1 photos were done by an earlier version"), "{reason}");
-        assert!(reason.contains("1 photos were done with another model"), "{reason}");
+        assert!(reason.starts_with("1 photo was done by an earlier version"), "{reason}");
+        assert!(reason.contains("1 photo was done with another model"), "{reason}");
         assert_eq!(super::Known::default().why_others("v2-x"), None);
     }
 
