@@ -23,7 +23,7 @@ import tempfile
 import time
 
 
-class Contestant:
+class Program:
     def __init__(self, text):
         self.name, _, command = text.partition("=")
         self.words = shlex.split(command)
@@ -51,11 +51,11 @@ def spread(values, digits):
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def table(contestants, items, unit):
-    last = contestants[-1]
+def table(programs, items, unit):
+    last = programs[-1]
     rate = f"{unit} a second" if items > 1 else "ms"
     lines = [f"| | {rate} | peak memory, MB | x {last.name} |", "| --- | ---: | ---: | ---: |"]
-    for one in contestants:
+    for one in programs:
         speeds = [items / s for s in one.seconds] if items > 1 else [s * 1e3 for s in one.seconds]
         ratios = [other / mine for other, mine in zip(one.seconds, last.seconds)]
         beside = "" if one is last else spread(ratios, 2)
@@ -65,7 +65,7 @@ def table(contestants, items, unit):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("contestants", nargs="+", type=Contestant, metavar="NAME=COMMAND")
+    parser.add_argument("programs", nargs="+", type=Program, metavar="NAME=COMMAND")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--items", type=int, default=1)
     parser.add_argument("--unit", default="photos")
@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--title", default="")
     options = parser.parse_args()
     for number in range(options.rounds + 1):
-        order = options.contestants if number % 2 == 0 else options.contestants[::-1]
+        order = options.programs if number % 2 == 0 else options.programs[::-1]
         for one in order:
             for folder in options.clean:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +84,7 @@ def main():
             if number > 0:
                 one.seconds.append(seconds)
                 one.memory_mb.append(memory_mb)
-    text = table(options.contestants, options.items, options.unit)
+    text = table(options.programs, options.items, options.unit)
     if options.title:
         text = f"**{options.title}**\n\n{text}"
     print(text + "\n")

@@ -115,8 +115,8 @@ impl Taxonomy {
     /// Index of the class with this name or alias. Case, spaces, hyphens and a plural `s` do not matter.
     pub fn index_of(&self, name: &str) -> Option<usize> {
         let key = normalize(name);
-        spellings(&key).find_map(|spelling| {
-            let is = |text: &String| normalize(text) == spelling;
+        forms(&key).find_map(|form| {
+            let is = |text: &String| normalize(text) == form;
             self.classes
                 .iter()
                 .position(|class| is(&class.name))
@@ -133,8 +133,7 @@ impl Taxonomy {
         if let Some(index) = self.index_of(name) {
             return Ok(vec![index]);
         }
-        let group =
-            spellings(&key).find_map(|spelling| self.groups.iter().find(|(group, _)| normalize(group) == spelling));
+        let group = forms(&key).find_map(|form| self.groups.iter().find(|(group, _)| normalize(group) == form));
         match group {
             Some((_, members)) => {
                 let mut indices: Vec<usize> = members.iter().filter_map(|member| self.index_of(member)).collect();
@@ -208,7 +207,7 @@ fn normalize(name: &str) -> String {
 }
 
 /// The name itself, then without a plural `s`, then with one.
-fn spellings(key: &str) -> impl Iterator<Item = String> {
+fn forms(key: &str) -> impl Iterator<Item = String> {
     let singular = key.strip_suffix('s').filter(|rest| rest.len() > 2).map(str::to_owned);
     [Some(key.to_owned()), singular, Some(format!("{key}s"))].into_iter().flatten()
 }

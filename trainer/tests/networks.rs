@@ -34,7 +34,7 @@ fn decoder(architecture: Architecture) -> DecoderConfig {
 }
 
 /// With running statistics of what it sees, as after training: fresh ones let the values grow from layer to layer.
-fn settled(network: Network) -> Network {
+fn with_statistics(network: Network) -> Network {
     let side = 96;
     (0..40).fold(network, |network, step| {
         let mut random = generator(2, step, 0);
@@ -117,7 +117,7 @@ fn every_network_is_exported_with_its_answers() {
                 decoder: decoder(architecture),
                 dropout: 0.5,
             };
-            let network = settled(config.init(&cpu(), 1));
+            let network = with_statistics(config.init(&cpu(), 1));
             let multiple = architecture.input_multiple();
             let input = InputSpec::imagenet(Fit::LongestSide { size: 2 * multiple, multiple });
             let output = OutputSpec::logits(*output_stride);

@@ -307,7 +307,7 @@ pub fn run(
 ) -> Result<Summary> {
     let started = Instant::now();
     let manifest = open_manifest(options)?;
-    let known = resume::Known::read(&manifest::manifests_in(&options.output))?;
+    let known = resume::EarlierResults::read(&manifest::manifests_in(&options.output))?;
     let facts = manifest::RunFacts::new(segmenter, options)?;
     if let Some(reason) = options.resume.then(|| known.why_others(&facts.options)).flatten() {
         tracing::warn!("{}: {reason}", options.output.display());

@@ -58,7 +58,7 @@ pub(super) struct Pipeline<'a, S: Stages> {
     changed: Condvar,
 }
 
-struct Held<T> {
+struct QueueItem<T> {
     item: T,
     bytes: u64,
 }
@@ -70,17 +70,17 @@ struct State<S: Stages> {
     /// Held by photos that are decoded, or being decoded.
     bytes: u64,
     network_runs: usize,
-    loaded: VecDeque<Held<S::Loaded>>,
-    decoded: VecDeque<Held<S::Decoded>>,
-    segmented: VecDeque<Held<S::Segmented>>,
+    loaded: VecDeque<QueueItem<S::Loaded>>,
+    decoded: VecDeque<QueueItem<S::Decoded>>,
+    segmented: VecDeque<QueueItem<S::Segmented>>,
     /// A worker broke down: nothing will come of the photos that it had.
     broken: bool,
 }
 
 enum Task<S: Stages> {
-    Segment(Vec<Held<S::Decoded>>),
-    Write(Held<S::Segmented>),
-    Decode(Held<S::Loaded>),
+    Segment(Vec<QueueItem<S::Decoded>>),
+    Write(QueueItem<S::Segmented>),
+    Decode(QueueItem<S::Loaded>),
     Read(usize),
     Wait,
     End,
@@ -141,7 +141,7 @@ impl<'a, S: Stages> Pipeline<'a, S> {
 
     /// Works until there is nothing left; for as many threads as should work.
     pub(super) fn work(&self) {
-        let _leaving = Leaving(self);
+        let _stop = StopOnPanic(self);
         loop {
             match self.next_task() {
                 Task::End => return,
@@ -168,17 +168,17 @@ impl<'a, S: Stages> Pipeline<'a, S> {
     }
 
     fn read(&self, index: usize) {
-        let loaded = self.stages.read(index).map(|item| Held { bytes: self.stages.cost_bytes(&item), item });
+        let loaded = self.stages.read(index).map(|item| QueueItem { bytes: self.stages.cost_bytes(&item), item });
         self.update(|state| match loaded {
             Some(held) => state.loaded.push_back(held),
             None => state.end_photo(0),
         });
     }
 
-    fn decode(&self, Held { item, bytes }: Held<S::Loaded>) {
+    fn decode(&self, QueueItem { item, bytes }: QueueItem<S::Loaded>) {
         let decoded = match self.stages.decode(item) {
-            Decoding::Done(item) => Decoding::Done(Held { item, bytes }),
-            Decoding::Again(item) => Decoding::Again(Held { bytes: self.stages.cost_bytes(&item), item }),
+            Decoding::Done(item) => Decoding::Done(QueueItem { item, bytes }),
+            Decoding::Again(item) => Decoding::Again(QueueItem { bytes: self.stages.cost_bytes(&item), item }),
             Decoding::Ended => Decoding::Ended,
         };
         self.update(|state| match decoded {
@@ -192,14 +192,14 @@ impl<'a, S: Stages> Pipeline<'a, S> {
         });
     }
 
-    fn segment(&self, held: Vec<Held<S::Decoded>>) {
+    fn segment(&self, held: Vec<QueueItem<S::Decoded>>) {
         let (items, bytes): (Vec<_>, Vec<_>) = held.into_iter().map(|held| (held.item, held.bytes)).unzip();
         let mut segmented = self.stages.segment(items).into_iter();
         self.update(|state| {
             state.network_runs -= 1;
             for bytes in bytes {
                 match segmented.next().flatten() {
-                    Some(item) => state.segmented.push_back(Held { item, bytes }),
+                    Some(item) => state.segmented.push_back(QueueItem { item, bytes }),
                     None => state.end_photo(bytes),
                 }
             }
@@ -217,9 +217,9 @@ impl<'a, S: Stages> Pipeline<'a, S> {
 }
 
 /// Lets the other workers go when one breaks down; they would wait for its photo for ever.
-struct Leaving<'p, 'a, S: Stages>(&'p Pipeline<'a, S>);
+struct StopOnPanic<'p, 'a, S: Stages>(&'p Pipeline<'a, S>);
 
-impl<S: Stages> Drop for Leaving<'_, '_, S> {
+impl<S: Stages> Drop for StopOnPanic<'_, '_, S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.update(|state| state.broken = true);
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn what_waits_goes_through_the_network_together() {
         let mut state = Pipeline::new(&Counting::default(), bounds(9)).state.into_inner().unwrap();
-        state.decoded.extend((0..5).map(|item| Held { item, bytes: 1 }));
+        state.decoded.extend((0..5).map(|item| QueueItem { item, bytes: 1 }));
         let bounds = Bounds { batch: 3, network_runs: 1, ..bounds(9) };
         let Task::Segment(first) = state.take_task(&bounds, false) else { panic!("no run of the network") };
         assert_eq!(first.iter().map(|held| held.item).collect::<Vec<_>>(), [0, 1, 2]);

@@ -18,7 +18,7 @@ use clothseg::{Error, Result};
 
 /// The photos of earlier runs. About 100 bytes each: lines stay in their file until they are needed.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct EarlierResults {
     manifests: Vec<Lines>,
     last_lines: HashMap<Key, LastLine>,
     /// The hashes of options that stand in the manifests: few.
@@ -30,14 +30,14 @@ struct LastLine {
     manifest: u32,
     offset: u64,
     finished_unix_ms: u64,
-    facts: KnownFacts,
-    /// Place in [`Known::options`].
+    facts: EarlierResult,
+    /// Place in [`EarlierResults::options`].
     options: u32,
 }
 
 /// What is known of a photo without reading its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KnownFacts {
+pub(super) struct EarlierResult {
     /// What its files follow from; nothing where they are not all in place.
     results: Option<Key>,
     /// Whether somebody was to look at it.
@@ -46,25 +46,25 @@ pub(super) struct KnownFacts {
 
 /// The parts of a line that the index needs.
 #[derive(Deserialize)]
-struct Glance<'a> {
+struct LineSummary<'a> {
     status: Status,
     #[serde(borrow)]
     stem: Cow<'a, str>,
     #[serde(borrow)]
     options: Cow<'a, str>,
     #[serde(borrow)]
-    input: GlanceInput<'a>,
+    input: LineInput<'a>,
     review: Vec<IgnoredAny>,
     finished_unix_ms: u64,
 }
 
 #[derive(Deserialize)]
-struct GlanceInput<'a> {
+struct LineInput<'a> {
     #[serde(borrow)]
     blake3: Option<Cow<'a, str>>,
 }
 
-impl Known {
+impl EarlierResults {
     /// Reads manifests.
     ///
     /// # Errors
@@ -75,8 +75,8 @@ impl Known {
             let lines = Lines::open(path).map_err(|source| Error::Read { path: path.clone(), source })?;
             known.manifests.push(lines);
             let mut damaged = 0;
-            journal::for_each_line(path, |offset, line| match serde_json::from_slice::<Glance<'_>>(line) {
-                Ok(glance) => known.add(&glance, number, offset),
+            journal::for_each_line(path, |offset, line| match serde_json::from_slice::<LineSummary<'_>>(line) {
+                Ok(summary) => known.add(&summary, number, offset),
                 Err(_) => damaged += 1,
             })?;
             if damaged > 0 {
@@ -87,19 +87,19 @@ impl Known {
         Ok(known)
     }
 
-    fn add(&mut self, glance: &Glance<'_>, manifest: u32, offset: u64) {
-        let results = match (glance.status, &glance.input.blake3) {
-            (Status::Done, Some(input)) => Some(results_key(&glance.options, input)),
+    fn add(&mut self, summary: &LineSummary<'_>, manifest: u32, offset: u64) {
+        let results = match (summary.status, &summary.input.blake3) {
+            (Status::Done, Some(input)) => Some(results_key(&summary.options, input)),
             _ => None,
         };
-        let facts = KnownFacts { results, reviewed: !glance.review.is_empty() };
-        let options = self.options.iter().position(|known| *known == glance.options).unwrap_or_else(|| {
-            self.options.push(glance.options.to_string());
+        let facts = EarlierResult { results, reviewed: !summary.review.is_empty() };
+        let options = self.options.iter().position(|known| *known == summary.options).unwrap_or_else(|| {
+            self.options.push(summary.options.to_string());
             self.options.len() - 1
         });
         let line =
-            LastLine { manifest, offset, finished_unix_ms: glance.finished_unix_ms, facts, options: options as u32 };
-        let last = self.last_lines.entry(stem_key(Path::new(&*glance.stem))).or_insert(line);
+            LastLine { manifest, offset, finished_unix_ms: summary.finished_unix_ms, facts, options: options as u32 };
+        let last = self.last_lines.entry(stem_key(Path::new(&*summary.stem))).or_insert(line);
         // In one manifest the later line counts, whatever the clock did; between shards, the clock is all there is.
         if last.manifest == manifest || last.finished_unix_ms <= line.finished_unix_ms {
             *last = line;
@@ -128,7 +128,7 @@ impl Known {
     }
 
     /// What is known of the photo with this stem.
-    pub(super) fn facts(&self, stem: &Path) -> Option<KnownFacts> {
+    pub(super) fn facts(&self, stem: &Path) -> Option<EarlierResult> {
         self.last_lines.get(&stem_key(stem)).map(|line| line.facts)
     }
 
@@ -140,7 +140,7 @@ impl Known {
     }
 }
 
-impl KnownFacts {
+impl EarlierResult {
     /// Whether there are results, and writing these would change them.
     pub(super) fn are_others(&self, options: &str, input_blake3: &str) -> bool {
         self.results.is_some_and(|results| results != results_key(options, input_blake3))
@@ -159,7 +159,7 @@ fn results_key(options: &str, input_blake3: &str) -> Key {
 /// # Errors
 /// [`Error::Read`].
 pub fn last_records<'a>(output: &Path, inputs: &'a Inputs) -> Result<impl Iterator<Item = Record> + use<'a>> {
-    let known = Known::read(&manifests_in(output))?;
+    let known = EarlierResults::read(&manifests_in(output))?;
     Ok(inputs.iter().filter_map(move |input| known.record(&input.stem)))
 }
 
@@ -207,7 +207,7 @@ mod tests {
         )
     }
 
-    fn known(manifests: &[&[String]]) -> Known {
+    fn known(manifests: &[&[String]]) -> EarlierResults {
         let folder = tempfile::tempdir().unwrap();
         let write = |(number, lines): (usize, &&[String])| {
             let path = folder.path().join(format!("{number}.jsonl"));
@@ -215,10 +215,10 @@ mod tests {
             path
         };
         let paths: Vec<PathBuf> = manifests.iter().enumerate().map(write).collect();
-        Known::read(&paths).unwrap()
+        EarlierResults::read(&paths).unwrap()
     }
 
-    fn has(known: &Known, options: &str) -> bool {
+    fn has(known: &EarlierResults, options: &str) -> bool {
         known.facts(Path::new("A")).unwrap().results == Some(results_key(options, "cafe"))
     }
 
@@ -245,7 +245,7 @@ mod tests {
         let reason = known.why_others("v2-x").unwrap();
         assert!(reason.starts_with("1 photo was done by an earlier version"), "{reason}");
         assert!(reason.contains("1 photo was done with another model"), "{reason}");
-        assert_eq!(super::Known::default().why_others("v2-x"), None);
+        assert_eq!(super::EarlierResults::default().why_others("v2-x"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
 use super::occupant::{Occupant, ResultFolder};
 use super::pipeline::{Decoding, Stages};
-use super::resume::{self, Known};
+use super::resume::{self, EarlierResults};
 use super::review::{Reason, ReviewFiles};
 use super::stems::spelling;
 use super::timings::{StageTimings, milliseconds};
@@ -31,7 +31,7 @@ pub(super) struct Work<'a> {
     pub(super) options: &'a BatchOptions,
     pub(super) cancel: &'a Cancel,
     pub(super) facts: RunFacts,
-    pub(super) known: Known,
+    pub(super) known: EarlierResults,
     pub(super) manifest: Journal,
     pub(super) ledger: Mutex<Ledger<'a>>,
     /// A photo failed that should have stopped the run, or the run itself did.

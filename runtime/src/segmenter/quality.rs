@@ -1,4 +1,4 @@
-//! How much work a photo is worth: a second look at its mirror image, and both once more at a larger size.
+//! Test-time augmentation: the mirror image of a photo, and both once more at a larger size.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,19 +10,19 @@ use crate::error::{Error, Result};
 use crate::preprocess::Geometry;
 use crate::spec::{Fit, ModelSpec};
 
-/// How much work a photo is worth.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize)]
+/// Speed or quality: whether test-time augmentation is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Quality {
     /// One run of the network.
     #[default]
     Fast,
-    /// A second run on the mirrored photo, and the mean of both outputs: twice the network's time. A garment is the same
-    /// garment in a mirror: where the two disagree, the network is in doubt. Where the model's description names a larger
-    /// size ([`InputSpec::tta_long_side`](crate::spec::InputSpec::tta_long_side)), the photo and its mirror image are looked at
-    /// in that size, too, unless the photo is smaller: outlines are finer there, and the whole is seen better in the smaller
-    /// one. With 1.5 times the size that is 6.5 times the network's time.
+    /// Test-time augmentation: the mean of the outputs for the photo and for its mirror image, in twice the network's time. Where
+    /// the model's description names a second, larger size
+    /// ([`InputSpec::tta_long_side`](crate::spec::InputSpec::tta_long_side)), both are also run at that size, unless the photo is
+    /// smaller: outlines are finer there, and the garment as a whole is recognised better at the smaller size. With 1.5 times the
+    /// size this takes 6.5 times the network's time.
     Best,
 }
 

@@ -26,7 +26,7 @@ pub struct ModelConfig {
     pub start_from: Option<PathBuf>,
     /// Stride of the logits: 1, 2 or 4.
     pub output_stride: u32,
-    /// How the decoder enlarges.
+    /// How the decoder upsamples.
     #[serde(default)]
     pub upsampling: Upsampling,
     /// Channels of a light decoder's stages at width 1, the deepest first, instead of its own.

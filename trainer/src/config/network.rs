@@ -1,4 +1,4 @@
-//! The networks there are, and what may be chosen of them.
+//! The networks there are, and their options.
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ pub enum LiteVariant {
     Lite2,
 }
 
-/// How the decoder enlarges its feature maps.
+/// How the decoder upsamples its feature maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Upsampling {
@@ -132,10 +132,10 @@ pub enum Context {
 /// The most stages that a decoder can have: one for each doubling from stride 32 to stride 1.
 pub const MOST_STAGES: usize = 5;
 
-/// What may be chosen of a light decoder, and of what stands before it.
+/// Options of a light decoder, and of what comes before it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecoderConfig {
-    /// How it enlarges.
+    /// How it upsamples.
     pub upsampling: Upsampling,
     /// Channels of its stages at width 1, the deepest first; the encoder's own choice where it is empty. Stages beyond
     /// the output stride are left out.

@@ -63,8 +63,8 @@ impl Region {
         let misses = truth.clone().sub(overlap.clone());
         match self {
             Region::Dice | Region::MeanIou => alarms.add(misses),
-            Region::Tversky { false_alarms, misses: price } => {
-                alarms.mul_scalar(false_alarms).add(misses.mul_scalar(price))
+            Region::Tversky { false_alarms, misses: weight } => {
+                alarms.mul_scalar(false_alarms).add(misses.mul_scalar(weight))
             }
         }
     }

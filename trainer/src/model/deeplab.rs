@@ -24,7 +24,7 @@ pub struct DeepLabConfig {
     pub classes: usize,
     /// Factor on all channels.
     pub width: f64,
-    /// Stride of the logits: 4, or 1 for logits enlarged to the input's size.
+    /// Stride of the logits: 4, or 1 for logits upsampled to the input's size.
     pub output_stride: u32,
     /// Probability with which a value of the pyramid's output is dropped in training, 0 to 1.
     pub dropout: f64,

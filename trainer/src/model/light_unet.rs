@@ -1,7 +1,7 @@
 //! A U-Net with a light decoder, on EfficientNet-Lite or VGG16, for speed on a CPU. The study's own is [`super::unet`].
 //!
 //! Two things differ from that one: the decoder may stop before full size ([`LightUNetConfig::output_stride`]; the
-//! runtime enlarges the logits), and the channels are reduced by a 1 x 1 convolution *before* they are enlarged (a
+//! runtime upsamples the logits), and the channels are reduced by a 1 x 1 convolution *before* they are upsampled (a
 //! convolution afterwards costs four times as much). Between the encoder and the decoder the whole photo may be looked at
 //! ([`super::whole_view`]).
 
@@ -95,7 +95,7 @@ impl LightUNetConfig {
     }
 }
 
-/// One step up: reduce, enlarge twice, join the encoder's map of that size where there is one, some 3 x 3 convolutions.
+/// One step up: reduce, upsample twice, join the encoder's map of that size where there is one, some 3 x 3 convolutions.
 #[derive(Module, Debug)]
 pub struct DecoderStage {
     reduce: ConvNorm,

@@ -1,9 +1,9 @@
 //! The study's U-Net on VGG16: Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image
 //! Segmentation", 2015, with the encoder's maps taken behind each max-pool.
 //!
-//! What stride 32 holds goes through dropout. Each of four steps enlarges twice (nearest), convolves 2 x 2, joins the
+//! What stride 32 holds goes through dropout. Each of four steps upsamples twice (nearest), convolves 2 x 2, joins the
 //! encoder's map of that size and convolves 3 x 3 twice; then a 1 x 1 convolution makes logits of stride 2, which are
-//! enlarged to the input's size. Every convolution but the last has a batch norm and a ReLU behind it, "same" padding
+//! upsampled to the input's size. Every convolution but the last has a batch norm and a ReLU behind it, "same" padding
 //! replaces the paper's cropping.
 
 use burn::module::Module;
@@ -25,7 +25,7 @@ pub struct UNetConfig {
     pub classes: usize,
     /// Factor on all channels of encoder and decoder.
     pub width: f64,
-    /// Stride of the logits: 2, or 1 for logits enlarged to the input's size.
+    /// Stride of the logits: 2, or 1 for logits upsampled to the input's size.
     pub output_stride: u32,
     /// Probability with which a value of the deepest feature map is dropped in training, 0 to 1; 0.5 in the study.
     pub dropout: f64,

@@ -32,7 +32,7 @@ pub struct ExportedNetwork {
     pub spec: ModelSpec,
     /// In the order in which they run.
     pub convolutions: Vec<FoldedConvolution>,
-    /// How it enlarges its maps; none where it does not, or does in more than one way.
+    /// How it upsamples its maps; none where it does not, or does in more than one way.
     pub upsampling: Option<Upsampling>,
 }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn enlarging_is_known_where_it_is_one_way() {
+    fn upsampling_is_known_where_it_is_one_way() {
         let resize = |mode: &str| {
             let mut resize = node("Resize", &["x", "", "s"], "y");
             let mut attribute = AttributeProto::new();

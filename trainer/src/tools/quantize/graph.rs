@@ -81,7 +81,7 @@ pub(super) fn check(model: &ModelProto) -> Result<(), String> {
     }
 }
 
-/// Whether a node only moves numbers about, so that its output has the steps of its input. Linear enlarging is none: it makes
+/// Whether a node only moves numbers about, so that its output has the steps of its input. Linear upsampling is none: it makes
 /// new numbers, which some engines cut off instead of rounding them.
 fn only_moves(node: &NodeProto) -> bool {
     let mode = node.attribute.iter().find(|attribute| attribute.name == "mode");
