@@ -9,9 +9,9 @@
 use std::io::BufRead;
 use std::time::Instant;
 
+use clothseg_kernels::{profile, start_profile, use_burn_operations};
 use clothseg_trainer::data::Batch;
 use clothseg_trainer::device::cpu;
-use clothseg_trainer::kernels::{profile, start_profile, use_burn_operations};
 use clothseg_trainer::model::{Architecture, DecoderConfig, NetworkConfig};
 use clothseg_trainer::train::{OptimizerConfig, Stepper, new_optimizer};
 

@@ -5,7 +5,6 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
-pub mod kernels;
 pub mod loss;
 pub mod metrics;
 pub mod model;

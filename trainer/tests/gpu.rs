@@ -82,7 +82,7 @@ fn every_loss_trains_as_on_the_cpu() {
 
 #[test]
 fn bilinear_enlarging_has_a_gradient() {
-    use clothseg_trainer::kernels::resize_bilinear;
+    use clothseg_kernels::resize_bilinear;
     let gradients = [cpu(), gpu().device].map(|device| {
         let values: Vec<f32> = (0..24).map(|index| index as f32).collect();
         let leaf = Tensor::<4>::from_data(TensorData::new(values, [1, 2, 3, 4]), &device.autodiff()).require_grad();

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::{RegionConfig, Targets};
 use crate::config::{AbsentClasses, Over};
-use crate::kernels::SegmentationLabels;
+use clothseg_kernels::SegmentationLabels;
 
 /// The mean over classes (and images) of the extended Jaccard loss, as a `(1)` tensor in 0 to 1. `smooth` plays no part.
 pub fn lovasz_softmax(logits: Tensor<4>, targets: &Targets, config: &RegionConfig) -> Tensor<1> {

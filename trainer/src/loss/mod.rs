@@ -21,8 +21,8 @@ pub use region::{Region, RegionConfig};
 
 pub use crate::config::{AbsentClasses, FocalConfig, LossConfig, Over, ParseLossError, Term, Terms};
 use crate::data::{Batch, IGNORE, LabelSets, Shown};
-use crate::kernels::{PixelWeights, SegmentationLabels, segmentation_sums};
 use crate::model::Prediction;
+use clothseg_kernels::{PixelWeights, SegmentationLabels, segmentation_sums};
 
 /// The truth of a batch.
 #[derive(Clone, Debug)]

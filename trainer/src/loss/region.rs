@@ -91,8 +91,8 @@ fn weighted_mean(values: Tensor<2>, truth: &Tensor<2>, config: &RegionConfig) ->
 mod tests {
     use super::*;
     use crate::data::IGNORE;
-    use crate::kernels::PixelWeights;
     use burn::tensor::Device;
+    use clothseg_kernels::PixelWeights;
 
     const TVERSKY: Region = Region::Tversky { false_alarms: 0.3, misses: 0.7 };
 

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::pass::Pass;
 use crate::config::Initialization;
-use crate::kernels::{self, Activation, ConvOptions};
+use clothseg_kernels::{Activation, ConvOptions};
 
 /// Added to variances before the root, where a network says nothing else.
 const EPSILON: f64 = 1e-5;
@@ -167,7 +167,7 @@ impl Conv {
             dilation: self.dilation,
             depthwise: self.depthwise,
         };
-        kernels::conv2d(input, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+        clothseg_kernels::conv2d(input, self.weight.val(), self.bias.as_ref().map(Param::val), options)
     }
 }
 
@@ -219,16 +219,17 @@ impl BatchNorm {
         if !pass.is_training() {
             pass.look_at(self.gamma.id, self.epsilon, &input);
             let running = [self.running_mean.val(), self.running_variance.val()];
-            return kernels::norm_act_frozen(input, affine, running, self.epsilon, residual, activation);
+            return clothseg_kernels::norm_act_frozen(input, affine, running, self.epsilon, residual, activation);
         }
         if pass.is_frozen(self.gamma.id) {
             let running = [self.running_mean.val(), self.running_variance.val()].map(Tensor::inner);
             let (affine, residual) = (affine.map(Tensor::inner), residual.map(Tensor::inner));
-            let output = kernels::norm_act_frozen(input.inner(), affine, running, self.epsilon, residual, activation);
+            let output =
+                clothseg_kernels::norm_act_frozen(input.inner(), affine, running, self.epsilon, residual, activation);
             return Tensor::from_inner(output);
         }
         let [batch, _, height, width] = input.dims();
-        let (output, statistics) = kernels::norm_act(input, affine, self.epsilon, residual, activation);
+        let (output, statistics) = clothseg_kernels::norm_act(input, affine, self.epsilon, residual, activation);
         pass.note(self.running_mean.id, self.running_variance.id, statistics, batch * height * width);
         output
     }

@@ -8,7 +8,7 @@ use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::resnet::{ResNet, ResNetConfig};
 use crate::config::Initialization;
-use crate::kernels::{Activation, mean_pool2d, resize_bilinear};
+use clothseg_kernels::{Activation, mean_pool2d, resize_bilinear};
 
 /// Dilations of the 3 x 3 convolutions of the pyramid, for stride 16.
 const RATES: [usize; 3] = [6, 12, 18];

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use super::blocks::{ConvConfig, ConvNorm, scaled};
 use super::pass::Pass;
 use crate::config::LiteVariant;
-use crate::kernels::Activation;
+use clothseg_kernels::Activation;
 
 /// Expansion, kernel, step, channels and repeats of each stage of Lite0, at width 1.
 const STAGES: [[usize; 5]; 7] = [

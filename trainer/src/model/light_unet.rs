@@ -15,7 +15,7 @@ use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
 use super::whole_view::WholeView;
 use crate::config::{DecoderConfig, LiteVariant, Upsampling};
-use crate::kernels::{Activation, join_nearest, resize_bilinear};
+use clothseg_kernels::{Activation, join_nearest, resize_bilinear};
 
 /// Channels of the decoder's stages on VGG16 at width 1, from stride 8 to stride 1.
 const VGG_DECODER: [usize; 4] = [512, 256, 128, 64];

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::kernels::BatchStatistics;
+use clothseg_kernels::BatchStatistics;
 
 /// Share of a batch's statistics in the running ones after a step.
 const MOMENTUM: f64 = 0.1;

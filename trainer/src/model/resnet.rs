@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::blocks::{ConvConfig, ConvNorm, scaled};
 use super::pass::Pass;
-use crate::kernels::{Activation, max_pool2d};
+use clothseg_kernels::{Activation, max_pool2d};
 
 /// Blocks, inner channels, step and dilation of each stage, at width 1. A block returns four times its inner channels.
 const STAGES: [[usize; 4]; 4] = [[3, 64, 1, 1], [4, 128, 2, 1], [6, 256, 2, 1], [3, 512, 1, 2]];

@@ -13,7 +13,7 @@ use super::blocks::{Conv, ConvConfig, ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use super::vgg::{VggEncoder, VggEncoderConfig};
 use crate::config::Initialization;
-use crate::kernels::{Activation, join_nearest, resize_bilinear};
+use clothseg_kernels::{Activation, join_nearest, resize_bilinear};
 
 /// Channels of the decoder's steps at width 1, from stride 16 to stride 2.
 const DECODER: [usize; 4] = [512, 256, 128, 64];

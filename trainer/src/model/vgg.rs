@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::blocks::{ConvNorm, conv_row, forward_row, scaled};
 use super::pass::Pass;
 use crate::config::Initialization;
-use crate::kernels::max_pool2d;
+use clothseg_kernels::max_pool2d;
 
 /// Convolutions in each of the five blocks.
 const CONVOLUTIONS: [usize; 5] = [2, 2, 3, 3, 3];

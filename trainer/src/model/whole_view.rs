@@ -9,7 +9,7 @@ use super::blocks::{Conv, ConvConfig};
 use super::network::Prediction;
 use super::pass::Pass;
 use crate::config::{Context, DecoderConfig};
-use crate::kernels::mean_pool2d;
+use clothseg_kernels::mean_pool2d;
 
 /// The least probability that the head leaves a class, so that no pixel's logits are at its mercy alone: -4.6 in logits.
 const LEAST_PROBABILITY: f64 = 0.01;

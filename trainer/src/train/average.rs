@@ -4,8 +4,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use burn::tensor::container::TensorContainer;
 
-use crate::kernels::{average_step, updates_in_place};
 use crate::model::Network;
+use clothseg_kernels::{average_step, updates_in_place};
 
 /// The average of a run's weights (Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992, with
 /// exponential weights). The batch norms' running statistics are averaged with the same decay, so that they belong to the

@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::kernels::{sum_of_squares, updates_in_place};
+use clothseg_kernels::{sum_of_squares, updates_in_place};
 
 /// Drops the gradients of `frozen` parameters and returns the Euclidean norm of all others taken as one vector. Where it
 /// is above `limit`, all are scaled so that it becomes `limit` (Pascanu, Mikolov and Bengio, "On the difficulty of training

@@ -11,7 +11,7 @@ use burn::optim::{
 use burn::tensor::{Device, Tensor};
 
 use crate::config::{OptimizerConfig, OptimizerKind};
-use crate::kernels::{AdamFactors, SgdFactors, adam_step, sgd_step, updates_in_place};
+use clothseg_kernels::{AdamFactors, SgdFactors, adam_step, sgd_step, updates_in_place};
 
 /// The paper's epsilon, not Burn's larger one.
 const EPSILON: f32 = 1e-8;

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use clothseg_trainer::kernels::{
+use clothseg_kernels::{
     Activation, ConvOptions, PixelWeights, SegmentationLabels, conv2d, join_nearest, max_pool2d, norm_act,
     norm_act_frozen, profile, resize_bilinear, segmentation_sums, start_profile, use_burn_operations,
 };
