@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::cells::{CellVector, cell_vectors, lanes};
-use super::memory::filled_by;
+use super::output::{Row, filled_planes};
 use super::taps::{ConvGeometry, TapPattern};
 use super::tile::{SLACK, TileLayout, with_scratch};
 
@@ -41,22 +41,17 @@ fn convolve(
     let planes = geometry.batch * channels;
     let source_plane = phases.first().map_or(0, |(pattern, _)| pattern.source[0] * pattern.source[1]);
     assert_eq!((source.len(), weights.len()), (planes * source_plane, channels * elements));
-    let output_plane = output[0] * output[1];
     let plans: Vec<Plan> = phases.iter().map(|(pattern, phase)| Plan::new(pattern, *phase)).collect();
     let floats = plans.iter().map(|plan| plan.layout.floats(1)).max().unwrap_or(0);
-    filled_by(planes * output_plane, |shared| {
-        (0..planes).into_par_iter().for_each(|plane| {
-            let kernel = &weights[plane % channels * elements..][..elements];
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { shared.part(plane * output_plane, output_plane) };
-            let from = &source[plane * source_plane..][..source_plane];
-            with_scratch([floats], |[tile]| {
-                for plan in &plans {
-                    plan.layout.fill(plan.pattern, from, 0, tile);
-                    let taps = plan.taps(kernel);
-                    Arch::new().dispatch(PlaneSum { plan, taps: &taps, tile, stride, width: output[1], to: &mut *to });
-                }
-            });
+    filled_planes(planes, output[0] * output[1], |plane, to| {
+        let kernel = &weights[plane % channels * elements..][..elements];
+        let from = &source[plane * source_plane..][..source_plane];
+        with_scratch([floats], |[tile]| {
+            for plan in &plans {
+                plan.layout.fill(plan.pattern, from, 0, tile);
+                let taps = plan.taps(kernel);
+                Arch::new().dispatch(PlaneSum { plan, taps: &taps, tile, stride, width: output[1], to: &mut *to });
+            }
         });
     })
 }
@@ -82,16 +77,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-struct PlaneSum<'a> {
+struct PlaneSum<'a, 'o> {
     plan: &'a Plan<'a>,
     taps: &'a [(usize, f32)],
     tile: &'a [f32],
     stride: usize,
     width: usize,
-    to: &'a mut [f32],
+    to: &'a mut Row<'o>,
 }
 
-impl WithSimd for PlaneSum<'_> {
+impl WithSimd for PlaneSum<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -101,7 +96,7 @@ impl WithSimd for PlaneSum<'_> {
         assert!(last + reach + S::F32_LANES <= self.tile.len(), "a tile is too small for its vectors");
         let (blocks, rest) = self.plan.vectors.as_chunks::<VECTORS>();
         for block in blocks {
-            // SAFETY: the assertion covers every read.
+            // SAFETY: the assertion is about the largest `source` and the largest offset, so it holds for all.
             unsafe { self.block(simd, block) };
         }
         for one in rest {
@@ -111,9 +106,9 @@ impl WithSimd for PlaneSum<'_> {
     }
 }
 
-impl PlaneSum<'_> {
+impl PlaneSum<'_, '_> {
     /// # Safety
-    /// Every read `vector.source + offset ..+ lanes` lies in the tile.
+    /// `vector.source + offset + S::F32_LANES <= self.tile.len()` for each of `vectors` and each offset of `self.taps`.
     #[inline(always)]
     unsafe fn block<S: Simd, const V: usize>(&mut self, simd: S, vectors: &[CellVector; V]) {
         let mut sums = [simd.splat_f32s(0.0); V];
@@ -121,7 +116,7 @@ impl PlaneSum<'_> {
         for (offset, weight) in self.taps {
             let weight = simd.splat_f32s(*weight);
             for (sum, source) in sums.iter_mut().zip(sources) {
-                // SAFETY: the caller vouches for the reads.
+                // SAFETY: `source` is at `vector.source` of the tile; the caller vouches for this vector of it.
                 let values = unsafe { source.add(*offset).cast::<S::f32s>().read_unaligned() };
                 *sum = simd.mul_add_e_f32s(weight, values, *sum);
             }
@@ -132,9 +127,9 @@ impl PlaneSum<'_> {
             vector.scatter(cells, sum, |row, column, values| {
                 let start = (row * stride + phase[0]) * width + column * stride + phase[1];
                 if stride == 1 {
-                    self.to[start..start + values.len()].copy_from_slice(values);
+                    self.to.write(start, values);
                 } else {
-                    let to = self.to[start..].iter_mut().step_by(stride);
+                    let to = self.to.zeroed()[start..].iter_mut().step_by(stride);
                     to.zip(values).for_each(|(to, value)| *to = *value);
                 }
             });
@@ -200,7 +195,8 @@ impl WithSimd for PlaneProducts<'_> {
         assert_eq!(cells.len(), vectors.len() * S::F32_LANES);
         let mut at = 0;
         while at < offsets.len() {
-            // SAFETY: the assertions cover every read.
+            // SAFETY: the first assertion is about the largest `source` and the largest offset, so it holds for all; the
+            // second is what `products` asks of `cells`.
             unsafe {
                 if let Some(nine) = offsets[at..].first_chunk::<9>() {
                     products(simd, nine, vectors, tile, cells, &mut sums[at..]);
@@ -218,7 +214,8 @@ impl WithSimd for PlaneProducts<'_> {
 }
 
 /// # Safety
-/// Every read `vector.source + offset ..+ lanes` lies in the tile, and `cells` holds a vector for each of `vectors`.
+/// `vector.source + offset + S::F32_LANES <= tile.len()` for each of `vectors` and `offsets`, and `cells` has
+/// `S::F32_LANES` floats for each of `vectors`.
 #[inline(always)]
 unsafe fn products<S: Simd, const T: usize>(
     simd: S,
@@ -232,7 +229,8 @@ unsafe fn products<S: Simd, const T: usize>(
     let sources = offsets.map(|offset| tile.as_ptr().wrapping_add(offset));
     let mut gradient = cells.as_ptr();
     for vector in vectors {
-        // SAFETY: the caller vouches for the reads.
+        // SAFETY: `gradient` is at this vector's floats of `cells` and each `source` at its offset of the tile; the caller
+        // vouches for a vector behind both.
         unsafe {
             let cells = gradient.cast::<S::f32s>().read_unaligned();
             for (product, source) in products.iter_mut().zip(sources) {

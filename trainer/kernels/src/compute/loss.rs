@@ -14,7 +14,7 @@ use std::sync::Arc;
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
-use super::memory::filled_by;
+use super::output::Parts;
 use super::tile::with_scratch;
 
 /// Pixels of a block: softmaxes of a block stay in the first-level cache.
@@ -203,25 +203,19 @@ impl SegmentationSums {
     pub fn backward(&self, logits: &[f32], labels: &[u8], gradient: &[f32]) -> Vec<f32> {
         self.check(logits, labels);
         assert_eq!(gradient.len(), self.batch * self.columns());
-        let blocks = self.blocks();
-        let at_once = 64;
-        let units = blocks.div_ceil(at_once);
-        filled_by(logits.len(), |output| {
-            (0..self.batch * units).into_par_iter().for_each(|unit| {
-                let (image, unit) = (unit / units, unit % units);
-                let gradient = &gradient[image * self.columns()..][..self.columns()];
-                let first = image * self.classes * self.pixels;
-                let image = self.image(logits, labels, image);
-                with_scratch([self.classes * BLOCK, self.classes * BLOCK], |[softmax, kept]| {
-                    for block in unit * at_once..((unit + 1) * at_once).min(blocks) {
-                        let start = block * BLOCK;
-                        let count = BLOCK.min(self.pixels - start);
-                        gradient_block(self, image, start..start + count, [&mut *softmax, &mut *kept], gradient);
-                        for (class, values) in softmax.chunks_exact(BLOCK).enumerate() {
-                            output.write(first + class * self.pixels + start, &values[..count]);
-                        }
+        let width = 64 * BLOCK;
+        Parts::every(self.batch, self.classes, self.pixels, width).filled(|image, part, output| {
+            let gradient = &gradient[image * self.columns()..][..self.columns()];
+            let image = self.image(logits, labels, image);
+            let first = part * width;
+            with_scratch([self.classes * BLOCK, self.classes * BLOCK], |[softmax, kept]| {
+                for start in (first..self.pixels.min(first + width)).step_by(BLOCK) {
+                    let count = BLOCK.min(self.pixels - start);
+                    gradient_block(self, image, start..start + count, [&mut *softmax, &mut *kept], gradient);
+                    for (class, values) in softmax.chunks_exact(BLOCK).enumerate() {
+                        output[class].write(start - first, &values[..count]);
                     }
-                });
+                }
             });
         })
     }

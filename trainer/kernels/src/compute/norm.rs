@@ -5,9 +5,8 @@
 //! memory, and a second and third time from the cache.
 
 use pulp::{Arch, Simd};
-use rayon::prelude::*;
 
-use super::memory::{SharedOutput, filled_by};
+use super::output::{Parts, Row};
 
 /// What follows the norm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,6 +63,11 @@ impl Planes {
     fn length(&self) -> usize {
         self.batch * self.channels * self.cells
     }
+
+    /// An output of these sizes, in parts of a channel: its rows are the images, and a part's row is the channel's plane.
+    fn by_channel(&self) -> Parts {
+        Parts::every(1, self.batch, self.channels * self.cells, self.cells)
+    }
 }
 
 /// Mean and biased variance of each channel.
@@ -85,17 +89,15 @@ pub fn forward(
 ) -> (Vec<f32>, Statistics) {
     assert_eq!((input.len(), gamma.len(), beta.len()), (planes.length(), planes.channels, planes.channels));
     assert!(residual.is_none_or(|residual| residual.len() == input.len()));
-    let mut statistics = Statistics { mean: vec![0.0; planes.channels], variance: vec![0.0; planes.channels] };
-    let output = filled_by(planes.length(), |output| {
-        let channels = statistics.mean.par_iter_mut().zip(&mut statistics.variance).enumerate();
-        channels.for_each(|(channel, (mean, variance))| {
-            (*mean, *variance) = channel_statistics(planes, channel, input);
-            let scale = gamma[channel] / (*variance + epsilon).sqrt();
-            let shift = beta[channel] - *mean * scale;
-            scale_channel(planes, channel, input, [scale, shift], residual, activation, output);
-        });
+    let ([output], statistics) = planes.by_channel().filled_each(|_, channel, output| {
+        let (mean, variance) = channel_statistics(planes, channel, input);
+        let scale = gamma[channel] / (variance + epsilon).sqrt();
+        let shift = beta[channel] - mean * scale;
+        scale_channel(planes, channel, input, [scale, shift], residual, activation, output);
+        (mean, variance)
     });
-    (output, statistics)
+    let (mean, variance) = statistics.into_iter().unzip();
+    (output, Statistics { mean, variance })
 }
 
 /// `act(x * scale + shift + r)` with one scale and shift a channel.
@@ -108,11 +110,9 @@ pub fn scale_act(
 ) -> Vec<f32> {
     assert_eq!((input.len(), scale.len(), shift.len()), (planes.length(), planes.channels, planes.channels));
     assert!(residual.is_none_or(|residual| residual.len() == input.len()));
-    filled_by(planes.length(), |output| {
-        (0..planes.channels).into_par_iter().for_each(|channel| {
-            let factors = [scale[channel], shift[channel]];
-            scale_channel(planes, channel, input, factors, residual, activation, output);
-        });
+    planes.by_channel().filled(|_, channel, output| {
+        let factors = [scale[channel], shift[channel]];
+        scale_channel(planes, channel, input, factors, residual, activation, output);
     })
 }
 
@@ -147,7 +147,7 @@ fn cut(value: f32, low: f32, high: f32) -> f32 {
 #[allow(clippy::too_many_arguments)] // the first is the macro's
 #[pulp::with_simd(scale_channel = Arch::new())]
 #[inline(always)]
-fn scale_channel_with_simd<'a, S: Simd>(
+fn scale_channel_with_simd<'a, 'o, S: Simd>(
     _simd: S,
     planes: Planes,
     channel: usize,
@@ -155,18 +155,15 @@ fn scale_channel_with_simd<'a, S: Simd>(
     [scale, shift]: [f32; 2],
     residual: Option<&'a [f32]>,
     activation: Activation,
-    output: &'a SharedOutput<'a>,
+    output: &'a mut [Row<'o>],
 ) {
     let (low, high) = activation.bounds();
-    for image in 0..planes.batch {
-        // SAFETY: each unit has the planes of one channel.
-        let to = unsafe { output.part(planes.start(image, channel), planes.cells) };
+    for (image, to) in output.iter_mut().enumerate() {
         let from = planes.plane(input, image, channel);
         match residual.map(|residual| planes.plane(residual, image, channel)) {
-            None => to.iter_mut().zip(from).for_each(|(to, x)| *to = cut(x * scale + shift, low, high)),
+            None => to.extend(from.iter().map(|x| cut(x * scale + shift, low, high))),
             Some(residual) => {
-                let from = from.iter().zip(residual);
-                to.iter_mut().zip(from).for_each(|(to, (x, r))| *to = cut(x * scale + shift + r, low, high));
+                to.extend(from.iter().zip(residual).map(|(x, r)| cut(x * scale + shift + r, low, high)));
             }
         }
     }
@@ -198,46 +195,42 @@ pub fn backward(
 ) -> Gradients {
     let output = residual_output.unwrap_or(input);
     assert_eq!([input.len(), output.len(), gradient.len()], [planes.length(); 3]);
-    let mut gammas = vec![0.0; planes.channels];
-    let mut betas = vec![0.0; planes.channels];
-    let mut residual = Vec::new();
-    let mut fill = |to_input: &SharedOutput, to_residual: Option<&SharedOutput>| {
-        gammas.par_iter_mut().zip(&mut betas).enumerate().for_each(|(channel, (to_gamma, to_beta))| {
-            let mean = statistics.mean[channel];
-            let root = (statistics.variance[channel] + epsilon).sqrt();
-            let scale = gamma[channel] / root;
-            let unit = Channel {
-                planes,
-                channel,
-                tensors: [input, output, gradient],
-                mean,
-                deviation: 1.0 / root,
-                to_output: if residual_output.is_some() { (1.0, 0.0) } else { (scale, beta[channel] - mean * scale) },
-                bounds: activation.bounds(),
-            };
-            (*to_gamma, *to_beta) = channel_gradients(unit, gamma[channel], to_input, to_residual);
-        });
+    let of_channel = |_: usize, channel: usize, outputs: &mut [Row]| {
+        let mean = statistics.mean[channel];
+        let root = (statistics.variance[channel] + epsilon).sqrt();
+        let scale = gamma[channel] / root;
+        let unit = Channel {
+            planes,
+            channel,
+            tensors: [input, output, gradient],
+            mean,
+            deviation: 1.0 / root,
+            to_output: if residual_output.is_some() { (1.0, 0.0) } else { (scale, beta[channel] - mean * scale) },
+            bounds: activation.bounds(),
+        };
+        channel_gradients(unit, gamma[channel], outputs)
     };
-    let input = filled_by(planes.length(), |to_input| {
-        if residual_output.is_some() {
-            residual = filled_by(planes.length(), |to_residual| fill(to_input, Some(to_residual)));
-        } else {
-            fill(to_input, None);
-        }
-    });
-    Gradients { input, residual: residual_output.map(|_| residual), gamma: gammas, beta: betas }
+    let parts = planes.by_channel();
+    let (input, residual, affine) = if residual_output.is_some() {
+        let ([input, residual], affine) = parts.filled_each(of_channel);
+        (input, Some(residual), affine)
+    } else {
+        let ([input], affine) = parts.filled_each(of_channel);
+        (input, None, affine)
+    };
+    let (gamma, beta) = affine.into_iter().unzip();
+    Gradients { input, residual, gamma, beta }
 }
 
 #[pulp::with_simd(channel_gradients = Arch::new())]
 #[inline(always)]
-fn channel_gradients_with_simd<'a, S: Simd>(
+fn channel_gradients_with_simd<'a, 'o, S: Simd>(
     _simd: S,
     unit: Channel<'a>,
     gamma: f32,
-    to_input: &'a SharedOutput<'a>,
-    to_residual: Option<&'a SharedOutput<'a>>,
+    outputs: &'a mut [Row<'o>],
 ) -> (f32, f32) {
-    unit.backward(gamma, to_input, to_residual)
+    unit.backward(gamma, outputs)
 }
 
 /// One channel's part of [`backward`].
@@ -255,9 +248,10 @@ struct Channel<'a> {
 }
 
 impl Channel<'_> {
-    /// Returns the gradients for gamma and beta.
+    /// Fills the rows of the first output with the gradient for the input and those of the second, where there is one, with
+    /// that for the residual. Returns the gradients for gamma and beta.
     #[inline(always)]
-    fn backward(&self, gamma: f32, to_input: &SharedOutput, to_residual: Option<&SharedOutput>) -> (f32, f32) {
+    fn backward(&self, gamma: f32, outputs: &mut [Row]) -> (f32, f32) {
         let Self { planes, channel, mean, deviation, bounds: (low, high), to_output: (factor, constant), .. } = *self;
         let passes = |y: f32| {
             let y = y * factor + constant;
@@ -292,21 +286,15 @@ impl Channel<'_> {
         let scale = gamma * deviation;
         let of_x = -scale * deviation * deviation * (product / count) as f32;
         let offset = -scale * (sum / count) as f32 - of_x * mean;
-        for image in 0..planes.batch {
+        let (to_input, to_residual) = outputs.split_at_mut(planes.batch);
+        for (image, to_input) in to_input.iter_mut().enumerate() {
             let [x, y, dy] = tensors(image);
-            let start = planes.start(image, channel);
-            // SAFETY: each unit has the planes of one channel.
-            let to = unsafe { to_input.part(start, planes.cells) };
-            for (((to, x), y), dy) in to.iter_mut().zip(x).zip(y).zip(dy) {
-                let g = if passes(*y) { *dy } else { 0.0 };
-                *to = g * scale + (x * of_x + offset);
-            }
-            if let Some(to_residual) = to_residual {
-                // SAFETY: as above.
-                let to = unsafe { to_residual.part(start, planes.cells) };
-                for ((to, y), dy) in to.iter_mut().zip(y).zip(dy) {
-                    *to = if passes(*y) { *dy } else { 0.0 };
-                }
+            let passed = |(y, dy): (&f32, &f32)| if passes(*y) { *dy } else { 0.0 };
+            to_input.extend(
+                x.iter().zip(y.iter().zip(dy)).map(|(x, gradient)| passed(gradient) * scale + (x * of_x + offset)),
+            );
+            if let Some(to) = to_residual.get_mut(image) {
+                to.extend(y.iter().zip(dy).map(passed));
             }
         }
         (to_gamma, sum as f32)

@@ -1,9 +1,7 @@
 //! Max pooling, with its gradient. Where several cells of a window are largest, the first in row order counts;
 //! what is no number counts as larger than all.
 
-use rayon::prelude::*;
-
-use super::memory::filled_by;
+use super::output::filled_planes;
 
 /// Sizes of a pooling over planes (images times channels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +58,9 @@ impl MaxPool {
 pub fn forward(sizes: &MaxPool, input: &[f32]) -> Vec<f32> {
     let [source, target] = sizes.cells();
     assert_eq!(input.len(), sizes.planes * source);
-    filled_by(sizes.planes * target, |output| {
-        (0..sizes.planes).into_par_iter().for_each(|plane| {
-            let from = &input[plane * source..][..source];
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { output.part(plane * target, target) };
-            sizes.each_largest(from, |cell, best| to[cell] = from[best]);
-        });
+    filled_planes(sizes.planes, target, |plane, to| {
+        let from = &input[plane * source..][..source];
+        sizes.each_largest(from, |cell, best| to.write(cell, &from[best..=best]));
     })
 }
 
@@ -74,14 +68,9 @@ pub fn forward(sizes: &MaxPool, input: &[f32]) -> Vec<f32> {
 pub fn input_gradient(sizes: &MaxPool, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     let [source, target] = sizes.cells();
     assert_eq!((input.len(), gradient.len()), (sizes.planes * source, sizes.planes * target));
-    filled_by(sizes.planes * source, |output| {
-        (0..sizes.planes).into_par_iter().for_each(|plane| {
-            let from = &input[plane * source..][..source];
-            let gradient = &gradient[plane * target..][..target];
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { output.part(plane * source, source) };
-            to.fill(0.0);
-            sizes.each_largest(from, |cell, best| to[best] += gradient[cell]);
-        });
+    filled_planes(sizes.planes, source, |plane, to| {
+        let from = &input[plane * source..][..source];
+        let (gradient, to) = (&gradient[plane * target..][..target], to.zeroed());
+        sizes.each_largest(from, |cell, best| to[best] += gradient[cell]);
     })
 }

@@ -1,9 +1,8 @@
 //! Enlarging feature maps, with gradients. Half-pixel centres: `align_corners = false`, ONNX `half_pixel`.
 
 use pulp::{Arch, Simd};
-use rayon::prelude::*;
 
-use super::memory::filled_by;
+use super::output::{Row, filled_planes};
 use super::tile::with_scratch;
 
 /// Sizes: planes (images times channels), and height and width before and after.
@@ -57,19 +56,15 @@ pub fn bilinear(sizes: &Resize, input: &[f32]) -> Vec<f32> {
     assert_eq!(input.len(), sizes.planes * source);
     let (rows, columns) = (blends(sizes.from[0], sizes.to[0]), blends(sizes.from[1], sizes.to[1]));
     let width = sizes.to[1];
-    filled_by(sizes.planes * target, |output| {
-        (0..sizes.planes).into_par_iter().for_each(|plane| {
-            let from = &input[plane * source..][..source];
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { output.part(plane * target, target) };
-            with_scratch([sizes.from[0] * width], |[wide]| {
-                for (to, from) in wide.chunks_exact_mut(width).zip(from.chunks_exact(sizes.from[1])) {
-                    for (to, blend) in to.iter_mut().zip(&columns) {
-                        *to = from[blend.first] + blend.share * (from[blend.second] - from[blend.first]);
-                    }
+    filled_planes(sizes.planes, target, |plane, to| {
+        let from = &input[plane * source..][..source];
+        with_scratch([sizes.from[0] * width], |[wide]| {
+            for (to, from) in wide.chunks_exact_mut(width).zip(from.chunks_exact(sizes.from[1])) {
+                for (to, blend) in to.iter_mut().zip(&columns) {
+                    *to = from[blend.first] + blend.share * (from[blend.second] - from[blend.first]);
                 }
-                blend_rows(to, wide, width, &rows);
-            });
+            }
+            blend_rows(to, wide, width, &rows);
         });
     })
 }
@@ -80,22 +75,17 @@ pub fn bilinear_gradient(sizes: &Resize, gradient: &[f32]) -> Vec<f32> {
     assert_eq!(gradient.len(), sizes.planes * target);
     let (rows, columns) = (blends(sizes.from[0], sizes.to[0]), blends(sizes.from[1], sizes.to[1]));
     let width = sizes.to[1];
-    filled_by(sizes.planes * source, |output| {
-        (0..sizes.planes).into_par_iter().for_each(|plane| {
-            let from = &gradient[plane * target..][..target];
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { output.part(plane * source, source) };
-            with_scratch([sizes.from[0] * width], |[wide]| {
-                wide.fill(0.0);
-                spread_rows(wide, from, width, &rows);
-                to.fill(0.0);
-                for (to, from) in to.chunks_exact_mut(sizes.from[1]).zip(wide.chunks_exact(width)) {
-                    for (from, blend) in from.iter().zip(&columns) {
-                        to[blend.second] += blend.share * from;
-                        to[blend.first] += (1.0 - blend.share) * from;
-                    }
+    filled_planes(sizes.planes, source, |plane, to| {
+        let from = &gradient[plane * target..][..target];
+        with_scratch([sizes.from[0] * width], |[wide]| {
+            wide.fill(0.0);
+            spread_rows(wide, from, width, &rows);
+            for (to, from) in to.zeroed().chunks_exact_mut(sizes.from[1]).zip(wide.chunks_exact(width)) {
+                for (from, blend) in from.iter().zip(&columns) {
+                    to[blend.second] += blend.share * from;
+                    to[blend.first] += (1.0 - blend.share) * from;
                 }
-            });
+            }
         });
     })
 }
@@ -103,12 +93,16 @@ pub fn bilinear_gradient(sizes: &Resize, gradient: &[f32]) -> Vec<f32> {
 /// Each row of `to` from two rows of `from`.
 #[pulp::with_simd(blend_rows = Arch::new())]
 #[inline(always)]
-fn blend_rows_with_simd<'a, S: Simd>(_simd: S, to: &'a mut [f32], from: &'a [f32], width: usize, rows: &'a [Blend]) {
-    for (to, blend) in to.chunks_exact_mut(width).zip(rows) {
-        let (first, second) = (&from[blend.first * width..], &from[blend.second * width..]);
-        for ((to, first), second) in to.iter_mut().zip(first).zip(second) {
-            *to = first + blend.share * (second - first);
-        }
+fn blend_rows_with_simd<'a, 'o, S: Simd>(
+    _simd: S,
+    to: &'a mut Row<'o>,
+    from: &'a [f32],
+    width: usize,
+    rows: &'a [Blend],
+) {
+    for blend in rows {
+        let [first, second] = [blend.first, blend.second].map(|row| &from[row * width..][..width]);
+        to.extend(first.iter().zip(second).map(|(first, second)| first + blend.share * (second - first)));
     }
 }
 
@@ -149,18 +143,14 @@ pub fn join(sizes: &Join, low: &[f32], skip: &[f32]) -> Vec<f32> {
     assert_eq!(low.len(), sizes.batch * sizes.low * sizes.low_cells());
     assert_eq!(skip.len(), sizes.batch * sizes.skip * cells);
     let width = sizes.from[1];
-    filled_by(sizes.batch * channels * cells, |output| {
-        (0..sizes.batch * channels).into_par_iter().for_each(|plane| {
-            let (image, channel) = (plane / channels, plane % channels);
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { output.part(plane * cells, cells) };
-            if channel >= sizes.low {
-                to.copy_from_slice(&skip[(image * sizes.skip + channel - sizes.low) * cells..][..cells]);
-                return;
-            }
-            let from = &low[(image * sizes.low + channel) * sizes.low_cells()..][..sizes.low_cells()];
-            repeat_cells(to, from, width);
-        });
+    filled_planes(sizes.batch * channels, cells, |plane, to| {
+        let (image, channel) = (plane / channels, plane % channels);
+        if channel >= sizes.low {
+            to.write(0, &skip[(image * sizes.skip + channel - sizes.low) * cells..][..cells]);
+            return;
+        }
+        let from = &low[(image * sizes.low + channel) * sizes.low_cells()..][..sizes.low_cells()];
+        repeat_cells(to, from, width);
     })
 }
 
@@ -171,40 +161,33 @@ pub fn join_gradient(sizes: &Join, gradient: &[f32]) -> [Vec<f32>; 2] {
     assert_eq!(gradient.len(), sizes.batch * channels * cells);
     let width = sizes.from[1];
     let plane = |image: usize, channel: usize| &gradient[(image * channels + channel) * cells..][..cells];
-    let low = filled_by(sizes.batch * sizes.low * low_cells, |output| {
-        (0..sizes.batch * sizes.low).into_par_iter().for_each(|unit| {
-            let from = plane(unit / sizes.low, unit % sizes.low);
-            // SAFETY: each unit has a plane of its own.
-            let to = unsafe { output.part(unit * low_cells, low_cells) };
-            add_cells(to, from, width);
-        });
+    let low = filled_planes(sizes.batch * sizes.low, low_cells, |unit, to| {
+        add_cells(to, plane(unit / sizes.low, unit % sizes.low), width);
     });
-    let skip = filled_by(sizes.batch * sizes.skip * cells, |output| {
-        (0..sizes.batch * sizes.skip).into_par_iter().for_each(|unit| {
-            output.write(unit * cells, plane(unit / sizes.skip, sizes.low + unit % sizes.skip));
-        });
+    let skip = filled_planes(sizes.batch * sizes.skip, cells, |unit, to| {
+        to.write(0, plane(unit / sizes.skip, sizes.low + unit % sizes.skip));
     });
     [low, skip]
 }
 
 /// Each of `from`'s cells to 2 x 2 cells.
-fn repeat_cells(to: &mut [f32], from: &[f32], width: usize) {
-    for (to, from) in to.chunks_exact_mut(4 * width).zip(from.chunks_exact(width)) {
-        let (upper, lower) = to.split_at_mut(2 * width);
-        for (to, from) in upper.as_chunks_mut::<2>().0.iter_mut().zip(from) {
-            *to = [*from; 2];
+fn repeat_cells(to: &mut Row, from: &[f32], width: usize) {
+    with_scratch([2 * width], |[wide]| {
+        for (row, from) in from.chunks_exact(width).enumerate() {
+            for (to, from) in wide.as_chunks_mut::<2>().0.iter_mut().zip(from) {
+                *to = [*from; 2];
+            }
+            to.write(4 * row * width, wide);
+            to.write((4 * row + 2) * width, wide);
         }
-        lower.copy_from_slice(upper);
-    }
+    });
 }
 
 /// Each cell from the sum of 2 x 2 of `from`'s.
-fn add_cells(to: &mut [f32], from: &[f32], width: usize) {
-    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(4 * width)) {
+fn add_cells(to: &mut Row, from: &[f32], width: usize) {
+    for from in from.chunks_exact(4 * width) {
         let (upper, lower) = from.split_at(2 * width);
         let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-        for (to, (upper, lower)) in to.iter_mut().zip(pairs) {
-            *to = (upper[0] + upper[1]) + (lower[0] + lower[1]);
-        }
+        to.extend(pairs.map(|(upper, lower)| (upper[0] + upper[1]) + (lower[0] + lower[1])));
     }
 }

@@ -246,7 +246,8 @@ impl WithSimd for Products<'_> {
             let tile = Tile { source, source_image, vectors, gradient, images, blocks, block };
             let mut column = 0;
             while column < offsets.len() {
-                // SAFETY: the assertions above cover every read.
+                // SAFETY: the first assertion is about the last image, the largest offset and the largest `source`, so it holds
+                // for all; the second is what `add` asks of `gradient`. `block` is under `blocks`.
                 unsafe {
                     if S::REGISTER_COUNT >= 32 && column + 3 <= offsets.len() {
                         let at = [offsets[column], offsets[column + 1], offsets[column + 2]];
@@ -276,13 +277,16 @@ impl Tile<'_> {
     /// Adds the products of columns `column..column + V` to their sums.
     ///
     /// # Safety
-    /// Every read lies inside: see the assertions in [`Products::with_simd`].
+    /// For each image, each of `offsets` and each of `self.vectors`, `image * self.source_image + offset + vector.source +
+    /// S::F32_LANES <= self.source.len()`. `self.block < self.blocks`, and `self.gradient` has `OUTPUTS * S::F32_LANES` floats
+    /// for each image, block and vector.
     #[inline(always)]
     unsafe fn add<S: Simd, const V: usize>(&self, simd: S, offsets: [usize; V], column: usize, sums: &mut [f32]) {
         let mut products = [[simd.splat_f32s(0.0); V]; OUTPUTS];
         let of_block = self.vectors.len() * OUTPUTS * S::F32_LANES;
         for image in 0..self.images {
-            // SAFETY: the caller vouches for the reads.
+            // SAFETY: each of `sources` is at its offset of the image, and `gradient`, which advances by a vector at a time, in
+            // the image's block; the caller vouches for what is read of both.
             unsafe {
                 let mut gradient = self.gradient.as_ptr().add((image * self.blocks + self.block) * of_block);
                 let sources = offsets.map(|offset| self.source.as_ptr().add(image * self.source_image + offset));

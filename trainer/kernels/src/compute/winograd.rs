@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::cells::{CellVector, WIDEST, cell_vectors, lanes};
 use super::dense::OUTPUTS;
-use super::memory::{SharedOutput, filled_by};
+use super::output::{Parts, Row};
 use super::taps::{ConvGeometry, Tap, TapPattern};
 use super::tile::{TileLayout, with_scratch};
 
@@ -166,28 +166,25 @@ fn convolve(
     let tiles_wanted = (2 * rayon::current_num_threads()).div_ceil(batch.max(1));
     let layout = TileLayout::fitting(&pattern, 1, pattern.cells[0].div_ceil(tiles_wanted));
     let offsets = layout.tap_offsets(&pattern);
-    let bands = pattern.cells[0].div_ceil(layout.output_rows);
     let lanes = lanes();
-    filled_by(batch * weights.outputs * plane, |output| {
-        (0..batch * bands).into_par_iter().for_each(|unit| {
-            let (image, first_row) = (unit / bands, unit % bands * layout.output_rows);
-            let rows = layout.output_rows.min(pattern.cells[0] - first_row);
-            let band = Band {
-                pattern: &pattern,
-                layout,
-                offsets: &offsets,
-                vectors: cell_vectors(&layout, rows, pattern.cells[1], lanes),
-                image: &source[image * channels * plane..][..channels * plane],
-                channels,
-                first_row,
-                rows,
-                weights,
-                bias,
-                output,
-                output_start: image * weights.outputs * plane,
-            };
-            band.run(lanes);
-        });
+    // A part is a band of every channel: the rows of some rows of tiles.
+    let parts = Parts::every(batch, weights.outputs, plane, layout.output_rows * TILE * width);
+    parts.filled(|image, index, output| {
+        let first_row = index * layout.output_rows;
+        let rows = layout.output_rows.min(pattern.cells[0] - first_row);
+        let band = Band {
+            pattern: &pattern,
+            layout,
+            offsets: &offsets,
+            vectors: cell_vectors(&layout, rows, pattern.cells[1], lanes),
+            image: &source[image * channels * plane..][..channels * plane],
+            channels,
+            first_row,
+            rows,
+            weights,
+            bias,
+        };
+        band.run(lanes, output);
     })
 }
 
@@ -203,12 +200,10 @@ struct Band<'a> {
     rows: usize,
     weights: &'a TransformedWeights,
     bias: Option<&'a [f32]>,
-    output: &'a SharedOutput<'a>,
-    output_start: usize,
 }
 
 impl Band<'_> {
-    fn run(&self, lanes: usize) {
+    fn run(&self, lanes: usize, output: &mut [Row]) {
         let group = VECTORS * lanes;
         let groups = self.vectors.len().div_ceil(VECTORS);
         let patches = groups * POINTS * self.channels * group;
@@ -219,7 +214,8 @@ impl Band<'_> {
             }
             for (index, vectors) in self.vectors.chunks(VECTORS).enumerate() {
                 let patches = &patches[index * POINTS * self.channels * group..][..POINTS * self.channels * group];
-                Arch::new().dispatch(Multiply { band: self, vectors, patches, products: &mut *products });
+                let (products, output) = (&mut *products, &mut *output);
+                Arch::new().dispatch(Multiply { band: self, vectors, patches, products, output });
             }
         });
     }
@@ -246,7 +242,7 @@ impl WithSimd for Transform<'_> {
             let start = index / VECTORS * POINTS * band.channels * group + index % VECTORS * S::F32_LANES;
             assert!(start + ((POINTS - 1) * band.channels + channel) * group + S::F32_LANES <= patches.len());
             let load = |point: usize| {
-                // SAFETY: the first assertion.
+                // SAFETY: the first assertion is about the largest of the offsets, and indexing checks that there is one.
                 unsafe { tile.as_ptr().add(vector.source + band.offsets[point]).cast::<S::f32s>().read_unaligned() }
             };
             let mut half = [[simd.splat_f32s(0.0); PATCH]; PATCH];
@@ -259,7 +255,7 @@ impl WithSimd for Transform<'_> {
             for (row, half) in half.into_iter().enumerate() {
                 for (column, value) in patch_column(simd, half).into_iter().enumerate() {
                     let at = start + ((row * PATCH + column) * band.channels + channel) * group;
-                    // SAFETY: the second assertion.
+                    // SAFETY: the second assertion is about the last point; `row * PATCH + column` is a point.
                     unsafe { patches.as_mut_ptr().add(at).cast::<S::f32s>().write_unaligned(value) };
                 }
             }
@@ -301,16 +297,18 @@ fn output_column<S: Simd>(simd: S, m: [S::f32s; PATCH]) -> [S::f32s; TILE] {
 }
 
 /// The products of one group of tiles with all output channels, and `A^T m A` of each.
-struct Multiply<'a> {
+struct Multiply<'a, 'o> {
     band: &'a Band<'a>,
     vectors: &'a [CellVector],
     /// Point, channel, tile.
     patches: &'a [f32],
     /// Point, output channel, tile.
     products: &'a mut [f32],
+    /// The band's rows, one for each output channel.
+    output: &'a mut [Row<'o>],
 }
 
-impl WithSimd for Multiply<'_> {
+impl WithSimd for Multiply<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -332,7 +330,7 @@ impl WithSimd for Multiply<'_> {
     }
 }
 
-impl Multiply<'_> {
+impl Multiply<'_, '_> {
     #[inline(always)]
     fn products<S: Simd, const V: usize>(&mut self, simd: S, weights: &[f32], first_vector: usize) {
         let channels = self.band.channels;
@@ -342,7 +340,9 @@ impl Multiply<'_> {
         assert!(first_vector + V <= VECTORS);
         for point in 0..POINTS {
             let mut sums = [[simd.splat_f32s(0.0); V]; OUTPUTS];
-            // SAFETY: the assertions cover all points, channels, output channels and vectors.
+            // SAFETY: by the assertions `weights` has OUTPUTS floats and `patches` has `group` floats a point and channel, and
+            // `products` has `group` floats a point and output channel. V vectors from `first_vector` on lie in a group of
+            // VECTORS.
             unsafe {
                 let mut weight = weights.as_ptr().add(point * channels * OUTPUTS);
                 let mut patch = self.patches.as_ptr().add(point * channels * group + first_vector * S::F32_LANES);
@@ -370,12 +370,13 @@ impl Multiply<'_> {
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, output: usize, vector: usize) {
+    fn finish<S: Simd>(&mut self, simd: S, output: usize, vector: usize) {
         let group = VECTORS * S::F32_LANES;
         let start = output % OUTPUTS * group + vector * S::F32_LANES;
-        assert_eq!(self.products.len(), POINTS * OUTPUTS * group);
+        assert!(vector < VECTORS && self.products.len() == POINTS * OUTPUTS * group);
         let load = |point: usize| {
-            // SAFETY: the assertion; `start` lies in one point's products.
+            // SAFETY: every `point` below is under POINTS, so that OUTPUTS * group floats begin at its products; and
+            // `start + S::F32_LANES` is at most OUTPUTS * group, as `vector` is under VECTORS.
             unsafe { self.products.as_ptr().add(point * OUTPUTS * group + start).cast::<S::f32s>().read_unaligned() }
         };
         let mut half = [[simd.splat_f32s(0.0); PATCH]; TILE];
@@ -387,8 +388,6 @@ impl Multiply<'_> {
         }
         let band = self.band;
         let bias = simd.splat_f32s(band.bias.map_or(0.0, |bias| bias[output]));
-        let [height, width] = band.pattern.source;
-        let to = band.output_start + output * height * width;
         for (row, half) in half.into_iter().enumerate() {
             let columns = output_column(simd, half).map(|value| simd.add_f32s(value, bias));
             let mut cells = [[0.0_f32; TILE]; WIDEST];
@@ -399,22 +398,23 @@ impl Multiply<'_> {
                 }
             }
             let cells = &cells.as_flattened()[..TILE * S::F32_LANES];
-            self.store(to, vector, row, cells);
+            self.store(output, vector, row, cells);
         }
     }
 
     /// Writes row `row` of each of a vector's tiles: `cells` holds [`TILE`] values a tile.
     #[inline(always)]
-    fn store(&self, to: usize, vector: usize, row: usize, cells: &[f32]) {
+    fn store(&mut self, output: usize, vector: usize, row: usize, cells: &[f32]) {
         let band = self.band;
         let [height, width] = band.pattern.source;
+        let to = &mut self.output[output];
         let CellVector { row: mut tile_row, column: mut tile_column, pitch, .. } = self.vectors[vector];
         let mut rest = cells;
         while !rest.is_empty() && tile_row < band.rows {
-            let y = (band.first_row + tile_row) * TILE + row;
+            let y = tile_row * TILE + row;
             let valid = width.saturating_sub(tile_column * TILE).min(rest.len());
-            if y < height && valid > 0 {
-                band.output.write(to + y * width + tile_column * TILE, &rest[..valid]);
+            if band.first_row * TILE + y < height && valid > 0 {
+                to.write(y * width + tile_column * TILE, &rest[..valid]);
             }
             let to_next_row = ((pitch - tile_column).saturating_mul(TILE)).min(rest.len());
             rest = &rest[to_next_row..];

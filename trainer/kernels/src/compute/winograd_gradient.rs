@@ -171,19 +171,21 @@ struct Pixels<'a> {
 }
 
 impl Pixels<'_> {
-    /// Checks that [`Pixels::load`] may read the whole of a square of `side` pixels.
+    /// Checks that [`Pixels::load`] may read the whole of a square of `side` pixels, in vectors of `lanes` floats.
     #[inline(always)]
-    fn check(&self, side: usize) {
+    fn check(&self, side: usize, lanes: usize) {
+        assert!(self.channels.is_multiple_of(lanes), "channels are no whole vectors");
         assert!(((side - 1) * (self.pitch + 1) + 1) * self.channels <= self.values.len(), "a row is too short");
     }
 
     /// # Safety
-    /// [`Pixels::check`] has passed for a square that holds the pixel, and a vector from `channel` on is within the
-    /// channels.
+    /// [`Pixels::check`] has passed for `S::F32_LANES` and a `side` above `row` and `column`, and `channel` is a multiple of
+    /// `S::F32_LANES` under `self.channels`.
     #[inline(always)]
     unsafe fn load<S: Simd>(&self, row: usize, column: usize, channel: usize) -> S::f32s {
         let at = (row * self.pitch + column) * self.channels + channel;
-        // SAFETY: the caller vouches for it.
+        // SAFETY: `row` and `column` are at most `side - 1`, so that the pixel's channels end by the length that `check`
+        // compares with `self.values.len()`; and the vector ends by the last channel, as both are multiples of the lanes.
         unsafe { self.values.as_ptr().add(at).cast::<S::f32s>().read_unaligned() }
     }
 }
@@ -202,11 +204,11 @@ impl WithSimd for TransformPatch<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { source, most, tile, to } = self;
-        source.check(PATCH);
+        source.check(PATCH, S::F32_LANES);
         for channel in (0..source.channels).step_by(S::F32_LANES) {
             let mut half = [[simd.splat_f32s(0.0); PATCH]; PATCH];
             for column in 0..PATCH {
-                // SAFETY: checked above.
+                // SAFETY: checked above; `row` and `column` are under the side, `channel` goes by the lanes.
                 let values = std::array::from_fn(|row| unsafe { source.load::<S>(row, column, channel) });
                 let values = patch_column(simd, values);
                 for row in 0..PATCH {
@@ -235,11 +237,11 @@ impl WithSimd for TransformGradient<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { source, most, tile, to } = self;
-        source.check(TILE);
+        source.check(TILE, S::F32_LANES);
         for channel in (0..source.channels).step_by(S::F32_LANES) {
             let mut half = [[simd.splat_f32s(0.0); TILE]; PATCH];
             for column in 0..TILE {
-                // SAFETY: checked above.
+                // SAFETY: checked above; `row` and `column` are under the side, `channel` goes by the lanes.
                 let values = std::array::from_fn(|row| unsafe { source.load::<S>(row, column, channel) });
                 let values = gradient_column(simd, values);
                 for row in 0..PATCH {
@@ -305,6 +307,7 @@ impl WithSimd for AddTiles<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let [channels_in, channels_out] = self.padded;
+        assert!(WIDEST.is_multiple_of(S::F32_LANES) && WIDEST.is_multiple_of(OUTPUTS));
         assert!(self.filled <= self.most && channels_in.is_multiple_of(WIDEST) && channels_out.is_multiple_of(WIDEST));
         assert_eq!(self.patches.len(), POINTS * self.most * channels_in);
         assert_eq!(self.products.len(), POINTS * self.most * channels_out);
@@ -313,7 +316,9 @@ impl WithSimd for AddTiles<'_> {
             for output in (0..channels_out).step_by(OUTPUTS) {
                 let mut channel = 0;
                 while channel < channels_in {
-                    // SAFETY: the assertions cover all points, tiles and channels.
+                    // SAFETY: the assertions are what `block` asks of the buffers. `point` and `output` are in their ranges,
+                    // and the channels, a multiple of the lanes, have room for V vectors: for one, as `channel` is under
+                    // them and a multiple of the lanes, too.
                     unsafe {
                         if S::REGISTER_COUNT >= 32 && channel + 3 * S::F32_LANES <= channels_in {
                             self.block::<S, 3>(simd, point, output, channel);
@@ -334,13 +339,15 @@ impl WithSimd for AddTiles<'_> {
 
 impl AddTiles<'_> {
     /// # Safety
-    /// `point`, the outputs from `output` on and `V` vectors from `channel` on exist, and the buffers have the sizes that
-    /// [`AddTiles::with_simd`] checks.
+    /// `point < POINTS`, `output + OUTPUTS <= channels_out` and `channel + V * S::F32_LANES <= channels_in`, which are
+    /// `self.padded`; `self.filled <= self.most`; and the buffers have POINTS times `self.most * channels_in` (patches),
+    /// `self.most * channels_out` (products) and `channels_out * channels_in` floats (sums).
     #[inline(always)]
     unsafe fn block<S: Simd, const V: usize>(&mut self, simd: S, point: usize, output: usize, channel: usize) {
         let [channels_in, channels_out] = self.padded;
         let mut sums = [[simd.splat_f32s(0.0); V]; OUTPUTS];
-        // SAFETY: the caller vouches for all of it.
+        // SAFETY: `patch` and `product` advance by a tile at a time, `self.filled` times, within the `self.most` tiles of the
+        // point; `to` is at the point's sums of this output channel. The caller vouches for the channels behind them.
         unsafe {
             let mut patch = self.patches.as_ptr().add(point * self.most * channels_in + channel);
             let mut product = self.products.as_ptr().add(point * self.most * channels_out + output);
