@@ -5,6 +5,7 @@
 //! - [`DESCRIPTIONS`] of well-known clothing models made elsewhere, whose ONNX files carry none.
 
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 /// The default model of clothseg: 20 whole garments, small and fast. Its card, `garments-lite0.md`, says what it can and
 /// cannot do, and under which terms its weights may be used.

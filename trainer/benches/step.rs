@@ -20,8 +20,10 @@ use clothseg_trainer::train::{OptimizerConfig, Stepper, new_optimizer};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[cfg(not(target_env = "msvc"))]
+// SAFETY: jemalloc reads under this name a pointer to a C string. A reference to an array is one pointer, the bytes end with
+// a NUL, and nothing else here has the name.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-static ALLOCATOR_OPTIONS: &[u8] = clothseg_trainer::ALLOCATOR_OPTIONS;
+static ALLOCATOR_OPTIONS: &[u8; clothseg_trainer::ALLOCATOR_OPTIONS.len()] = clothseg_trainer::ALLOCATOR_OPTIONS;
 
 /// What each network is measured on.
 struct Case {

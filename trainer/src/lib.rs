@@ -1,5 +1,7 @@
 //! Train clothing segmentation networks and write them as ONNX for clothseg.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod data;
 pub mod device;
@@ -17,6 +19,6 @@ pub mod train;
 pub use error::{Error, Result};
 
 /// Options for the programs' allocator, jemalloc: keep the memory that a step frees for the next step, instead of giving it
-/// back to the system and paying for fresh pages; use huge pages for it.
-pub const ALLOCATOR_OPTIONS: &[u8] =
+/// back to the system and paying for fresh pages; use huge pages for it. A C string, for jemalloc's symbol `malloc_conf`.
+pub const ALLOCATOR_OPTIONS: &[u8; 88] =
     b"oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always,metadata_thp:always\0";

@@ -35,6 +35,7 @@
 //! one a job at most, are not counted.
 
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod cancel;
 mod content;

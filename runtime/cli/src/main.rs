@@ -1,5 +1,7 @@
 //! `clothseg-run`: photos in, masks and polygons out.
 
+#![forbid(unsafe_code)]
+
 mod advice;
 mod args;
 mod batch_args;

@@ -21,23 +21,23 @@ fn count(bytes: i64) {
     });
 }
 
-// SAFETY: all is passed on to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator with the arguments that it came with, and so are its results.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: as above.
+        // SAFETY: the caller keeps to what `GlobalAlloc` asks for `layout`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: as above.
+        // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-(layout.size() as i64));
-        // SAFETY: as above.
+        // SAFETY: the caller has `block` from one of these functions, hence from `System`, with this layout.
         unsafe { System.dealloc(block, layout) }
     }
 
@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
         // Both may be held for a moment.
         count(new_size as i64);
         count(-(layout.size() as i64));
-        // SAFETY: as above.
+        // SAFETY: as in `dealloc`; the caller vouches for `new_size`.
         unsafe { System.realloc(block, layout, new_size) }
     }
 }

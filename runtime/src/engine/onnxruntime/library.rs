@@ -85,7 +85,8 @@ fn probe(path: &Path) -> Result<String, String> {
     // `ort`, a moment later.
     let library = unsafe { libloading::Library::new(path) }.map_err(|error| fail(&error))?;
     type GetApiBase = unsafe extern "system" fn() -> *const ort::sys::OrtApiBase;
-    // SAFETY: ONNX Runtime's C interface gives this function this type in every version.
+    // SAFETY: ONNX Runtime's C interface gives this function this type in every version, and an `OrtApiBase` that lives as
+    // long as the library; `GetVersionString` returns a constant C string. The library stays open until after the copy.
     let version = unsafe {
         let get_api_base = library
             .get::<GetApiBase>(c"OrtGetApiBase")

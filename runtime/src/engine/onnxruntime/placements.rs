@@ -33,7 +33,7 @@ pub(super) fn of(session: &Session) -> ort::Result<Vec<Placement>> {
         let mut operators = Vec::with_capacity(nodes.len());
         for &node in nodes {
             let mut operator = ptr::null();
-            // SAFETY: as above.
+            // SAFETY: `node` comes from the nodes above, and its name lives as long as the session.
             operators.push(unsafe {
                 check((api.EpAssignedNode_GetOperatorType)(node, &mut operator))?;
                 text(operator)
@@ -47,17 +47,17 @@ pub(super) fn of(session: &Session) -> ort::Result<Vec<Placement>> {
 /// # Safety
 /// `status` is what a call of ONNX Runtime returned, and nobody has taken it yet.
 unsafe fn check(status: OrtStatusPtr) -> ort::Result<()> {
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller vouches that it is a status, and that it is freed only here.
     unsafe { ort::Error::result_from_status(status) }
 }
 
 /// # Safety
-/// `list` is null or points to `count` values that outlive what is done with them.
+/// `list` is null or points to `count` values that outlive `'a` and do not change meanwhile.
 unsafe fn slice<'a, T>(list: *const T, count: usize) -> &'a [T] {
     if list.is_null() {
         return &[];
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: it is not null; the caller vouches for `count` values and their life.
     unsafe { std::slice::from_raw_parts(list, count) }
 }
 
@@ -67,6 +67,6 @@ unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: it is not null; the caller vouches for the NUL at its end. It is copied at once.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
