@@ -73,11 +73,20 @@ impl EngineArgs {
 
     /// Reads the model in this file, else the one that is carried along.
     pub fn model(&self, path: Option<&Path>) -> clothseg::Result<Model> {
-        match (path, &self.spec) {
-            (Some(path), Some(spec)) => Model::open_as(path, description(spec)?),
-            (Some(path), None) => Model::open(path),
-            (None, _) => built_in(),
-        }
+        read_model(path, self.spec.as_deref())
+    }
+}
+
+/// Reads the model in this file, else the one that is carried along. `spec` describes a file that does not do so itself: a JSON
+/// file, or the name of a description that is carried along.
+///
+/// # Errors
+/// Those of [`Model::open`]; [`Error::Invalid`] for an unknown name, and where no model is carried along.
+pub fn read_model(path: Option<&Path>, spec: Option<&str>) -> clothseg::Result<Model> {
+    match (path, spec) {
+        (Some(path), Some(spec)) => Model::open_as(path, description(spec)?),
+        (Some(path), None) => Model::open(path),
+        (None, _) => built_in(),
     }
 }
 

@@ -1,4 +1,6 @@
-//! `clothseg-run`: photos in, masks and polygons out.
+//! `clothseg-run`: photos in, masks and polygons out. The program is a function, so that the Python package has the same one.
+
+#![deny(missing_docs)]
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +13,8 @@ mod info;
 mod report;
 mod signals;
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use clap::Parser;
 use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
@@ -20,7 +22,14 @@ use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 
 use advice::{Remarks, explain};
 use args::Args;
+pub use engine_args::read_model;
 
+/// ONNX Runtime's wheels since 1.30 keep a device id and may report its use, unless this variable is `1` in the environment before
+/// the library is loaded. A program sets it first, while it has no other thread.
+pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
+
+/// All photos are done.
+const ALL_DONE: u8 = 0;
 /// Some photos failed, the rest are done.
 const SOME_FAILED: u8 = 1;
 /// Wrong usage, or nothing can run.
@@ -28,26 +37,36 @@ const UNUSABLE: u8 = 2;
 /// Stopped by Ctrl-C or by being asked to end; what shells say of Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    tracing_subscriber::fmt()
+/// Runs the program with these arguments, its own name first, and returns its exit status: 0 all done, 1 some photos failed, 2
+/// wrong usage or nothing can run, 130 stopped.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(answer) => {
+            // Help and version are answers of this kind, too. A reader that has gone is no error.
+            let _ = answer.print();
+            return u8::try_from(answer.exit_code()).unwrap_or(UNUSABLE);
+        }
+    };
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("CLOTHSEG_LOG")
                 .unwrap_or_else(|_| "error,clothseg=warn".into()),
         )
         .with_writer(std::io::stderr)
-        .without_time()
-        .init();
-    match run(&args) {
-        Ok(code) => code,
+        .without_time();
+    // Where the program runs a second time in one process, the first subscriber stays.
+    let _ = subscriber.try_init();
+    match obey(&args) {
+        Ok(status) => status,
         Err(message) => {
             report::say(&format!("error: {message}"));
-            ExitCode::from(UNUSABLE)
+            UNUSABLE
         }
     }
 }
 
-fn run(args: &Args) -> Result<ExitCode, String> {
+fn obey(args: &Args) -> Result<u8, String> {
     let named = |error: Error| match &args.model {
         Some(path) => format!("{}: {}", path.display(), explain(&error)),
         None => explain(&error),
@@ -91,14 +110,14 @@ fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Res
 }
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
-fn nothing_to_do(args: &Args) -> Result<ExitCode, String> {
+fn nothing_to_do(args: &Args) -> Result<u8, String> {
     if args.many.shard.is_none() && args.many.files_from.is_none() {
         return Err("there are no photos in what was named (jpg, png, webp, bmp, gif, tiff)".into());
     }
     if !args.quiet {
         report::say("there are no photos to do");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ALL_DONE)
 }
 
 fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
@@ -117,7 +136,7 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
         .with_shard(args.many.shard))
 }
 
-fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<ExitCode, String> {
+fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchOptions) -> Result<u8, String> {
     batch::create_output(&options.output).map_err(|error| explain(&error))?;
     let cancel = Cancel::new();
     signals::cancel_on_first(&cancel)?;
@@ -130,16 +149,16 @@ fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchO
     progress.finish(&summary, inputs, options, segmenter.engine_info());
     let some_failed = summary.failed + inputs.unreadable.len() > 0;
     Ok(match summary.stopped {
-        Some(Stop::Cancelled) => ExitCode::from(INTERRUPTED),
-        _ if some_failed => ExitCode::from(SOME_FAILED),
-        _ => ExitCode::SUCCESS,
+        Some(Stop::Cancelled) => INTERRUPTED,
+        _ if some_failed => SOME_FAILED,
+        _ => ALL_DONE,
     })
 }
 
 /// Writes to standard output; a reader that has gone, such as `head`, is no error.
-fn print(text: &str) -> Result<ExitCode, String> {
+fn print(text: &str) -> Result<u8, String> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
-        _ => Ok(ExitCode::SUCCESS),
+        _ => Ok(ALL_DONE),
     }
 }
