@@ -41,3 +41,10 @@ pub use options::{CutoutAlpha, OutputOptions};
 pub use outline::ClassOutline;
 pub use overlay::overlay_png;
 pub use view::{ClassView, PhotoView, RunView};
+
+/// Results as pixels instead of files, for the Python package: no part of the public interface.
+#[doc(hidden)]
+pub mod pixels {
+    pub use super::cutout::smooth_edges;
+    pub use super::overlay::overlay_rgb;
+}

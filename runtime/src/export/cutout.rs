@@ -143,7 +143,8 @@ fn alpha<'a>(kind: CutoutAlpha, class: &'a ClassView<'_>) -> Result<Cow<'a, Gray
 /// it ends there.
 ///
 /// The certainty of the network is no opacity: where it wavers between a shirt and a top, either would be half transparent.
-fn smooth_edges(mask: &GrayImage) -> GrayImage {
+#[doc(hidden)]
+pub fn smooth_edges(mask: &GrayImage) -> GrayImage {
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     let rows: Vec<&[u8]> = mask.as_raw().chunks_exact(width.max(1)).collect();
     let mut column_sums = vec![0_u16; width];

@@ -1,3 +1,8 @@
+use std::borrow::Cow;
+
+use image::RgbImage;
+use rayon::prelude::*;
+
 use super::format::{Exporter, Needs};
 use super::png::{Header, Pixels, encode};
 use super::view::PhotoView;
@@ -40,22 +45,49 @@ impl Exporter for Overlay {
 /// # Errors
 /// [`Error::ReducedPhoto`]; [`Error::Invalid`] when the label map is of another photo; [`Error::Encode`].
 pub fn overlay_png(photo: &Photo, map: &LabelMap, taxonomy: &Taxonomy) -> Result<Vec<u8>> {
-    photo.full_rgb()?;
-    let (width, height) = (map.width(), map.height());
-    let rgb = photo.srgb();
-    if (width, height) != rgb.dimensions() {
-        let (w, h) = rgb.dimensions();
-        return Err(Error::Invalid(format!(
-            "a label map of {width} x {height} does not belong to pixels of {w} x {h}"
-        )));
+    let tint = Tint::new(photo, map, taxonomy)?;
+    let header = Header { what: "overlay", width: map.width(), height: map.height(), pixels: Pixels::Rgb, icc: None };
+    encode(&header, |y, row| tint.write_row(y, row))
+}
+
+/// The same as pixels.
+///
+/// # Errors
+/// As [`overlay_png`].
+#[doc(hidden)]
+pub fn overlay_rgb(photo: &Photo, map: &LabelMap, taxonomy: &Taxonomy) -> Result<RgbImage> {
+    let tint = Tint::new(photo, map, taxonomy)?;
+    let mut overlay = RgbImage::new(map.width(), map.height());
+    let row_bytes = 3 * map.width().max(1) as usize;
+    overlay.par_chunks_exact_mut(row_bytes).enumerate().for_each(|(y, row)| tint.write_row(y, row));
+    Ok(overlay)
+}
+
+/// A photo, and the colours that lie on it.
+struct Tint<'a> {
+    rgb: Cow<'a, RgbImage>,
+    map: &'a LabelMap,
+    colors: [[u8; 3]; 256],
+}
+
+impl<'a> Tint<'a> {
+    fn new(photo: &'a Photo, map: &'a LabelMap, taxonomy: &Taxonomy) -> Result<Self> {
+        photo.full_rgb()?;
+        let (width, height) = (map.width(), map.height());
+        let rgb = photo.srgb();
+        if (width, height) != rgb.dimensions() {
+            let (w, h) = rgb.dimensions();
+            return Err(Error::Invalid(format!(
+                "a label map of {width} x {height} does not belong to pixels of {w} x {h}"
+            )));
+        }
+        let colors = std::array::from_fn(|class| taxonomy.classes.get(class).map_or([255; 3], |class| class.color));
+        Ok(Self { rgb, map, colors })
     }
-    let colors: [[u8; 3]; 256] =
-        std::array::from_fn(|class| taxonomy.classes.get(class).map_or([255; 3], |class| class.color));
-    let labels = map.labels();
-    let length = width as usize;
-    let header = Header { what: "overlay", width, height, pixels: Pixels::Rgb, icc: None };
-    encode(&header, |y, row| {
-        row.copy_from_slice(&rgb.as_raw()[3 * y * length..][..3 * length]);
+
+    fn write_row(&self, y: usize, row: &mut [u8]) {
+        let (labels, length) = (self.map.labels(), self.map.width() as usize);
+        row.copy_from_slice(&self.rgb.as_raw()[3 * y * length..][..3 * length]);
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
             let at = y * length + x;
             let label = labels[at];
@@ -63,11 +95,11 @@ pub fn overlay_png(photo: &Photo, map: &LabelMap, taxonomy: &Taxonomy) -> Result
                 continue;
             }
             let weight = if is_outline(labels, length, x, at) { 256 } else { TINT };
-            for (value, color) in pixel.iter_mut().zip(colors[usize::from(label)]) {
+            for (value, color) in pixel.iter_mut().zip(self.colors[usize::from(label)]) {
                 *value = ((u32::from(color) * weight + u32::from(*value) * (256 - weight)) >> 8) as u8;
             }
         }
-    })
+    }
 }
 
 /// Whether a pixel has a neighbour of another class on its right or below, or above or on its left.
