@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The runtime against other tools, for `ci/bench runtime [PART...]`. Everything is timed in turns on one machine (paired.py).
 #   folder      120 street photos to a mask a class, default model: clothseg-run, the plain script, the bare network
+#   python      the same 120 photos by the Python package (a wheel is built): Segmenter.stream, masks as arrays and as files
 #   heavy       40 of them with a network of u2net's clothing interface: clothseg-run, rembg, the script, the bare network
 #   full-size   logits to class indices at 12 megapixels: clothseg, torch, OpenCV; time and memory
 #   start       one photo by one process: clothseg-run, the same without the photo, the script, rembg
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/../.."
 here=runtime/benches work=$PWD/.cache/bench/runtime rounds=${BENCH_ROUNDS:-5}
 onnxruntime=1.32.0 opencv=5.0.0.93 rembg=2.0.86 onnx=1.23.2 numpy=2.4.6 torch=2.15.0
 parts=("$@")
-[ $# -gt 0 ] || parts=(folder heavy full-size start large stages)
+[ $# -gt 0 ] || parts=(folder python heavy full-size start large stages)
 python=$work/python/bin/python
 
 # A virtual environment in folder $1 with the packages that follow; does nothing when that is done.
@@ -62,6 +63,20 @@ folder() {
   paired "$count photos to a mask a class, default model" --items "$count" --clean "$out" \
     "script=$python $here/script.py $model $photos $out" \
     "bare network=$python $here/bare.py $model 224 320 $count" \
+    "clothseg-run=$run $photos -o $out --format masks --quiet"
+}
+
+# Called so because there is a variable of that name.
+python_package() {
+  local wheel folder=$work/package
+  wheel=$(ci/python --wheel)
+  rm -rf "$folder"
+  python3 -m venv "$folder"
+  "$folder/bin/python" -m pip install --quiet --no-compile "$wheel" "numpy==$numpy"
+  paired "$count photos to a mask a class, default model, from Python" --items "$count" --clean "$out" \
+    "script=$python $here/script.py $model $photos $out" \
+    "stream, arrays=$folder/bin/python $here/stream.py $photos" \
+    "stream, files=$folder/bin/python $here/stream.py $photos $out" \
     "clothseg-run=$run $photos -o $out --format masks --quiet"
 }
 
@@ -128,6 +143,7 @@ END
 for part in "${parts[@]}"; do
   case $part in
     folder | heavy | full-size | start | large | stages) "${part/-/_}" ;;
-    *) echo "ci/bench runtime: there is no part '$part'; there are: folder heavy full-size start large stages" >&2; exit 2 ;;
+    python) python_package ;;
+    *) echo "ci/bench runtime: there is no part '$part'; there are: folder python heavy full-size start large stages" >&2; exit 2 ;;
   esac
 done
