@@ -1,7 +1,6 @@
 //! `clothseg-run`: photos in, masks and polygons out. The program is a function, so that the Python package has the same one.
 
 #![deny(missing_docs)]
-
 #![forbid(unsafe_code)]
 
 mod advice;
