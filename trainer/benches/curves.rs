@@ -140,7 +140,7 @@ fn photos(config: &Config) -> (Batch, LabelSets) {
     let plan = Plan {
         seed: config.seed,
         batch_size: PHOTOS.min(data.len()),
-        augmentation: config.augmentation(),
+        augmentation: config.augmentation().unwrap_or_else(|error| panic!("{error}")),
         frame: config.frame(),
         input: config.input_spec(),
     };

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use augment::AugmentConfig;
+pub use augment::{AugmentConfig, CloseUpConfig};
 pub use class_weights::{ClassWeightRule, ClassWeights};
 pub(crate) use data::names;
 pub use data::{DATA_VARIABLE, DataConfig, SourceConfig, data_folder, resolve};
@@ -136,7 +136,7 @@ impl Config {
         ensure(self.model.presence || !has_term, "loss.terms", cause)?;
         let cause = "must have the term `presence`, which alone trains the head of presence = true in [model]";
         ensure(has_term || !self.model.presence, "loss.terms", cause)?;
-        self.augment.check()?;
+        self.augment.check(&target.taxonomy)?;
         let persons = target.classes() - 1 - target.taxonomy.garments().len();
         self.train.check(target.classes(), persons)?;
         self.data.check()

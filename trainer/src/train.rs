@@ -79,7 +79,7 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     if resume {
         model = run.resume(model)?;
     } else if let Some(beginning) = beginning {
-        model = beginning.load_into(model, run.pictures(&train_data))?;
+        model = beginning.load_into(model, run.pictures(&train_data)?)?;
     }
     tracing::info!(
         "{}: {} classes, {} weights; {} examples to train on, {} to validate on",
@@ -199,21 +199,21 @@ impl<'a> Run<'a> {
     }
 
     /// What the first steps would see.
-    fn pictures<'d>(&'d self, data: &'d Dataset) -> impl Iterator<Item = Result<Tensor<4>>> + 'd {
-        let plan = self.plan();
+    fn pictures<'d>(&'d self, data: &'d Dataset) -> Result<impl Iterator<Item = Result<Tensor<4>>> + 'd> {
+        let plan = self.plan()?;
         let order = plan.order(data, 0);
         let batches = SURVEYED_BATCHES.min(order.len() / plan.batch_size);
-        (0..batches).map(move |index| Ok(plan.batch(data, &order, 0, index)?.picture_tensor(&self.evaluation)))
+        Ok((0..batches).map(move |index| Ok(plan.batch(data, &order, 0, index)?.picture_tensor(&self.evaluation))))
     }
 
-    fn plan(&self) -> Plan {
-        Plan {
+    fn plan(&self) -> Result<Plan> {
+        Ok(Plan {
             seed: self.config.seed,
             batch_size: self.config.train.batch_size,
-            augmentation: self.config.augmentation(),
+            augmentation: self.config.augmentation()?,
             frame: self.config.frame(),
             input: self.config.input_spec(),
-        }
+        })
     }
 
     fn wall_s(&self) -> f64 {
@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
     }
 
     fn epochs(&mut self, mut model: Network, train_data: Arc<Dataset>, valid_data: &Dataset) -> Result<Network> {
-        let plan = self.plan();
+        let plan = self.plan()?;
         let steps_per_epoch = |epoch| plan.order(&train_data, epoch).len() / plan.batch_size;
         let total: usize = (0..self.config.train.epochs).map(steps_per_epoch).sum();
         self.log.start(self.state.step, total, self.config.train.epochs);

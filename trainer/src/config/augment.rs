@@ -1,5 +1,6 @@
 //! Table `[augment]`.
 
+use clothseg::Taxonomy;
 use serde::{Deserialize, Serialize};
 
 use crate::data::augment::erase::SMALLEST_SHARE;
@@ -34,6 +35,21 @@ pub struct AugmentConfig {
     pub erase_share: f64,
     /// Probability that an example shows four photos.
     pub mosaic: f64,
+    /// Examples that look closely at some classes: `[[augment.close_up]]`, as many as wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub close_up: Vec<CloseUpConfig>,
+}
+
+/// A table `[[augment.close_up]]`: crops round a pixel of some classes, at a scale of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseUpConfig {
+    /// Probability that an example is one.
+    pub share: f64,
+    /// Names of classes or groups.
+    pub classes: Vec<String>,
+    /// Smallest and largest factor on the scale of inference.
+    pub scale: [f64; 2],
 }
 
 impl Default for AugmentConfig {
@@ -52,17 +68,18 @@ impl Default for AugmentConfig {
             erase: 0.0,
             erase_share: 0.2,
             mosaic: 0.0,
+            close_up: Vec::new(),
         }
     }
 }
 
 impl AugmentConfig {
     /// The first key whose value cannot be used, and why.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        let [low, high] = self.scale;
-        if !(0.0 < low && low <= high && high <= 16.0) {
-            return Err(("augment.scale", "must be [smallest, largest], above 0".to_owned()));
+    pub(super) fn check(&self, taxonomy: &Taxonomy) -> Result<(), (&'static str, String)> {
+        if !is_scale(self.scale) {
+            return Err(("augment.scale", SCALE_RULE.to_owned()));
         }
+        self.check_close_ups(taxonomy).map_err(|cause| ("augment.close_up", cause))?;
         for (key, value, high) in [
             ("augment.aspect_jitter", self.aspect_jitter, 1.0),
             ("augment.flip", self.flip, 1.0),
@@ -85,4 +102,27 @@ impl AugmentConfig {
             false => Err(("augment.erase_share", format!("must be {SMALLEST_SHARE} to 1"))),
         }
     }
+
+    fn check_close_ups(&self, taxonomy: &Taxonomy) -> Result<(), String> {
+        for close_up in &self.close_up {
+            if !is_scale(close_up.scale) {
+                return Err(format!("scale {SCALE_RULE}"));
+            }
+            if close_up.classes.is_empty() {
+                return Err("names no classes".to_owned());
+            }
+            taxonomy.resolve_all(&close_up.classes).map_err(|error| error.to_string())?;
+        }
+        let shares = || self.close_up.iter().map(|close_up| close_up.share);
+        match shares().all(|share| (0.0..=1.0).contains(&share)) && shares().sum::<f64>() <= 1.0 {
+            true => Ok(()),
+            false => Err("shares must be 0 to 1, and all of them together at most 1".to_owned()),
+        }
+    }
+}
+
+const SCALE_RULE: &str = "must be [smallest, largest], above 0 and at most 16";
+
+fn is_scale([low, high]: [f64; 2]) -> bool {
+    0.0 < low && low <= high && high <= 16.0
 }

@@ -66,6 +66,8 @@ fn a_wrong_value_names_its_key() {
         ("terms = \"ce:1,miou:1\"", "terms = \"kl:1\"", "loss.terms"),
         ("scale = [0.8, 1.6]", "scale = [1.6, 0.8]", "augment.scale"),
         ("flip = 0.5", "brightness = 1.5", "augment.brightness"),
+        ("flip = 0.5", "close_up = [{ share = 0.5, classes = [\"cloak\"], scale = [1.0, 2.0] }]", "augment.close_up"),
+        ("flip = 0.5", "close_up = [{ share = 1.5, classes = [\"hair\"], scale = [1.0, 2.0] }]", "augment.close_up"),
         ("flip = 0.5", "rotation_degrees = nan", "augment.rotation_degrees"),
         ("flip = 0.5", "erase_share = 0.01", "augment.erase_share"),
         ("dropout = 0.3", "pretrained = true", "model.pretrained"),

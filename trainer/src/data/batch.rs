@@ -10,10 +10,9 @@ use clothseg::preprocess::write_normalized;
 use clothseg::spec::InputSpec;
 use rand::Rng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use super::augment::{Example, generator};
-use super::{Augmentation, Dataset, Frame, Shown};
+use super::{Augmentation, Dataset, Frame, Sample, Shown};
 use crate::error::{Error, Result};
 
 /// Batches made ahead of the step.
@@ -142,31 +141,29 @@ impl Plan {
     fn example(&self, dataset: &Dataset, order: &[usize], epoch: usize, place: usize) -> Result<Example> {
         let Some((mosaic, mut random)) = self.augmentation.draw_mosaic(self.seed, epoch, place, &self.frame) else {
             let mut random = generator(self.seed, epoch, place);
-            return cut(dataset, order, place, &self.augmentation, &self.frame, &mut random);
+            let (sample, aspect) = sound(dataset, order, place)?;
+            let mut variation = self.augmentation.draw(sample.photo.dimensions(), aspect, &self.frame, &mut random);
+            let at = [epoch, place];
+            variation.crop = self.augmentation.close_up(variation.crop, &sample, aspect, &self.frame, at, self.seed);
+            return variation.apply(&sample, &self.frame);
         };
         let augmentation = self.augmentation.in_tiles();
         let tiles = (0..).zip(mosaic.frames(&self.frame)).map(|(tile, frame)| {
             let place = if tile == 0 { place } else { random.random_range(0..order.len()) };
-            cut(dataset, order, place, &augmentation, &frame, &mut random)
+            let (sample, aspect) = sound(dataset, order, place)?;
+            augmentation.draw(sample.photo.dimensions(), aspect, &frame, &mut random).apply(&sample, &frame)
         });
         Ok(mosaic.join(&tiles.collect::<Result<Vec<_>>>()?, &self.frame))
     }
 }
 
-/// An example of the photo at a place of the order, or of the next sound one.
-fn cut(
-    dataset: &Dataset,
-    order: &[usize],
-    place: usize,
-    augmentation: &Augmentation,
-    frame: &Frame,
-    random: &mut ChaCha8Rng,
-) -> Result<Example> {
+/// The sample at a place of the order, or the next sound one, and how much wider than high it was before it was squashed.
+fn sound(dataset: &Dataset, order: &[usize], place: usize) -> Result<(Sample, Option<f64>)> {
     let (before, from) = order.split_at(place);
     for index in from.iter().chain(before) {
-        let Some(sample) = dataset.load_sound(*index)? else { continue };
-        let aspect = dataset.source(*index).aspect;
-        return augmentation.draw(sample.photo.dimensions(), aspect, frame, random).apply(&sample, frame);
+        if let Some(sample) = dataset.load_sound(*index)? {
+            return Ok((sample, dataset.source(*index).aspect));
+        }
     }
     Err(dataset.nothing_usable())
 }
@@ -283,7 +280,7 @@ mod tests {
         let dataset = Dataset::open(&source, &Target::builtin("garments").unwrap(), OnDamage::Refuse).unwrap();
         let order = [3, 0, 1, 2];
         let examples = |mosaic| {
-            let plan = plan(Augmentation { mosaic, ..config().augmentation() });
+            let plan = plan(Augmentation { mosaic, ..config().augmentation().unwrap() });
             let examples = (0..4).map(|place| plan.example(&dataset, &order, 2, place).unwrap().picture);
             examples.collect::<Vec<_>>()
         };
@@ -300,7 +297,7 @@ mod tests {
         let source = [write_noise(root.path(), "train", &["a", "b", "c", "d"])];
         let target = Target::builtin("garments").unwrap();
         let open = |on_damage| Dataset::open(&source, &target, on_damage).unwrap();
-        let plan = plan(config().augmentation());
+        let plan = plan(config().augmentation().unwrap());
         let order = [3, 0, 1, 2];
         let batches = |dataset: &Dataset, order: &[usize]| [0, 1].map(|index| plan.batch(dataset, order, 5, index));
         let as_if = batches(&open(OnDamage::Refuse), &[3, 0, 2, 2]).map(Result::unwrap);

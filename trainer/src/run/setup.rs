@@ -1,9 +1,10 @@
 //! What a config means for the network, the data and the loss.
 
+use clothseg::Taxonomy;
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 
-use crate::config::{AugmentConfig, Config, ExportConfig, ParseLossError};
-use crate::data::augment::{ColorJitter, Erasing};
+use crate::config::{AugmentConfig, CloseUpConfig, Config, ExportConfig, ParseLossError};
+use crate::data::augment::{CloseUp, ColorJitter, Erasing};
 use crate::data::{Augmentation, Frame};
 use crate::error::Result;
 use crate::loss::Loss;
@@ -55,15 +56,23 @@ impl Config {
     }
 
     /// How examples vary.
-    pub fn augmentation(&self) -> Augmentation {
-        self.augment.augmentation(self.input_spec().fit)
+    ///
+    /// # Errors
+    /// Where the taxonomy or a class of close-ups is unknown, which [`Config::open`] refuses.
+    pub fn augmentation(&self) -> Result<Augmentation> {
+        Ok(self.augment.augmentation(self.input_spec().fit, &self.target()?.taxonomy)?)
     }
 }
 
 impl AugmentConfig {
-    /// How examples vary that inference fits as `fit` says.
-    fn augmentation(&self, fit: Fit) -> Augmentation {
-        Augmentation {
+    /// How examples vary that inference fits as `fit` says, of the classes of `taxonomy`.
+    fn augmentation(&self, fit: Fit, taxonomy: &Taxonomy) -> clothseg::Result<Augmentation> {
+        let close_up = |config: &CloseUpConfig| {
+            let classes = taxonomy.resolve_all(&config.classes)?;
+            let classes = classes.into_iter().filter_map(|class| u8::try_from(class).ok()).collect();
+            Ok(CloseUp { share: config.share, classes, scale: (config.scale[0], config.scale[1]) })
+        };
+        Ok(Augmentation {
             fit,
             scale: (self.scale[0], self.scale[1]),
             aspect_jitter: self.aspect_jitter,
@@ -79,6 +88,7 @@ impl AugmentConfig {
             },
             erasing: Erasing { probability: self.erase, largest_share: self.erase_share },
             mosaic: self.mosaic,
-        }
+            close_ups: self.close_up.iter().map(close_up).collect::<clothseg::Result<_>>()?,
+        })
     }
 }

@@ -287,6 +287,7 @@ mod tests {
                 color: ColorJitter::NONE,
                 erasing: Erasing::NONE,
                 mosaic: 0.0,
+                close_ups: Vec::new(),
             };
             for position in 0..100 {
                 let mut random = generator(7, 0, position);

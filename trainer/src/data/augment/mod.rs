@@ -2,8 +2,10 @@
 //!
 //! [`Augmentation::draw`] draws a [`Variation`]: where the crop lies ([`crop`]), how its colours change ([`color`]) and
 //! what is hidden ([`erase`]). The numbers of all three are always drawn, in this order, so that one that is switched on
-//! leaves the others as they were. Whether four photos share an example ([`mosaic`]) is drawn apart from that.
+//! leaves the others as they were. Whether four photos share an example ([`mosaic`]), and whether one looks closely at some
+//! classes ([`close_up`]), is drawn apart from that.
 
+pub mod close_up;
 pub mod color;
 pub mod crop;
 pub mod erase;
@@ -17,13 +19,14 @@ use rand_chacha::ChaCha8Rng;
 use super::{LabelImage, Sample, Shown};
 use crate::error::Result;
 
+pub use close_up::CloseUp;
 pub use color::{ColorJitter, Recoloring};
 pub use crop::{Crop, Frame};
 pub use erase::{Erasing, Patch};
 pub use mosaic::Mosaic;
 
 /// How examples vary.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
     /// The size that a whole photo has at scale 1: what inference uses.
     pub fit: Fit,
@@ -41,6 +44,8 @@ pub struct Augmentation {
     pub erasing: Erasing,
     /// Probability that an example shows four photos.
     pub mosaic: f64,
+    /// Which examples look closely at some classes; no tile of a mosaic does.
+    pub close_ups: Vec<CloseUp>,
 }
 
 /// One way to make an example of a sample.
@@ -75,6 +80,9 @@ pub fn generator(seed: u64, epoch: usize, position: usize) -> ChaCha8Rng {
 /// Tells the random numbers of mosaics from those of the example that it takes the place of.
 const MOSAIC_SEED: u64 = 0x006d_6f73_6169_6300;
 
+/// The same of close-ups.
+const CLOSE_UP_SEED: u64 = 0x636c_6f73_652d_7570;
+
 impl Augmentation {
     /// Whether the example at a position of an epoch is a mosaic, and the random numbers for all of its tiles.
     pub fn draw_mosaic(&self, seed: u64, epoch: usize, position: usize, frame: &Frame) -> Option<(Mosaic, ChaCha8Rng)> {
@@ -85,7 +93,12 @@ impl Augmentation {
 
     /// How photos vary in the tiles of a mosaic.
     pub fn in_tiles(&self) -> Self {
-        Self { scale: (self.scale.0 * mosaic::SCALE, self.scale.1 * mosaic::SCALE), mosaic: 0.0, ..*self }
+        Self {
+            scale: (self.scale.0 * mosaic::SCALE, self.scale.1 * mosaic::SCALE),
+            mosaic: 0.0,
+            close_ups: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// Draws a variation of a photo of `width` x `height` that was `aspect` times as wide as high before it was squashed.
@@ -96,17 +109,38 @@ impl Augmentation {
         Variation { crop, recoloring, patch }
     }
 
-    fn draw_crop(&self, size: (u32, u32), aspect: Option<f64>, frame: &Frame, random: &mut ChaCha8Rng) -> Crop {
+    /// The crop of the example at a position of an epoch, moved close to a class where that is drawn.
+    pub fn close_up(
+        &self,
+        crop: Crop,
+        of: &Sample,
+        aspect: Option<f64>,
+        frame: &Frame,
+        at: [usize; 2],
+        seed: u64,
+    ) -> Crop {
+        let mut random = generator(seed ^ CLOSE_UP_SEED, at[0], at[1]);
+        let base = self.base_scale(of.photo.dimensions(), aspect);
+        let close_up = CloseUp::choose(&self.close_ups, &mut random);
+        close_up.and_then(|close_up| close_up.place(crop, of, base, frame, &mut random)).unwrap_or(crop)
+    }
+
+    /// Frame pixels to a photo pixel at scale 1, vertically, and how much more of them horizontally.
+    fn base_scale(&self, size: (u32, u32), aspect: Option<f64>) -> (f64, f64) {
         let (width, height) = (f64::from(size.0), f64::from(size.1));
         let true_width = aspect.map_or(width, |aspect| height * aspect);
-        // Frame pixels to a photo pixel at scale 1, vertically, and how much more of them horizontally.
-        let (base, ratio) = match self.fit {
+        match self.fit {
             Fit::LongestSide { size, .. } => (f64::from(size) / true_width.max(height), true_width / width),
             Fit::Stretch { width: to_width, height: to_height } => {
                 let base = f64::from(to_height) / height;
                 (base, f64::from(to_width) / width / base)
             }
-        };
+        }
+    }
+
+    fn draw_crop(&self, size: (u32, u32), aspect: Option<f64>, frame: &Frame, random: &mut ChaCha8Rng) -> Crop {
+        let (width, height) = (f64::from(size.0), f64::from(size.1));
+        let (base, ratio) = self.base_scale(size, aspect);
         let (low, high) = (self.scale.0.ln(), self.scale.1.ln());
         let scale = base * (low + (high - low) * random.random::<f64>()).exp();
         let jitter = ((random.random::<f64>() * 2.0 - 1.0) * (1.0 + self.aspect_jitter).ln() / 2.0).exp();
@@ -149,6 +183,7 @@ mod tests {
         color: ColorJitter::NONE,
         erasing: Erasing::NONE,
         mosaic: 0.0,
+        close_ups: Vec::new(),
     };
     const ALL: Augmentation = Augmentation {
         scale: (0.5, 2.0),
@@ -164,7 +199,9 @@ mod tests {
             greyscale: 0.2,
         },
         erasing: Erasing { probability: 0.5, largest_share: 0.3 },
-        ..STILL
+        fit: Fit::LongestSide { size: 48, multiple: 16 },
+        mosaic: 0.0,
+        close_ups: Vec::new(),
     };
 
     fn sample(width: u32, height: u32) -> Sample {
@@ -191,7 +228,7 @@ mod tests {
         assert!(rotation_degrees == 0.0 && !flip);
         assert_eq!((variation.recoloring, variation.patch), (Recoloring::NONE, None));
         // All of it together moves the crop no more than before.
-        let all = Augmentation { ..ALL }.draw((90, 120), Some(0.7), &FRAME, &mut generator(7, 3, 11));
+        let all = ALL.draw((90, 120), Some(0.7), &FRAME, &mut generator(7, 3, 11));
         assert_eq!(Crop { rotation_degrees: 0.0, ..all.crop }, variation.crop);
     }
 
