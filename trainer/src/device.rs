@@ -99,7 +99,7 @@ struct Gpu {
 
 impl Gpu {
     fn open(self) -> TrainingDevice {
-        let what = if self.in_software { "a GPU imitated in software" } else { "the GPU" };
+        let what = if self.in_software { "a GPU emulated in software" } else { "the GPU" };
         TrainingDevice {
             device: self.device,
             description: format!("{what}, {}, through {API}", self.name),
@@ -110,7 +110,7 @@ impl Gpu {
 
 #[cfg(not(any(feature = "vulkan", feature = "wgpu")))]
 fn gpus() -> std::result::Result<Vec<Gpu>, String> {
-    Err("this build knows no GPU; build with `--features wgpu` for one".to_owned())
+    Err("this build has no GPU support; build with `--features wgpu`".to_owned())
 }
 
 #[cfg(any(feature = "vulkan", feature = "wgpu"))]
