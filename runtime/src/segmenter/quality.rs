@@ -11,7 +11,7 @@ use crate::preprocess::Geometry;
 use crate::spec::{Fit, ModelSpec};
 
 /// Speed or quality: whether test-time augmentation is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Quality {
