@@ -10,6 +10,7 @@ mod model;
 mod network;
 mod optimizer;
 mod renamed;
+mod taxonomy;
 mod term;
 mod train;
 
@@ -28,10 +29,12 @@ pub use model::ModelConfig;
 pub use network::{Architecture, Context, DecoderConfig, Initialization, LiteVariant, MOST_STAGES, Upsampling};
 pub use optimizer::{OptimizerConfig, OptimizerKind, Schedule};
 pub(crate) use renamed::renew;
+pub use taxonomy::TaxonomyConfig;
 pub use term::{ParseLossError, Term, Terms};
 pub use train::{BestBy, TrainConfig};
 
 use crate::data::Target;
+use crate::data::text::read_text;
 use crate::error::{Error, Result};
 
 /// The first key whose value cannot be used, and why.
@@ -47,8 +50,8 @@ fn ensure(holds: bool, key: &'static str, cause: &str) -> Checked {
 pub struct Config {
     /// Name of the model.
     pub name: String,
-    /// Taxonomy that the network learns: `garments` or `imaterialist`.
-    pub taxonomy: String,
+    /// Classes that the network learns: `garments`, `imaterialist`, a file of classes, or classes.
+    pub taxonomy: TaxonomyConfig,
     /// Folder that the run writes to, relative to the working folder.
     pub run: PathBuf,
     /// Seed of everything random.
@@ -79,7 +82,7 @@ pub struct Config {
 impl Config {
     /// Reads and checks a config. Mapping paths come back relative to the working folder.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path)?;
         Self::checked(Self::parse(&text).map_err(|cause| Error::file(path, cause))?, path)
     }
 
@@ -106,11 +109,9 @@ impl Config {
                 *mapping = folder.join(&*mapping);
             }
         }
-        config.check().map_err(|(key, cause)| Error::Config {
-            path: path.to_path_buf(),
-            key: key.to_owned(),
-            cause,
-        })?;
+        let refuse = |key: &str, cause| Error::Config { path: path.to_path_buf(), key: key.to_owned(), cause };
+        config.taxonomy = config.taxonomy.resolved(folder).map_err(|cause| refuse("taxonomy", cause))?;
+        config.check().map_err(|(key, cause)| refuse(key, cause))?;
         Ok(config)
     }
 
@@ -119,12 +120,7 @@ impl Config {
         let network = self.model.network;
         let step = network.input_multiple().max(self.model.output_stride);
         ensure(!self.name.is_empty(), "name", "is empty")?;
-        let Some(target) = Target::builtin(&self.taxonomy) else {
-            return Err((
-                "taxonomy",
-                format!("there is no taxonomy `{}`; use garments or imaterialist", self.taxonomy),
-            ));
-        };
+        let target = self.taxonomy.target().map_err(|cause| ("taxonomy", cause))?;
         self.input.check(step, network.name())?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);
         self.export.check(self.input.longest_side, self.input.stretch, whole)?;
@@ -137,17 +133,17 @@ impl Config {
         let cause = "must have the term `presence`, which alone trains the head of presence = true in [model]";
         ensure(has_term || !self.model.presence, "loss.terms", cause)?;
         self.augment.check(&target.taxonomy)?;
-        let persons = target.classes() - 1 - target.taxonomy.garments().len();
+        let persons = target.persons_at_end();
         self.train.check(target.classes(), persons)?;
         self.data.check()
     }
 
     /// The classes that the network learns.
     pub fn target(&self) -> Result<Target> {
-        Target::builtin(&self.taxonomy).ok_or_else(|| Error::Config {
+        self.taxonomy.target().map_err(|cause| Error::Config {
             path: self.run.clone(),
             key: "taxonomy".to_owned(),
-            cause: format!("there is no taxonomy `{}`", self.taxonomy),
+            cause,
         })
     }
 }

@@ -119,7 +119,7 @@ fn carry_out(sweep: &SweepConfig, run: &PlannedRun, options: &SweepOptions) -> R
     let open = |test: &TestEntry| Dataset::open(&resolve(&test.sources), &target, run.config.data.on_damage);
     let tests = sweep.tests.iter().map(open).collect::<Result<Vec<_>>>()?;
     let folder = RunFolder::at(&run.config.run);
-    let start = Start { resume: folder.last().is_file(), device: options.device, last_step: None };
+    let start = Start { resume: folder.last().is_file(), device: options.device, ..Start::default() };
     let state = train(&run.config, start)?;
     let model = run.model_path();
     export_run(&run.config.run, sweep.checkpoint, Some(&model), Weights::F32, &options.engine)?;

@@ -11,6 +11,7 @@ mod gradient;
 mod optimizer;
 mod pictures;
 mod progress;
+mod run_data;
 mod schedule;
 mod step;
 mod transfer;
@@ -32,9 +33,10 @@ pub use transfer::EarlierWeights;
 pub use validate::{Validation, validate};
 
 use self::progress::Progress;
+use self::run_data::RunData;
 pub use crate::config::{BestBy, ClassWeightRule, ClassWeights, OptimizerConfig, OptimizerKind, Schedule};
 use crate::config::{Config, resolve};
-use crate::data::{Dataset, LabelSets, Plan, Prefetch};
+use crate::data::{Contents, Dataset, LabelSets, Plan, Prefetch};
 use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
 use crate::loss::Loss;
@@ -54,6 +56,8 @@ const SURVEYED_BATCHES: usize = 16;
 pub struct Start {
     /// Go on from the last checkpoint, instead of from the beginning.
     pub resume: bool,
+    /// Go on although the data are not those that the run began with.
+    pub accepts_changed_data: bool,
     /// What trains.
     pub device: DeviceChoice,
     /// Stop after this step with a checkpoint, where that comes before the end.
@@ -62,7 +66,7 @@ pub struct Start {
 
 /// Trains by `config`.
 pub fn train(config: &Config, start: Start) -> Result<State> {
-    let Start { resume, device, last_step } = start;
+    let Start { resume, accepts_changed_data, device, last_step } = start;
     let device = device.open()?;
     tracing::info!("training on {}", device.description);
     // Read before there is a run's folder, which a missing file would leave behind.
@@ -74,7 +78,11 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let target = config.target()?;
     let train_data = Dataset::open(&resolve(&config.data.train), &target, config.data.on_damage)?;
     let valid_data = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
-    let class_weights = class_weights::of_run(&config.train.class_weights, &folder, resume, &train_data, &target)?;
+    let data = RunData { folder: &folder, train: &train_data, valid: &valid_data, target: &target };
+    let contents = if resume { None } else { Some(data.look(config.model.presence)?) };
+    data.guard(resume, accepts_changed_data)?;
+    let contents = || contents.map_or_else(|| Contents::count(&train_data, &target), Ok);
+    let class_weights = class_weights::of_run(&config.train.class_weights, &folder, resume, contents, &target)?;
     let (mut run, mut model) = Run::new(config, folder, train_data.sets(), class_weights, &device)?;
     if resume {
         model = run.resume(model)?;

@@ -81,7 +81,7 @@ fn starts_again(network: &Network, path: &Path, config: &Config, tolerance: f32)
     };
     let expected = numbers(network.evaluate(picture(9)));
     // With other classes all but the classifier is taken.
-    let others = Config { taxonomy: "imaterialist".to_owned(), ..config.clone() };
+    let others = Config { taxonomy: "imaterialist".into(), ..config.clone() };
     EarlierWeights::open(path, &others).unwrap();
     let used = far(again.evaluate(picture(9)), &expected);
     assert!(used < tolerance, "{network_name} at stride {output_stride}: {used}");

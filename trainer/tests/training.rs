@@ -264,7 +264,7 @@ fn a_run_starts_from_what_an_earlier_one_learnt() {
         let all = numbers(model, |id| !encoder.contains(&id));
         all[all.len() - 3..].to_vec() // a part of its bias, the last parameter
     };
-    let others = Config { taxonomy: "imaterialist".to_owned(), ..config.clone() };
+    let others = Config { taxonomy: "imaterialist".into(), ..config.clone() };
     let loaded = EarlierWeights::open(&earlier.run, &others).unwrap().load_into(fresh(&others), []).unwrap();
     let encoder = |model: &Network| {
         let encoder = model.encoder_parameters();

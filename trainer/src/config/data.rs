@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, ensure};
-use crate::data::{Layout, OnDamage, Source, SourceFiles};
+use crate::data::source::is_default;
+use crate::data::{LabelReading, Layout, OnDamage, Source, SourceFiles};
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -30,24 +31,30 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// `folder`, `ccp`, `imaterialist`, `coco` or `tags`.
+    /// `folder`, `ccp`, `imaterialist`, `coco`, `labelme`, `yolo`, `label-studio` or `tags`.
     pub layout: Layout,
     /// Root folder, relative to the data folder; `./...`, to the working folder.
     pub root: PathBuf,
     /// Split.
     pub split: String,
-    /// Layout `folder`: the folder of the labels in the split, instead of `labels`.
+    /// Layout `folder`: the folder of the labels in the split, instead of `labels`; `yolo`: that of the labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
-    /// Layouts `imaterialist` and `coco`: the annotation file, relative to the root, instead of the layout's own.
+    /// The annotation file, or for `yolo` that of the names, relative to the root, instead of the layout's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<PathBuf>,
-    /// Layouts `imaterialist` and `coco`: the folder of the photos, relative to the root, instead of the split.
+    /// The folder of the photos, relative to the root, instead of the layout's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
     /// CSV file of what the photos show, relative to the root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<PathBuf>,
+    /// Layouts `folder` and `ccp`: what the pixels of the label PNGs mean.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reading: LabelReading,
+    /// Whether ignored pixels hide no class (see [`SourceFiles`]).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignored_hides_nothing: bool,
     /// Mapping file, relative to the config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<PathBuf>,
@@ -100,6 +107,8 @@ impl SourceConfig {
             annotations: self.annotations.clone(),
             images: self.images.clone(),
             tags: self.tags.clone(),
+            reading: self.reading,
+            ignored_hides_nothing: self.ignored_hides_nothing,
         }
     }
 

@@ -1,17 +1,24 @@
 //! Clothing Co-Parsing (Yang, Luo and Lin 2014): `ROOT/{images,labels}`, `ROOT/label_list.csv` (column `name`, row =
-//! index) and one file `ROOT/SPLIT.txt` of stems a split.
+//! index; columns `r`, `g`, `b` for colour-coded labels) and one file `ROOT/SPLIT.txt` of stems a split.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::colors::ClassTable;
-use super::{Label, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
-use crate::error::{Error, Result};
+use super::label_png::PngMeaning;
+use super::text::read_text;
+use super::{Label, LabelReading, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
+use crate::error::Result;
 
 /// Lists the pairs that `root/SPLIT.txt` names.
-pub fn list(root: &Path, split: &str) -> Result<Listing> {
-    let classes = ClassTable::open(&root.join("label_list.csv"))?.names;
+pub fn list(root: &Path, split: &str, reading: LabelReading) -> Result<Listing> {
+    let table = root.join("label_list.csv");
+    let ClassTable { names: classes, colors } = ClassTable::open(&table)?;
+    let meaning = PngMeaning { reading, classes: classes.len(), colors };
+    meaning.check(&table)?;
+    let meaning = Arc::new(meaning);
     let split_file = root.join(format!("{split}.txt"));
-    let stems = std::fs::read_to_string(&split_file).map_err(Error::io("read", &split_file))?;
+    let stems = read_text(&split_file)?;
     let mut incomplete = Vec::new();
     let mut photos = list_by_stem(&root.join("images"), &PHOTO_EXTENSIONS, &mut incomplete)?;
     let mut labels = list_by_stem(&root.join("labels"), &["png"], &mut incomplete)?;
@@ -19,7 +26,7 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
     for stem in stems.split_whitespace() {
         match (photos.remove(stem), labels.remove(stem)) {
             (Some(photo), Some(path)) => {
-                let label = Label::Png { path, colors: None };
+                let label = Label::Png { path, meaning: meaning.clone() };
                 pairs.push(Pair { stem: stem.to_owned(), photo, label });
             }
             (photo, label) => {
@@ -33,5 +40,5 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
         }
     }
     pairs.sort_by(|one, other| one.stem.cmp(&other.stem));
-    Ok(Listing { classes, pairs, incomplete })
+    Ok(Listing { classes, pairs, incomplete, tables: vec![table], ..Listing::default() })
 }

@@ -5,41 +5,45 @@
 //! A segmentation is a list of polygons (`[x0, y0, x1, y1, ...]`, their union, filled as pycocotools does; see
 //! [`super::polygon`]) or a run-length code (`size` [height, width], `counts` as numbers or compressed). `iscrowd` makes
 //! no difference: what is of a category is labelled so, one garment or many. The index of a category is 1 + the rank of
-//! its id; 0 is background. A photo without annotations is all background.
+//! its id; 0 is background. A photo without annotations is all background. Sizes that are missing are those of the photo.
 
 mod elements;
+mod number;
 mod segmentation;
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use self::elements::{Element, for_each_element};
 use self::segmentation::Segmentation;
-use super::Listing;
-use super::regions::{Categories, Gathered, ReadRegion, Record, Region, RegionFile};
+use super::regions::{Categories, Fault, Gathered, Id, ReadRegion, Record, Region, RegionFile};
 use super::runs::Size;
+use super::{Listing, image_dimensions};
 use crate::error::{Error, Result};
 
 #[derive(Deserialize)]
 struct Category {
-    id: u64,
+    id: Id,
     name: String,
 }
 
 #[derive(Deserialize)]
 struct Image {
-    id: u64,
+    id: Id,
     file_name: String,
-    width: u64,
-    height: u64,
+    #[serde(default)]
+    width: Value,
+    #[serde(default)]
+    height: Value,
 }
 
 #[derive(Deserialize)]
 struct Annotation {
-    category_id: u64,
+    category_id: Id,
     segmentation: Option<Segmentation>,
 }
 
@@ -47,87 +51,138 @@ struct Annotation {
 #[derive(Deserialize)]
 struct Belongs {
     #[serde(default)]
-    id: serde_json::Value,
-    image_id: u64,
+    id: Value,
+    image_id: Id,
+}
+
+/// What can be told of an image that is otherwise damaged.
+#[derive(Deserialize)]
+struct OnlyId {
+    id: Id,
 }
 
 /// A photo of the file.
 struct Photo {
-    file_name: String,
+    path: PathBuf,
     stem: String,
     gathered: Gathered,
+}
+
+/// The photos of a file.
+#[derive(Default)]
+struct Photos {
+    known: HashMap<Id, Photo>,
+    stems: HashSet<String>,
+    /// Ids of images that cannot be used: what is wrong with them has been told, and their annotations say nothing more.
+    refused: HashSet<Id>,
 }
 
 /// Lists the photos of the file `annotations`; they lie in `images`.
 pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let mut incomplete = Vec::new();
-    let (categories, mut photos) = read_head(annotations, &mut incomplete)?;
+    let (categories, mut photos) = read_head(annotations, images, &mut incomplete)?;
     let classes = categories.names().to_vec();
+    let mut used = BTreeSet::from([0]);
+    let mut homeless = Vec::new();
     let reader = AnnotationReader { categories };
     for_each_element(annotations, &["annotations"], |element| {
-        if let Err(cause) = reader.gather(element, &mut photos) {
-            incomplete.push(format!("{}: {cause}", annotations.display()));
+        match reader.gather(element, &mut photos) {
+            Ok(class) => used.extend(class),
+            Err(cause) => homeless.push(format!("{}: {cause}", annotations.display())),
         }
         Ok(())
     })?;
+    let unused = (0..=u8::MAX).zip(&classes).map(|(index, _)| index).filter(|index| !used.contains(index)).collect();
     let file = Arc::new(RegionFile { path: annotations.to_owned(), reader: Box::new(reader) });
-    let mut pairs = Vec::with_capacity(photos.len());
-    for Photo { file_name, stem, gathered } in photos.into_values() {
-        let photo = images.join(&file_name);
-        if !photo.is_file() {
-            incomplete.push(format!("{}: {file_name}: no photo in {}", annotations.display(), images.display()));
-            continue;
-        }
-        match gathered.finish(stem, photo, &file) {
-            Ok(pair) => pairs.push(pair),
-            Err(cause) => incomplete.push(cause),
-        }
+    let tables = vec![annotations.to_owned()];
+    let mut listing = Listing { classes, unused, incomplete, tables, ..Listing::default() };
+    let mut photos: Vec<Photo> = photos.known.into_values().collect();
+    photos.sort_by(|one, other| one.stem.cmp(&other.stem));
+    for Photo { path, stem, gathered } in photos {
+        gathered.finish(stem, path, &file, &mut listing);
     }
-    pairs.sort_by(|one, other| one.stem.cmp(&other.stem));
-    incomplete.sort();
-    Ok(Listing { classes, pairs, incomplete })
+    listing.incomplete.extend(homeless);
+    Ok(listing)
 }
 
 /// Reads what stands besides the annotations.
-fn read_head(path: &Path, incomplete: &mut Vec<String>) -> Result<(Categories, HashMap<u64, Photo>)> {
+fn read_head(path: &Path, folder: &Path, incomplete: &mut Vec<String>) -> Result<(Categories, Photos)> {
     let mut categories = Vec::new();
-    let mut photos = HashMap::new();
-    let mut stems = HashSet::new();
+    let mut photos = Photos::default();
     for_each_element(path, &["categories", "images"], |element| {
         if element.key == "categories" {
             let category: Category = serde_json::from_slice(element.bytes)
                 .map_err(|error| Error::file(path, format!("category at byte {}: {error}", element.offset)))?;
             categories.push((category.id, category.name));
-        } else if let Err(cause) = take_image(element.bytes, &mut photos, &mut stems) {
+        } else if let Err(cause) = photos.take(element.bytes, folder) {
+            photos.refused.extend(serde_json::from_slice(element.bytes).map(|OnlyId { id }| id));
             incomplete.push(format!("{}: image at byte {}: {cause}", path.display(), element.offset));
         }
         Ok(())
     })?;
-    if photos.is_empty() && incomplete.is_empty() {
+    if photos.known.is_empty() && incomplete.is_empty() {
         return Err(Error::file(path, "has no `images`; COCO's JSON for instances was expected"));
     }
     let categories = Categories::new(categories).map_err(|cause| Error::file(path, cause))?;
     Ok((categories, photos))
 }
 
-fn take_image(bytes: &[u8], photos: &mut HashMap<u64, Photo>, stems: &mut HashSet<String>) -> Result<(), String> {
-    let image: Image = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let size = Size::new(image.width, image.height)?;
-    let stem = stem(&image.file_name).ok_or_else(|| {
-        format!("has the file_name `{}`, which is no path below the folder of the images", image.file_name)
-    })?;
-    if photos.contains_key(&image.id) {
-        return Err(format!("`{}` has the id {} of another image", image.file_name, image.id));
+impl Photos {
+    /// Adds an image of the file, which lies in `folder`.
+    fn take(&mut self, bytes: &[u8], folder: &Path) -> Result<(), String> {
+        let Image { id, file_name, width, height } =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let Place { path, stem } = Place::find(&file_name, folder)?;
+        if self.known.contains_key(&id) {
+            return Err(format!("`{file_name}` has the id {id} of another image"));
+        }
+        let size = match (side(&width), side(&height)) {
+            (Some(width), Some(height)) => Size::new(width, height)?,
+            // Some makers leave them out, or write -1.
+            _ => image_dimensions(&path)
+                .map_err(|error| error.to_string())
+                .and_then(|(width, height)| Size::new(width.into(), height.into()))?,
+        };
+        if !self.stems.insert(stem.clone()) {
+            return Err(format!("`{file_name}` has the name of another image"));
+        }
+        self.known.insert(id, Photo { path, stem, gathered: Gathered::new(size) });
+        Ok(())
     }
-    if !stems.insert(stem.clone()) {
-        return Err(format!("`{}` has the name of another image", image.file_name));
+}
+
+/// A side that is told: a whole number above 0 as [`number`] reads it.
+fn side(value: &Value) -> Option<u64> {
+    let side = serde_json::from_value::<number::Whole>(value.clone()).ok()?.count().ok()?;
+    (side > 0).then_some(side)
+}
+
+/// Where a photo lies.
+struct Place {
+    path: PathBuf,
+    /// Its path below the folder without extension, the folders joined by `_`.
+    stem: String,
+}
+
+impl Place {
+    /// The photo that a file calls `file_name`: its path below `folder`, with slashes of either kind; or, where the name is of
+    /// another folder or machine or a web address, the longest end of it that is a path below `folder`.
+    fn find(file_name: &str, folder: &Path) -> Result<Self, String> {
+        let slashes = file_name.replace('\\', "/");
+        let ends = slashes.match_indices('/').map(|(at, _)| &slashes[at + 1..]);
+        let place = |name: &str| stem(name).map(|stem| Place { path: folder.join(name), stem });
+        let mut places = [file_name, &slashes].into_iter().chain(ends).filter_map(place).peekable();
+        if places.peek().is_none() {
+            return Err(format!("has the file_name `{file_name}`, which is no path below the folder of the images"));
+        }
+        places
+            .find(|place| place.path.is_file())
+            .ok_or_else(|| format!("{file_name}: no photo in {}", folder.display()))
     }
-    photos.insert(image.id, Photo { file_name: image.file_name, stem, gathered: Gathered::new(size) });
-    Ok(())
 }
 
 /// The path without extension, its folders joined by `_`; [`None`] where it leads out of its folder.
-fn stem(file_name: &str) -> Option<String> {
+pub(super) fn stem(file_name: &str) -> Option<String> {
     let path = Path::new(file_name);
     path.file_name()?;
     let parts = path.with_extension("");
@@ -148,22 +203,31 @@ struct AnnotationReader {
 }
 
 impl AnnotationReader {
-    /// Puts an annotation to its photo, with what is wrong with it; fails where the photo cannot be told.
-    fn gather(&self, element: Element<'_>, photos: &mut HashMap<u64, Photo>) -> Result<(), String> {
-        let belongs: Belongs = serde_json::from_slice(element.bytes)
+    /// Puts an annotation to its photo, with what is wrong with it, and tells its class; fails where the photo cannot be told.
+    fn gather(&self, element: Element<'_>, photos: &mut Photos) -> Result<Option<u8>, String> {
+        let Belongs { id, image_id } = serde_json::from_slice(element.bytes)
             .map_err(|error| format!("annotation at byte {}: {error}", element.offset))?;
-        let photo = photos.get_mut(&belongs.image_id).ok_or_else(|| {
-            format!("annotation {}: has the image_id {}, which the file does not list", belongs.id, belongs.image_id)
-        })?;
-        match self.read(element.bytes, photo.gathered.size) {
-            Ok(_) => photo.gathered.records.push(Record {
-                offset: element.offset,
-                bytes: element.bytes.len() as u32,
-                number: belongs.id.as_u64().unwrap_or_default(),
-            }),
-            Err(cause) => photo.gathered.fault(|| format!("annotation {} {cause}", belongs.id)),
+        if photos.refused.contains(&image_id) {
+            return Ok(None);
         }
-        Ok(())
+        let photo = photos
+            .known
+            .get_mut(&image_id)
+            .ok_or_else(|| format!("annotation {id}: has the image_id {image_id}, which the file does not list"))?;
+        match self.read(element.bytes, photo.gathered.size) {
+            Ok(region) => {
+                photo.gathered.records.push(Record {
+                    offset: element.offset,
+                    bytes: element.bytes.len() as u32,
+                    number: id.as_u64().unwrap_or_default(),
+                });
+                Ok(Some(region.class))
+            }
+            Err(fault) => {
+                photo.gathered.leave_out(format_args!("annotation {id}"), fault);
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -172,7 +236,7 @@ impl ReadRegion for AnnotationReader {
         "annotation"
     }
 
-    fn read(&self, record: &[u8], size: Size) -> Result<Region, String> {
+    fn read(&self, record: &[u8], size: Size) -> Result<Region, Fault> {
         let annotation: Annotation =
             serde_json::from_slice(record).map_err(|error| format!("cannot be read: {error}"))?;
         let class = self.categories.index(annotation.category_id)?;

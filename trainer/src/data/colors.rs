@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::IGNORE;
+use super::table::Table;
 use crate::error::{Error, Result};
 
 /// A class table: row = index.
@@ -27,34 +28,33 @@ pub struct ClassColors {
 impl ClassTable {
     /// Reads a CSV file with a column `name` and, if it has them, `r`, `g` and `b` of 0 to 255.
     pub fn open(path: &Path) -> Result<Self> {
-        let fail = |error: csv::Error| Error::file(path, error.to_string());
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(fail)?;
-        let headers = reader.headers().map_err(fail)?.clone();
-        let column = |name: &str| headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name);
-        let Some(name) = column("name") else {
-            return Err(Error::file(path, "has no column `name`"));
+        let mut table = Table::open(path)?;
+        let Some(name) = table.column(&["name", "class", "class_name", "label"]) else {
+            return Err(Error::file(path, "has no column `name`; its first line must be name,r,g,b or name alone"));
         };
-        let channels = match (column("r"), column("g"), column("b")) {
-            (Some(r), Some(g), Some(b)) => Some([r, g, b]),
+        let columns = [["r", "red"], ["g", "green"], ["b", "blue"]].map(|names| table.column(&names));
+        let channels = match columns {
+            [Some(r), Some(g), Some(b)] => Some([r, g, b]),
             _ => None,
         };
         let (mut names, mut colors) = (Vec::new(), Vec::new());
-        for record in reader.records() {
-            let record = record.map_err(fail)?;
-            names.push(record.get(name).unwrap_or_default().to_owned());
+        table.rows(path, |record| {
+            let class = record.get(name).unwrap_or_default();
             if let Some(channels) = channels {
                 let values = channels.map(|column| record.get(column).unwrap_or_default().parse::<u8>());
                 let [Ok(r), Ok(g), Ok(b)] = values else {
-                    let name = names.last().map_or("", String::as_str);
-                    return Err(Error::file(path, format!("class `{name}`: r, g and b must be 0 to 255")));
+                    return Err(format!("class `{class}`: r, g and b must be 0 to 255"));
                 };
                 colors.push([r, g, b]);
             }
-        }
+            names.push(class.to_owned());
+            Ok(())
+        })?;
         if names.is_empty() || names.len() > usize::from(IGNORE) {
             return Err(Error::file(path, format!("names {} classes; 1 to 255 are possible", names.len())));
         }
-        Ok(Self { names, colors: channels.map(|_| ClassColors::new(path, &colors)) })
+        let colors = channels.map(|_| ClassColors::new(path, &colors));
+        Ok(Self { names, colors })
     }
 }
 
@@ -90,7 +90,18 @@ impl ClassColors {
         Ok(indices)
     }
 
-    fn unknown(&self, [r, g, b]: [u8; 3], position: usize, width: usize) -> String {
+    /// The colour that a class alone has.
+    pub(crate) fn of(&self, class: u8) -> Option<[u8; 3]> {
+        self.index_of.iter().find(|(_, index)| **index == class).map(|(color, _)| *color)
+    }
+
+    /// The class that alone has a colour.
+    pub(super) fn class(&self, color: [u8; 3]) -> Option<u8> {
+        self.index_of.get(&color).copied()
+    }
+
+    /// What is wrong with a colour of no class at a position.
+    pub(super) fn unknown(&self, [r, g, b]: [u8; 3], position: usize, width: usize) -> String {
         let (x, y) = (position % width, position / width);
         format!(
             "colour ({r}, {g}, {b}) at pixel ({x}, {y}) is not that of exactly one class of {}",
@@ -124,6 +135,14 @@ mod tests {
         let pixels = [128, 0, 7, 255, 0, 0, 0, 0];
         assert_eq!(table.colors.unwrap().indices(&pixels, 4, 2).unwrap(), [1, 0]);
         assert!(open("name\nbackground\n").unwrap().colors.is_none());
+        for text in [
+            "Name;R;G;B\r\nbackground;0;0;0\r\nshirt;128;0;7\r\n;;;\r\n",
+            "CLASS\tRed\tGreen\tBlue\nbackground\t0\t0\t0\nshirt\t128\t0\t7\n",
+        ] {
+            let table = open(text).unwrap();
+            assert_eq!(table.names, ["background", "shirt"]);
+            assert_eq!(table.colors.unwrap().indices(&pixels, 4, 2).unwrap(), [1, 0]);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sources put together, checked, and loaded one example at a time.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clothseg::preprocess::resize_region;
@@ -32,6 +33,8 @@ pub struct Dataset {
     mappings: Vec<Mapping>,
     sets: LabelSets,
     sources: Vec<Source>,
+    /// Files that the labels of a source depend on, beside their own.
+    tables: Vec<(usize, PathBuf)>,
     on_damage: OnDamage,
     skipped: usize,
     /// Examples whose damage showed when they were loaded.
@@ -44,15 +47,21 @@ impl Dataset {
         let mut entries = Vec::new();
         let mut mappings = Vec::new();
         let mut sets = LabelSets::from(target.classes());
-        let mut damage = Vec::new();
+        let (mut damage, mut pieces) = (Vec::new(), Vec::new());
+        let mut all_tables = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            let Listing { classes, pairs, incomplete } = source.list()?;
+            let Listing { classes, unused, pairs, incomplete, bad_pieces, notes, tables } = source.list()?;
             let mapping = match &source.mapping {
                 Some(path) => Mapping::open(path, &classes, target, &mut sets)?,
-                None => Mapping::by_name(&classes, target).map_err(|cause| Error::file(&source.root, cause))?,
+                None => {
+                    Mapping::by_name(&classes, &unused, target).map_err(|cause| Error::file(&source.root, cause))?
+                }
             };
             damage.extend(incomplete);
             let sound = check(pairs, mapping.len(), &mut damage);
+            pieces.extend(bad_pieces);
+            notes.iter().for_each(|note| tracing::warn!("{note}"));
+            all_tables.extend(tables.into_iter().chain(source.tag_file()).map(|path| (index, path)));
             let tags = tags_of(source, &classes, &mapping, &sets)?;
             for pair in sound {
                 let tags = tags(&pair.stem)?;
@@ -61,9 +70,18 @@ impl Dataset {
             mappings.push(mapping);
         }
         let skipped = damage.len();
+        damage.extend(pieces);
         report_damage(damage, on_damage)?;
-        let dataset =
-            Self { entries, mappings, sets, sources: sources.to_vec(), on_damage, skipped, unsound: Arc::default() };
+        let dataset = Self {
+            entries,
+            mappings,
+            sets,
+            sources: sources.to_vec(),
+            tables: all_tables,
+            on_damage,
+            skipped,
+            unsound: Arc::default(),
+        };
         if dataset.is_empty() { Err(dataset.nothing_usable()) } else { Ok(dataset) }
     }
 
@@ -103,11 +121,37 @@ impl Dataset {
         &self.sources[self.entries[index].source]
     }
 
+    /// Its sources.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The number of an example's source.
+    pub(super) fn source_number(&self, index: usize) -> usize {
+        self.entries[index].source
+    }
+
+    /// Files that the labels depend on beside their own, each with the number of its source.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (usize, &Path)> {
+        self.tables.iter().map(|(source, path)| (*source, path.as_path()))
+    }
+
+    /// The root folders of its sources.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(|source| source.root.as_path())
+    }
+
     /// Decodes an example and maps its label.
     pub fn load(&self, index: usize) -> Result<Sample> {
         let entry = &self.entries[index];
+        // What the runtime finds odd in a photo names it.
+        let _span = tracing::warn_span!("photo", file = %entry.pair.photo.display()).entered();
         let (photo, labels) = load(&entry.pair)?;
-        Ok(Sample { photo, labels: self.mappings[entry.source].apply(labels), tags: entry.tags.clone() })
+        let labels = self.mappings[entry.source].apply(labels);
+        // Behind ignored pixels there may be anything.
+        let hides = !self.sources[entry.source].files.ignored_hides_nothing && labels.data.contains(&IGNORE);
+        let tags = entry.tags.clone().or_else(|| hides.then(|| Tags::unknown(self.sets.classes())));
+        Ok(Sample { photo, labels, tags })
     }
 
     /// As [`Dataset::load`], and [`None`] for an example whose damage shows only now, such as a photo that is cut off

@@ -1,27 +1,101 @@
 //! The study's layout: `ROOT/{train,valid,test}/{images,labels}` and `ROOT/class_dict.csv` (column `name`, row = index;
 //! columns `r`, `g`, `b` for colour-coded labels).
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::colors::ClassTable;
-use super::{Label, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
-use crate::error::Result;
+use super::label_png::PngMeaning;
+use super::{Label, LabelReading, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
+use crate::error::{Error, Result};
 
 /// Lists the pairs of `root/split`; the labels lie in its folder `labels`.
-pub fn list(root: &Path, split: &str, labels: &str) -> Result<Listing> {
-    let ClassTable { names: classes, colors } = ClassTable::open(&root.join("class_dict.csv"))?;
-    let colors = colors.map(Arc::new);
+pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Result<Listing> {
+    let table = root.join("class_dict.csv");
+    let ClassTable { names: classes, colors } = ClassTable::open(&table)?;
+    let meaning = PngMeaning { reading, classes: classes.len(), colors };
+    meaning.check(&table)?;
+    let meaning = Arc::new(meaning);
     let mut incomplete = Vec::new();
+    let folder = root.join(split).join(labels);
     let photos = list_by_stem(&root.join(split).join("images"), &PHOTO_EXTENSIONS, &mut incomplete)?;
-    let mut files = list_by_stem(&root.join(split).join(labels), &["png"], &mut incomplete)?;
+    let mut files = list_by_stem(&folder, &["png"], &mut incomplete)?;
+    let other_names = Names::list(&folder)?;
+    let mut told = HashSet::new();
     let mut pairs = Vec::with_capacity(photos.len());
     for (stem, photo) in photos {
-        match files.remove(&stem) {
-            Some(path) => pairs.push(Pair { stem, photo, label: Label::Png { path, colors: colors.clone() } }),
-            None => incomplete.push(format!("{}: no label in {split}/{labels}", photo.display())),
+        if let Some(path) = files.remove(&stem) {
+            pairs.push(Pair { stem, photo, label: Label::Png { path, meaning: meaning.clone() } });
+            continue;
         }
+        let mut cause = format!("{}: no label in {split}/{labels}", photo.display());
+        if let Some(name) = other_names.like(&stem) {
+            cause += &match name.rsplit_once('.') {
+                Some((other, _)) if other == stem => format!("; {name} there is no PNG (lossy formats change classes)"),
+                _ => format!("; {name} there has another name than {stem}.png"),
+            };
+            told.insert(folder.join(name));
+        }
+        incomplete.push(cause);
     }
+    // Where a label has another name than its photo, that is told with the photo.
+    files.retain(|_, label| !told.contains(label));
     incomplete.extend(files.values().map(|label| format!("{}: no photo in {split}/images", label.display())));
-    Ok(Listing { classes, pairs, incomplete })
+    Ok(Listing { classes, pairs, incomplete, tables: vec![table], ..Listing::default() })
+}
+
+/// The names in a folder.
+struct Names(Vec<String>);
+
+impl Names {
+    fn list(folder: &Path) -> Result<Self> {
+        let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        Ok(Self(names))
+    }
+
+    /// The first name that is a stem and something else behind it: `a_mask.png`, `a.jpg.png` of `a`.
+    fn like(&self, stem: &str) -> Option<&str> {
+        let from = self.0.partition_point(|name| name.as_str() < stem);
+        let begins = self.0[from..].iter().map_while(|name| Some((name, name.strip_prefix(stem)?)));
+        let is_like = |rest: &str| rest.starts_with(|c: char| !c.is_alphanumeric());
+        begins.into_iter().find(|(_, rest)| is_like(rest)).map(|(name, _)| name.as_str())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_another_name_or_kind_is_told_with_its_photo() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["train/images", "train/labels"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let write = |name: &str| std::fs::write(root.path().join("train").join(name), "").unwrap();
+        std::fs::write(root.path().join("class_dict.csv"), "name\nbackground\nshirt\n").unwrap();
+        ["p1", "p10", "p2", "p3"].iter().for_each(|stem| write(&format!("images/{stem}.jpg")));
+        ["p10.png", "p1_mask.png", "p2.jpg", "lost.png"].iter().for_each(|name| write(&format!("labels/{name}")));
+        let listing = list(root.path(), "train", "labels", LabelReading::Auto).unwrap();
+        assert_eq!(listing.pairs.len(), 1);
+        let [first, second, third, last] = &listing.incomplete[..] else { panic!("{:?}", listing.incomplete) };
+        assert!(first.contains("p1.jpg: no label in train/labels; p1_mask.png there has another name"), "{first}");
+        assert!(second.contains("p2.jpg") && second.contains("p2.jpg there is no PNG"), "{second}");
+        assert!(third.ends_with("p3.jpg: no label in train/labels"), "{third}");
+        assert!(last.contains("lost.png: no photo"), "{last}");
+    }
+
+    #[test]
+    fn a_reading_that_does_not_go_with_the_table_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("class_dict.csv"), "name\nbackground\nshirt\nhat\n").unwrap();
+        let refused = |reading| list(root.path(), "train", "labels", reading).unwrap_err().to_string();
+        assert!(refused(LabelReading::Binary).contains("names 3 classes"));
+        assert!(refused(LabelReading::Color).contains("columns r, g and b"));
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::regions::{Categories, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
+use super::regions::{Categories, Fault, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
 use super::run_length::parse_pairs;
 use super::runs::Size;
 use super::{Listing, PHOTO_EXTENSIONS, list_by_stem};
@@ -42,18 +42,16 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
         }
     }
     let file = Arc::new(RegionFile { path: annotations.to_owned(), reader: Box::new(reader) });
-    let mut pairs = Vec::with_capacity(gathered.len());
+    let mut listing = Listing { classes, incomplete, tables: vec![annotations.to_owned()], ..Listing::default() };
     for (stem, image) in gathered {
-        let Some(photo) = photos.remove(&stem) else {
-            incomplete.push(format!("{}: {stem}: no photo in {}", annotations.display(), images.display()));
-            continue;
-        };
-        match image.finish(stem, photo, &file) {
-            Ok(pair) => pairs.push(pair),
-            Err(cause) => incomplete.push(cause),
+        match photos.remove(&stem) {
+            Some(photo) => image.finish(stem, photo, &file, &mut listing),
+            None => {
+                listing.incomplete.push(format!("{}: {stem}: no photo in {}", annotations.display(), images.display()))
+            }
         }
     }
-    Ok(Listing { classes, pairs, incomplete })
+    Ok(listing)
 }
 
 #[derive(Deserialize)]
@@ -198,7 +196,7 @@ impl RowReader {
     fn region(&self, row: &csv::StringRecord, size: Size) -> Result<Region, String> {
         let text = row.get(self.columns.class).unwrap_or_default().trim();
         let id = text.split('_').next().unwrap_or_default();
-        let id = id.parse().map_err(|_| format!("has the ClassId `{}`", shortened(text)))?;
+        let id: u64 = id.parse().map_err(|_| format!("has the ClassId `{}`", shortened(text)))?;
         let class = self.categories.index(id)?;
         let runs = parse_pairs(row.get(self.columns.pixels).unwrap_or_default(), size)?;
         Ok(Region { class, shape: Shape::Runs(runs) })
@@ -210,8 +208,8 @@ impl ReadRegion for RowReader {
         "line"
     }
 
-    fn read(&self, record: &[u8], size: Size) -> Result<Region, String> {
-        self.region(&fields(record)?, size)
+    fn read(&self, record: &[u8], size: Size) -> Result<Region, Fault> {
+        Ok(self.region(&fields(record)?, size)?)
     }
 }
 

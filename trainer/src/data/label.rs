@@ -3,23 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clothseg::Limits;
-
 use super::IGNORE;
-use super::colors::ClassColors;
 use super::dimensions::image_dimensions;
+use super::label_png::{self, LabelReading, PngMeaning};
 use super::regions::RegionLabel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Where a label comes from.
 #[derive(Clone, Debug)]
 pub enum Label {
-    /// A PNG of indices, or of the colours of a class table; see [`LabelImage::open_coded`].
+    /// A PNG of indices, or of the colours of a class table.
     Png {
         /// The file.
         path: PathBuf,
-        /// Colours of the classes, for colour-coded labels.
-        colors: Option<Arc<ClassColors>>,
+        /// What its pixels mean.
+        meaning: Arc<PngMeaning>,
     },
     /// Regions in an annotation file.
     Regions(RegionLabel),
@@ -43,7 +41,7 @@ impl Label {
     /// Reads the label in the source's classes.
     pub fn load(&self) -> Result<LabelImage> {
         match self {
-            Label::Png { path, colors } => LabelImage::open_coded(path, colors.as_deref()),
+            Label::Png { path, meaning } => label_png::read(path, meaning),
             Label::Regions(regions) => regions.load(),
             Label::Unlabelled { photo } => {
                 let (width, height) = image_dimensions(photo)?;
@@ -65,45 +63,10 @@ pub struct LabelImage {
 }
 
 impl LabelImage {
-    /// Reads an 8-bit PNG of indices (grey or palette: the stored index counts, not the colour).
+    /// Reads a label PNG of indices, such as those that `prepare` writes; see [`label_png`](super::label_png) for others.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_coded(path, None)
-    }
-
-    /// Reads an 8-bit PNG: grey or palette as [`LabelImage::open`], RGB or RGBA as `colors` of classes; alpha does not
-    /// matter.
-    pub fn open_coded(path: &Path, colors: Option<&ClassColors>) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-        let fail = |cause: String| Error::file(path, cause);
-        let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
-        decoder.set_transformations(png::Transformations::IDENTITY);
-        let mut reader = decoder.read_info().map_err(|error| fail(format!("is no readable PNG: {error}")))?;
-        let info = reader.info();
-        let (width, height, color, depth) = (info.width, info.height, info.color_type, info.bit_depth);
-        let channels = match color {
-            png::ColorType::Grayscale | png::ColorType::Indexed => Some(1),
-            png::ColorType::Rgb if colors.is_some() => Some(3),
-            png::ColorType::Rgba if colors.is_some() => Some(4),
-            _ => None,
-        };
-        let Some(channels) = channels.filter(|_| depth == png::BitDepth::Eight) else {
-            return Err(fail(format!(
-                "is a {color:?} PNG of {depth:?} bits; a label is 8-bit grey or palette, or 8-bit RGB in the colours \
-                 of a class_dict.csv with columns r, g and b"
-            )));
-        };
-        let pixels = u64::from(width) * u64::from(height);
-        let size = reader.output_buffer_size().filter(|_| pixels <= Limits::default().max_pixels);
-        let Some(size) = size else {
-            return Err(fail(format!("is too large: {width} x {height}")));
-        };
-        let mut data = vec![0; size];
-        reader.next_frame(&mut data).map_err(|error| fail(format!("is damaged: {error}")))?;
-        data.truncate(pixels as usize * channels);
-        if let Some(colors) = colors.filter(|_| channels > 1) {
-            data = colors.indices(&data, channels, width).map_err(fail)?;
-        }
-        Ok(Self { width, height, data })
+        let meaning = PngMeaning { reading: LabelReading::Index, classes: usize::from(IGNORE), colors: None };
+        label_png::read(path, &meaning)
     }
 
     /// The label at another size: each pixel takes the index under its centre. Indices are never mixed.
@@ -124,30 +87,7 @@ pub(crate) fn nearest(at: u32, to: u32, from: u32) -> u32 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use image::{Rgb, RgbImage, Rgba, RgbaImage};
     use proptest::prelude::*;
-
-    fn colors() -> ClassColors {
-        ClassColors::new(Path::new("class_dict.csv"), &[[0, 0, 0], [128, 0, 0], [0, 128, 0]])
-    }
-
-    #[test]
-    fn colours_of_the_table_are_indices_and_others_damage() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("label.png");
-        let mut picture = RgbImage::new(3, 2);
-        picture.put_pixel(1, 0, Rgb([0, 128, 0]));
-        picture.put_pixel(2, 1, Rgb([128, 0, 0]));
-        picture.save(&path).unwrap();
-        assert_eq!(LabelImage::open_coded(&path, Some(&colors())).unwrap().data, [0, 2, 0, 0, 0, 1]);
-        assert!(LabelImage::open(&path).unwrap_err().to_string().contains("8-bit grey or palette"));
-        picture.put_pixel(1, 1, Rgb([127, 0, 0]));
-        picture.save(&path).unwrap();
-        let error = LabelImage::open_coded(&path, Some(&colors())).unwrap_err().to_string();
-        assert!(error.contains("(127, 0, 0) at pixel (1, 1)") && error.contains("label.png"), "{error}");
-        RgbaImage::from_pixel(1, 1, Rgba([0, 128, 0, 9])).save(&path).unwrap();
-        assert_eq!(LabelImage::open_coded(&path, Some(&colors())).unwrap().data, [2]);
-    }
 
     #[test]
     fn resizing_takes_the_pixel_under_the_centre() {

@@ -10,12 +10,13 @@
 //! "outwear" = ["jacket", "coat"]   # one of these; a group's name, such as "upper", is any of its classes
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use clothseg::Taxonomy;
+use clothseg::{ClassKind, Taxonomy};
 use serde::Deserialize;
 
+use super::text::read_text;
 use super::{IGNORE, LabelImage, LabelSets, parts};
 use crate::error::{Error, Result};
 
@@ -37,6 +38,16 @@ impl Target {
     /// Number of classes, background included.
     pub fn classes(&self) -> usize {
         self.taxonomy.len()
+    }
+
+    /// Names of the classes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.taxonomy.classes.iter().map(|class| class.name.as_str())
+    }
+
+    /// How many classes of persons stand at the end.
+    pub fn persons_at_end(&self) -> usize {
+        self.taxonomy.classes.iter().rev().take_while(|class| class.kind == ClassKind::Person).count()
     }
 }
 
@@ -78,15 +89,22 @@ impl Mapping {
     /// Reads `path` for a dataset with the classes `source`, towards `target`. Sets of classes that it names are added to
     /// `sets`.
     pub fn open(path: &Path, source: &[String], target: &Target, sets: &mut LabelSets) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path)?;
         Self::parse(&text, source, target, sets).map_err(|cause| Error::file(path, cause))
     }
 
     /// The names of a data set's classes that the mapping file at `path` maps, in order.
     pub fn names(path: &Path) -> Result<Vec<String>> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path)?;
         let file: MappingFile = toml::from_str(&text).map_err(|error| Error::file(path, error.to_string()))?;
         Ok(file.classes.into_keys().collect())
+    }
+
+    /// The taxonomy that the mapping file at `path` maps to.
+    pub fn target_name(path: &Path) -> Result<String> {
+        let file: MappingFile =
+            toml::from_str(&read_text(path)?).map_err(|error| Error::file(path, error.to_string()))?;
+        Ok(file.target)
     }
 
     /// Reads the text of a mapping file.
@@ -122,13 +140,22 @@ impl Mapping {
         Ok(Self::new(targets, target, sets))
     }
 
-    /// The mapping of a dataset whose classes are the target's, by name or alias.
-    pub fn by_name(source: &[String], target: &Target) -> std::result::Result<Self, String> {
-        let class = |name: &String| match target.taxonomy.index_of(name).and_then(|index| u8::try_from(index).ok()) {
-            Some(index) if index != IGNORE => Ok(MappedTo::Label(index)),
-            _ => Err(format!("`{name}` is no class of `{}`; write a mapping file for this dataset", target.name)),
+    /// The mapping of a dataset whose classes are the target's, by name or alias. Of `unused` indices there is no label, and
+    /// their names do not matter.
+    pub fn by_name(source: &[String], unused: &BTreeSet<u8>, target: &Target) -> std::result::Result<Self, String> {
+        let class = |(index, name): (u8, &String)| match target
+            .taxonomy
+            .index_of(name)
+            .and_then(|index| u8::try_from(index).ok())
+        {
+            Some(class) if class != IGNORE => Ok(MappedTo::Label(class)),
+            _ if unused.contains(&index) => Ok(MappedTo::Ignore),
+            _ => Err(format!(
+                "`{name}` is no class of `{}`; write a mapping file for this dataset, or a taxonomy of your own",
+                target.name
+            )),
         };
-        let targets = source.iter().map(class).collect::<std::result::Result<Vec<_>, _>>()?;
+        let targets = (0..=u8::MAX).zip(source).map(class).collect::<std::result::Result<Vec<_>, _>>()?;
         Ok(Self::new(targets, target, &LabelSets::from(target.classes())))
     }
 
@@ -245,9 +272,11 @@ mod tests {
     #[test]
     fn a_dataset_in_the_targets_own_classes_needs_no_file() {
         let target = Target::builtin("garments").unwrap();
-        let mapping = Mapping::by_name(&names(&["background", "Pants"]), &target).unwrap();
+        let mapping = Mapping::by_name(&names(&["background", "Pants"]), &BTreeSet::new(), &target).unwrap();
         assert_eq!(mapping.target(0), Some(MappedTo::Label(0)));
-        assert!(Mapping::by_name(&names(&["wallpaper"]), &target).is_err());
+        assert!(Mapping::by_name(&names(&["wallpaper"]), &BTreeSet::new(), &target).is_err());
+        let mapping = Mapping::by_name(&names(&["background", "garments"]), &BTreeSet::from([1]), &target).unwrap();
+        assert_eq!(mapping.target(1), Some(MappedTo::Ignore));
     }
 
     #[test]

@@ -11,11 +11,14 @@ pub mod boxes;
 pub mod ccp;
 pub mod coco;
 pub mod colors;
+pub mod contents;
 pub mod dataset;
 mod dimensions;
+pub mod files;
 pub mod folder;
 pub mod imaterialist;
 pub mod label;
+pub mod label_png;
 pub mod mapping;
 mod parts;
 pub mod polygon;
@@ -32,9 +35,11 @@ pub mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
+pub(crate) mod text;
+pub(crate) mod yaml;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -47,8 +52,11 @@ use source::report_damage;
 pub use augment::{Augmentation, Crop, Frame};
 pub use batch::{Batch, Plan, Prefetch};
 pub use boxes::{BoxFile, ClassBox};
+pub use contents::Contents;
 pub use dataset::Dataset;
+pub use files::DataFiles;
 pub use label::{Label, LabelImage};
+pub use label_png::LabelReading;
 pub use mapping::{Mapping, Target};
 pub use prepare::{OutputSize, PrepareOptions, Prepared, Splits, prepare};
 pub use sets::LabelSets;
@@ -71,14 +79,23 @@ pub struct Pair {
 }
 
 /// What a reader finds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Listing {
     /// Names of the label's indices, from 0.
     pub classes: Vec<String>,
+    /// Of these, the indices that no label has, as far as the reader knows: they need no mapping.
+    pub unused: BTreeSet<u8>,
     /// The complete pairs, sorted by stem.
     pub pairs: Vec<Pair>,
-    /// What cannot be used: photos without a label, labels without a photo, damaged regions. One line each.
+    /// Examples that cannot be used: photos without a label, labels without a photo, damaged ones. One line each, causes before
+    /// what follows from them.
     pub incomplete: Vec<String>,
+    /// Damaged pieces of labels whose other pieces can be used. One line a photo.
+    pub bad_pieces: Vec<String>,
+    /// What was left out and costs nothing. One line each.
+    pub notes: Vec<String>,
+    /// Files beside those of the pairs that the labels depend on: class tables, annotation files.
+    pub tables: Vec<PathBuf>,
 }
 
 /// A photo with its label in classes of the target taxonomy.
@@ -111,6 +128,9 @@ fn list_by_stem(folder: &Path, extensions: &[&str], incomplete: &mut Vec<String>
     for path in paths {
         let extension = path.extension().and_then(|text| text.to_str()).map(str::to_lowercase);
         let stem = path.file_stem().and_then(|text| text.to_str()).map(str::to_owned);
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_of_system) {
+            continue;
+        }
         if let (Some(extension), Some(stem)) = (extension, stem)
             && extensions.contains(&extension.as_str())
         {
@@ -128,7 +148,13 @@ fn list_by_stem(folder: &Path, extensions: &[&str], incomplete: &mut Vec<String>
 }
 
 /// Extensions of photos.
-pub(crate) const PHOTO_EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+pub(crate) const PHOTO_EXTENSIONS: [&str; 13] =
+    ["jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "png", "webp", "bmp", "dib", "gif", "tif", "tiff"];
+
+/// Whether a file or folder is a system's own, such as `._a.jpg` of macOS and `@eaDir` of a network drive.
+pub(crate) fn is_of_system(name: &str) -> bool {
+    name.starts_with('.') || ["@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name)
+}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -142,13 +168,14 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::create_dir_all(root.path().join("train/labels")).unwrap();
         std::fs::write(root.path().join("class_dict.csv"), "name,r,g,b\nbackground,0,0,0\nshirt,1,1,1\n").unwrap();
-        for name in ["7.png", "7.jpg", "7.bmp", "8.jpg", "8.txt"] {
+        for name in ["7.png", "7.jpg", "7.bmp", "8.jpg", "8.txt", "._8.jpg", ".DS_Store"] {
             std::fs::write(folder.join(name), "").unwrap();
         }
         for name in ["7.png", "8.png"] {
             std::fs::write(root.path().join("train/labels").join(name), "").unwrap();
         }
-        let Listing { pairs, incomplete, .. } = folder::list(root.path(), "train", "labels").unwrap();
+        let Listing { pairs, incomplete, .. } =
+            folder::list(root.path(), "train", "labels", LabelReading::Auto).unwrap();
         let photos: Vec<_> = pairs.iter().map(|pair| pair.photo.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(photos, ["7.bmp", "8.jpg"]);
         assert_eq!(incomplete.len(), 2);

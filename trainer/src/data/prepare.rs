@@ -127,11 +127,13 @@ pub struct Prepared {
 
 /// Writes the source's examples.
 pub fn prepare(options: &PrepareOptions) -> Result<Prepared> {
-    let Listing { classes, pairs, incomplete: mut damage } = options.source.list()?;
+    let Listing { classes, pairs, incomplete: mut damage, bad_pieces, notes, .. } = options.source.list()?;
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     let pairs = choose(pairs, options);
     tracing::info!("checking {} examples", pairs.len());
     let pairs = check(pairs, classes.len(), &mut damage);
     let skipped = damage.len();
+    damage.extend(bad_pieces);
     report_damage(damage, options.on_damage)?;
     if pairs.is_empty() {
         return Err(Error::file(&options.source.root, "holds no usable example"));

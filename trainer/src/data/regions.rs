@@ -1,7 +1,8 @@
-//! Labels as regions in an annotation file, such as [`super::imaterialist`]'s and [`super::coco`]'s.
+//! Labels as regions in annotation files.
 //!
-//! Such a file can be larger than memory. A reader goes through it, checks each region's numbers, and keeps only
-//! where it stands; [`RegionLabel::load`] goes back there and paints.
+//! A file such as [`super::imaterialist`]'s and [`super::coco`]'s can be larger than memory. A reader goes through it, checks
+//! each region's numbers, and keeps only where it stands; [`RegionLabel::load`] goes back there and paints. Readers of files
+//! with one photo's regions each hold them.
 //!
 //! Regions are painted from the largest to the smallest, and among equals in the order of the file: a part or an
 //! accessory lies on the garment that it belongs to, never under it. Pixels without a region are background.
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::runs::{Runs, Size};
-use super::{IGNORE, Label, LabelImage, Pair, polygon};
+use super::{IGNORE, Label, LabelImage, Listing, Pair, polygon};
 use crate::error::{Error, Result};
 
 /// Longest record (a row, an annotation), in bytes.
@@ -57,7 +58,7 @@ pub trait ReadRegion: std::fmt::Debug + Send + Sync {
     fn unit(&self) -> &'static str;
 
     /// Reads one record for a picture of `size`, and checks all its numbers.
-    fn read(&self, record: &[u8], size: Size) -> Result<Region, String>;
+    fn read(&self, record: &[u8], size: Size) -> Result<Region, Fault>;
 }
 
 /// An annotation file.
@@ -80,18 +81,34 @@ pub struct Record {
     pub number: u64,
 }
 
-/// A label in an annotation file.
+/// A label that is painted from regions.
 #[derive(Clone, Debug)]
 pub struct RegionLabel {
-    file: Arc<RegionFile>,
     size: Size,
-    records: Vec<Record>,
+    regions: Regions,
+}
+
+/// Where regions are.
+#[derive(Clone, Debug)]
+enum Regions {
+    /// In an annotation file of many photos, which may be larger than memory.
+    InFile(Arc<RegionFile>, Vec<Record>),
+    /// In memory: those of a file with the regions of one photo, or of a small one.
+    Held(Arc<Path>, Arc<[Region]>),
 }
 
 impl RegionLabel {
+    /// Regions that a reader holds; `path` is the file that they are from. All their numbers are checked.
+    pub(super) fn held(path: &Path, size: Size, regions: Vec<Region>) -> Self {
+        Self { size, regions: Regions::Held(path.into(), regions.into()) }
+    }
+
     /// The annotation file.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        match &self.regions {
+            Regions::InFile(file, _) => &file.path,
+            Regions::Held(path, _) => path,
+        }
     }
 
     /// Size of the photo, as the file says.
@@ -101,25 +118,64 @@ impl RegionLabel {
 
     /// Reads and paints the regions.
     pub fn load(&self) -> Result<LabelImage> {
-        let path = self.path();
+        match &self.regions {
+            Regions::InFile(file, records) => Ok(paint(self.size, self.read(file, records)?)),
+            Regions::Held(_, regions) => Ok(paint(self.size, regions.to_vec())),
+        }
+    }
+
+    fn read(&self, RegionFile { path, reader }: &RegionFile, records: &[Record]) -> Result<Vec<Region>> {
         let mut file = File::open(path).map_err(Error::io("read", path))?;
-        let mut regions = Vec::with_capacity(self.records.len());
-        for record in &self.records {
+        let mut regions = Vec::with_capacity(records.len());
+        for record in records {
             let mut bytes = vec![0; record.bytes as usize];
             file.seek(SeekFrom::Start(record.offset)).map_err(Error::io("read", path))?;
             file.read_exact(&mut bytes).map_err(Error::io("read", path))?;
-            let reader = &self.file.reader;
-            let region = reader.read(&bytes, self.size).map_err(|cause| {
+            let region = reader.read(&bytes, self.size).map_err(|fault| {
+                let cause = fault.cause;
                 Error::file(path, format!("{} {} {cause}; has the file changed?", reader.unit(), record.number))
             })?;
-            let runs = region.shape.into_runs(self.size);
-            regions.push((Reverse(runs.area_px()), region.class, runs));
+            regions.push(region);
         }
-        regions.sort_by_key(|(area, ..)| *area);
-        let (width, height) = (self.size.width(), self.size.height());
-        let mut label = LabelImage { width, height, data: vec![0; self.size.pixels() as usize] };
-        regions.iter().for_each(|(_, class, runs)| runs.paint(*class, &mut label));
-        Ok(label)
+        Ok(regions)
+    }
+}
+
+/// Regions on a background, the largest first.
+fn paint(size: Size, regions: Vec<Region>) -> LabelImage {
+    let mut regions: Vec<(u8, Runs)> =
+        regions.into_iter().map(|Region { class, shape }| (class, shape.into_runs(size))).collect();
+    regions.sort_by_key(|(_, runs)| Reverse(runs.area_px()));
+    let mut label = LabelImage { width: size.width(), height: size.height(), data: vec![0; size.pixels() as usize] };
+    regions.iter().for_each(|(class, runs)| runs.paint(*class, &mut label));
+    label
+}
+
+/// What is wrong with a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The cause, as the rest of a sentence.
+    pub cause: String,
+    /// Whether the region has no pixel, so that nothing is lost without it.
+    pub is_empty: bool,
+}
+
+impl Fault {
+    /// A region that has no pixel.
+    pub(super) fn empty(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), is_empty: true }
+    }
+}
+
+impl From<String> for Fault {
+    fn from(cause: String) -> Self {
+        Self { cause, is_empty: false }
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(cause: &str) -> Self {
+        cause.to_owned().into()
     }
 }
 
@@ -130,35 +186,116 @@ pub(super) struct Gathered {
     pub size: Size,
     /// Its regions.
     pub records: Vec<Record>,
-    /// What is wrong, the first causes, and how many there are.
-    faults: Vec<String>,
-    fault_count: usize,
+    photo: Causes,
+    pieces: Pieces,
+}
+
+/// What is wrong: the first causes, and how many there are.
+#[derive(Clone, Debug, Default)]
+struct Causes {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl Causes {
+    fn add(&mut self, cause: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(cause());
+        }
+    }
+
+    fn line(&self) -> String {
+        let more = self.count - self.first.len();
+        let tail = if more > 0 { format!("; and {more} more") } else { String::new() };
+        format!("{}{tail}", self.first.join("; "))
+    }
+}
+
+/// Pieces of a photo's label that are left out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pieces {
+    bad: Causes,
+    empty: Causes,
+}
+
+impl Pieces {
+    /// Notes a piece; `name` is what the message calls it.
+    pub fn leave_out(&mut self, name: impl std::fmt::Display, fault: Fault) {
+        let causes = if fault.is_empty { &mut self.empty } else { &mut self.bad };
+        causes.add(|| format!("{name} {}", fault.cause));
+    }
+
+    /// Adds what is left out of a photo's label to a listing. Where nothing is left of the label, the photo is damaged: a
+    /// background where something is marked would be a wrong label. Whether the photo can be used.
+    pub fn tell(self, photo: impl std::fmt::Display, is_label_empty: bool, listing: &mut Listing) -> bool {
+        let Self { bad, empty } = self;
+        match (bad.count, empty.count) {
+            (0, 0) => return true,
+            (0, _) if is_label_empty => listing.incomplete.push(format!("{photo}: {}", empty.line())),
+            (_, _) if is_label_empty => listing.incomplete.push(format!("{photo}: {}", bad.line())),
+            _ => {
+                if bad.count > 0 {
+                    listing.bad_pieces.push(format!("{photo}: {}", bad.line()));
+                }
+                if empty.count > 0 {
+                    listing.notes.push(format!("left out: {photo}: {}", empty.line()));
+                }
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl Gathered {
     /// Nothing yet.
     pub fn new(size: Size) -> Self {
-        Self { size, records: Vec::new(), faults: Vec::new(), fault_count: 0 }
+        Self { size, records: Vec::new(), photo: Causes::default(), pieces: Pieces::default() }
     }
 
-    /// Notes damage.
+    /// Notes damage that makes the whole label useless.
     pub fn fault(&mut self, cause: impl FnOnce() -> String) {
-        self.fault_count += 1;
-        if self.faults.len() < NAMED {
-            self.faults.push(cause());
-        }
+        self.photo.add(cause);
     }
 
-    /// The pair, or one line about what is wrong with it.
-    pub fn finish(mut self, stem: String, photo: PathBuf, file: &Arc<RegionFile>) -> Result<Pair, String> {
-        if self.fault_count == 0 {
+    /// Notes a piece that is left out.
+    pub fn leave_out(&mut self, name: impl std::fmt::Display, fault: Fault) {
+        self.pieces.leave_out(name, fault);
+    }
+
+    /// Adds the pair to a listing, and what is wrong with it, one line each.
+    pub fn finish(mut self, stem: String, photo: PathBuf, file: &Arc<RegionFile>, listing: &mut Listing) {
+        let name = format!("{}: {stem}", file.path.display());
+        if self.photo.count > 0 {
+            listing.incomplete.push(format!("{name}: {}", self.photo.line()));
+        } else if self.pieces.tell(name, self.records.is_empty(), listing) {
             self.records.shrink_to_fit();
-            let label = RegionLabel { file: file.clone(), size: self.size, records: self.records };
-            return Ok(Pair { stem, photo, label: Label::Regions(label) });
+            let label = RegionLabel { size: self.size, regions: Regions::InFile(file.clone(), self.records) };
+            listing.pairs.push(Pair { stem, photo, label: Label::Regions(label) });
         }
-        let more = self.fault_count - self.faults.len();
-        let tail = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Err(format!("{}: {stem}: {}{tail}", file.path.display(), self.faults.join("; ")))
+    }
+}
+
+/// What a file calls a category or photo: a number, or what is none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Id {
+    Number(i64),
+    Text(String),
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or_else(|_| Self::Text(number.to_string()), Self::Number)
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Id::Number(number) => number.fmt(formatter),
+            Id::Text(text) => write!(formatter, "`{text}`"),
+        }
     }
 }
 
@@ -166,30 +303,31 @@ impl Gathered {
 /// without a gap, as iMaterialist's do. Index 0 is the background.
 #[derive(Clone, Debug)]
 pub(super) struct Categories {
-    index_of: BTreeMap<u64, u8>,
+    index_of: BTreeMap<Id, u8>,
     names: Vec<String>,
 }
 
 impl Categories {
     /// Categories by number.
-    pub fn new(categories: impl IntoIterator<Item = (u64, String)>) -> Result<Self, String> {
+    pub fn new<I: Into<Id>>(categories: impl IntoIterator<Item = (I, String)>) -> Result<Self, String> {
         let mut name_of = BTreeMap::new();
         for (id, name) in categories {
-            let name = name.trim().to_owned();
-            if let Some(other) = name_of.insert(id, name.clone()) {
+            let (id, name) = (id.into(), name.trim().to_owned());
+            if let Some(other) = name_of.insert(id.clone(), name.clone()) {
                 return Err(format!("gives the id {id} to two categories, `{other}` and `{name}`"));
             }
         }
         if name_of.is_empty() || name_of.len() >= usize::from(IGNORE) {
             return Err(format!("has {} categories; 1 to 254 are possible", name_of.len()));
         }
-        let index_of = name_of.keys().zip(1..).map(|(id, index)| (*id, index)).collect();
+        let index_of = name_of.keys().cloned().zip(1..).collect();
         let names = std::iter::once("background".to_owned()).chain(name_of.into_values()).collect();
         Ok(Self { index_of, names })
     }
 
     /// The index of a category.
-    pub fn index(&self, id: u64) -> Result<u8, String> {
+    pub fn index(&self, id: impl Into<Id>) -> Result<u8, String> {
+        let id = id.into();
         self.index_of.get(&id).copied().ok_or_else(|| format!("has the category {id}, which the file does not list"))
     }
 
@@ -209,8 +347,8 @@ mod tests {
         let named = |list: &[(u64, &str)]| Categories::new(list.iter().map(|(id, name)| (*id, (*name).to_owned())));
         let categories = named(&[(7, "hat"), (2, "shoe"), (900, " coat ")]).unwrap();
         assert_eq!(categories.names(), ["background", "shoe", "hat", "coat"]);
-        assert_eq!([2, 7, 900].map(|id| categories.index(id).unwrap()), [1, 2, 3]);
-        assert!(categories.index(3).unwrap_err().contains("category 3"));
+        assert_eq!([2_u64, 7, 900].map(|id| categories.index(id).unwrap()), [1, 2, 3]);
+        assert!(categories.index(3_u64).unwrap_err().contains("category 3"));
         assert!(named(&[(1, "hat"), (1, "shoe")]).unwrap_err().contains("`shoe`"));
         let many: Vec<(u64, String)> = (0..255).map(|id| (id, String::new())).collect();
         assert!(Categories::new(many).unwrap_err().contains("255 categories"));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listing, ccp, coco, folder, imaterialist, tagged};
+use super::{LabelReading, Listing, ccp, coco, folder, imaterialist, tagged};
 use crate::error::{Error, Result};
 
 /// How many damaged examples a message names.
@@ -88,27 +88,45 @@ impl fmt::Display for OnDamage {
 /// Names within a source that differ from the layout's own, relative to its root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFiles {
-    /// `folder`: the folder of the labels in each split; without it, `labels`.
+    /// `folder`: the folder of the labels in each split; without it, `labels`. `yolo`: the folder of the labels.
     pub labels: Option<String>,
-    /// `imaterialist`, `coco`: the annotation file; without it, `SPLIT.csv` and `annotations/instances_SPLIT.json`.
+    /// `imaterialist`, `coco`, `label-studio`: the annotation file; without it, `SPLIT.csv`,
+    /// `annotations/instances_SPLIT.json` and `SPLIT.json`. `yolo`: the file with the names of the classes.
     pub annotations: Option<PathBuf>,
-    /// `imaterialist`, `coco`: the folder of the photos; without it, `SPLIT`.
+    /// `imaterialist`, `coco`, `label-studio`: the folder of the photos; without it, `SPLIT`. `labelme`, `yolo`: the same, where
+    /// they are not where the files say.
     pub images: Option<PathBuf>,
     /// The tag file ([`super::tag_file`]); without it, the layout `tags` has `tags.csv` and the others have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<PathBuf>,
+    /// `folder`, `ccp`: what the pixels of the label PNGs mean.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reading: LabelReading,
+    /// Whether ignored pixels hide no class, such as those along borders: what a label does not show is then not there.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignored_hides_nothing: bool,
+}
+
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl SourceFiles {
     /// What is given and does not belong to the layout, as a sentence.
     pub fn misplaced(&self, layout: Layout) -> Option<&'static str> {
-        let regions = matches!(layout, Layout::Imaterialist | Layout::Coco);
+        use Layout::{Ccp, Coco, Folder, Imaterialist};
+        let is = |layouts: &[Layout]| layouts.contains(&layout);
         match self {
-            Self { labels: Some(_), .. } if layout != Layout::Folder => Some("`labels` belongs to the layout folder"),
-            Self { annotations: Some(_), .. } if !regions => {
+            Self { reading, .. } if *reading != LabelReading::Auto && !is(&[Folder, Ccp]) => {
+                Some("`reading` belongs to the layouts folder and ccp")
+            }
+            Self { labels: Some(_), .. } if !is(&[Folder]) => Some("`labels` belongs to the layout folder"),
+            Self { annotations: Some(_), .. } if !is(&[Imaterialist, Coco]) => {
                 Some("`annotations` belongs to the layouts imaterialist and coco")
             }
-            Self { images: Some(_), .. } if !regions => Some("`images` belongs to the layouts imaterialist and coco"),
+            Self { images: Some(_), .. } if !is(&[Imaterialist, Coco]) => {
+                Some("`images` belongs to the layouts imaterialist and coco")
+            }
             _ => None,
         }
     }
@@ -150,8 +168,8 @@ impl Source {
         let annotations = |default: String| root.join(files.annotations.clone().unwrap_or(default.into()));
         let images = root.join(files.images.clone().unwrap_or(split.into()));
         match layout {
-            Layout::Folder => folder::list(root, split, files.labels.as_deref().unwrap_or("labels")),
-            Layout::Ccp => ccp::list(root, split),
+            Layout::Folder => folder::list(root, split, files.labels.as_deref().unwrap_or("labels"), files.reading),
+            Layout::Ccp => ccp::list(root, split, files.reading),
             Layout::Imaterialist => imaterialist::list(&annotations(format!("{split}.csv")), &images),
             Layout::Coco => coco::list(&annotations(format!("annotations/instances_{split}.json")), &images),
             Layout::Tags => tagged::list(root, split, &self.tags_path(), mapping.as_deref()),

@@ -233,7 +233,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let (vocabulary, target) = vocabulary();
         let classes: Vec<String> = target.taxonomy.classes.iter().map(|class| class.name.clone()).collect();
-        let mapping = Mapping::by_name(&classes, &target).unwrap();
+        let mapping = Mapping::by_name(&classes, &Default::default(), &target).unwrap();
         let own = Vocabulary::new(&classes, &mapping, &LabelSets::from(classes.len()));
         for words in ["null blouse outer", "a_belt", "suit blouse", "outer|blouse suit|blouse"] {
             let tags = vocabulary.read(words).unwrap();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::colors::ClassTable;
+use super::text::read_text;
 use super::{IGNORE, Label, Listing, Mapping, PHOTO_EXTENSIONS, Pair, TagFile, list_by_stem};
 use crate::error::{Error, Result};
 
@@ -29,7 +30,7 @@ pub fn list(root: &Path, split: &str, tags: &Path, mapping: Option<&Path>) -> Re
     }
     let untagged = photos.iter().filter(|(stem, _)| is_chosen(stem));
     incomplete.extend(untagged.map(|(_, photo)| format!("{}: no tags in {}", photo.display(), tags.display())));
-    Ok(Listing { classes, pairs, incomplete })
+    Ok(Listing { classes, pairs, incomplete, ..Listing::default() })
 }
 
 /// The names of the tags.
@@ -55,11 +56,10 @@ fn classes(root: &Path, mapping: Option<&Path>) -> Result<Vec<String>> {
 /// The stems of a split; [`None`] for all.
 fn stems(root: &Path, split: &str) -> Result<Option<BTreeSet<String>>> {
     let path = root.join(format!("{split}.txt"));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.split_whitespace().map(str::to_owned).collect())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && split == "train" => Ok(None),
-        Err(error) => Err(Error::io("read", &path)(error)),
+    if split == "train" && !path.exists() {
+        return Ok(None);
     }
+    Ok(Some(read_text(&path)?.split_whitespace().map(str::to_owned).collect()))
 }
 
 #[cfg(test)]

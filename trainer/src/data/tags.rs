@@ -45,6 +45,11 @@ impl Tags {
         Self { classes: known, has_unknown }
     }
 
+    /// Of a photo of which nothing is known but what its label shows: anything else may be there, too.
+    pub fn unknown(classes: usize) -> Self {
+        Self { classes: vec![(false, false); classes], has_unknown: true }
+    }
+
     /// From the labels that a photo's tags are mapped to: classes, sets of them, or [`IGNORE`] for something unknown.
     pub fn new(labels: impl IntoIterator<Item = u8>, sets: &LabelSets) -> Self {
         let labels: Vec<u8> = labels.into_iter().collect();
@@ -108,6 +113,11 @@ mod tests {
         let unknown = Tags::new([1, IGNORE], &sets);
         assert!(unknown.has_unknown() && !unknown.allows(4));
         assert_eq!(unknown.shown(true), [Shown::Yes, Shown::Yes, Shown::Maybe, Shown::Maybe, Shown::Maybe]);
+    }
+
+    #[test]
+    fn of_a_photo_of_which_nothing_is_known_anything_may_be_there() {
+        assert_eq!([true, false].map(|is_whole| Tags::unknown(2).shown(is_whole)), [[Shown::Maybe; 2]; 2]);
     }
 
     #[test]

@@ -69,7 +69,9 @@ impl RunFolder {
             let path = entry.map_err(Error::io("list", &self.root))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_events = name.starts_with("events.out.tfevents.") && name.contains(".clothseg.");
-            if is_events || [self.log(), self.class_weights(), self.start()].contains(&path) {
+            if is_events
+                || [self.log(), self.class_weights(), self.start(), self.contents(), self.data_files()].contains(&path)
+            {
                 std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }
@@ -142,6 +144,16 @@ impl RunFolder {
     /// The weights of the classes, where they come from the data.
     pub fn class_weights(&self) -> PathBuf {
         self.root.join("class_weights.json")
+    }
+
+    /// What the labels hold, by class.
+    pub fn contents(&self) -> PathBuf {
+        self.root.join("data_classes.csv")
+    }
+
+    /// The files that the data are made of.
+    pub fn data_files(&self) -> PathBuf {
+        self.root.join("data_files.csv")
     }
 
     /// The checkpoint that `train.best_by` finds best on the validation data.

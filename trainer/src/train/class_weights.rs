@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use clothseg_batch::write_atomically;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClassWeightRule, ClassWeights};
-use crate::data::{Dataset, Target};
+pub use crate::data::contents::ClassCount;
+use crate::data::{Contents, Target};
 use crate::error::{Error, Result};
 use crate::run::RunFolder;
 
@@ -17,16 +17,6 @@ const LARGEST_TO_MEDIAN: f64 = 10.0;
 
 /// Cui et al.'s beta.
 const BETA: f64 = 0.999;
-
-/// What a dataset shows of a class. Every image counts as one, whatever its size, since crops are cut at one scale; where a
-/// source is repeated, so are its images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClassCount {
-    /// Sum of the class's shares of the images' pixels that count, each 0 to 1.
-    pub area: f64,
-    /// Images that show it.
-    pub images: f64,
-}
 
 /// A weight for each class, above 0. With `C` classes that the data shows, and of a class the area `a` and the images `n`:
 ///
@@ -67,38 +57,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Counts one image's labels: a class's area and 1 for the classes that it shows.
-pub fn count_labels(labels: &[u8], classes: usize) -> Vec<ClassCount> {
-    let mut pixels = vec![0_u64; classes];
-    for label in labels {
-        // Ignored pixels are above all classes.
-        if let Some(count) = pixels.get_mut(usize::from(*label)) {
-            *count += 1;
-        }
-    }
-    let total = pixels.iter().sum::<u64>().max(1) as f64;
-    let count = |pixels: u64| ClassCount { area: pixels as f64 / total, images: f64::from(u8::from(pixels > 0)) };
-    pixels.into_iter().map(count).collect()
-}
-
-/// Counts all labels of a dataset.
-pub fn count(dataset: &Dataset, classes: usize) -> Result<Vec<ClassCount>> {
-    let images: Vec<Result<Vec<ClassCount>>> = (0..dataset.len())
-        .into_par_iter()
-        .map(|index| Ok(count_labels(&dataset.load_labels(index)?.data, classes)))
-        .collect();
-    let mut sums = vec![ClassCount::default(); classes];
-    // In order, so that the sums are the same on any number of cores.
-    for (index, image) in images.into_iter().enumerate() {
-        let repeat = dataset.source(index).repeat;
-        for (sum, count) in sums.iter_mut().zip(image?) {
-            sum.area += repeat * count.area;
-            sum.images += repeat * count.images;
-        }
-    }
-    Ok(sums)
-}
-
 /// `class_weights.json` of a run: what a resume goes on with, even if the data has changed.
 #[derive(Serialize, Deserialize)]
 struct Table {
@@ -113,12 +71,13 @@ struct Row {
     count: ClassCount,
 }
 
-/// The weights of a run's classes, background first, or nothing where all are 1. Those from data are counted once and written into the run's folder.
+/// The weights of a run's classes, background first, or nothing where all are 1. Those from data are made once, of the contents
+/// of the training data, and written into the run's folder.
 pub fn of_run(
     choice: &ClassWeights,
     folder: &RunFolder,
     resume: bool,
-    dataset: &Dataset,
+    contents: impl FnOnce() -> Result<Contents>,
     target: &Target,
 ) -> Result<Vec<f32>> {
     let rule = match choice {
@@ -134,9 +93,9 @@ pub fn of_run(
     if resume && path.is_file() {
         return read(&path, target);
     }
-    tracing::info!("counting the classes of {} examples", dataset.len());
-    let counts = count(dataset, target.classes())?;
-    let rows = target.taxonomy.classes.iter().zip(weights(rule, &counts)).zip(counts);
+    let contents = contents()?;
+    let counts = contents.class_counts();
+    let rows = target.taxonomy.classes.iter().zip(weights(rule, counts)).zip(counts.iter().copied());
     let rows = rows.map(|((class, weight), count)| Row { name: class.name.clone(), weight, count });
     let table = Table { rule, classes: rows.collect() };
     let text = serde_json::to_vec_pretty(&table).map_err(|error| Error::file(&path, error.to_string()))?;
@@ -163,17 +122,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::IGNORE;
 
     fn counts(values: &[(f64, f64)]) -> Vec<ClassCount> {
         values.iter().map(|(area, images)| ClassCount { area: *area, images: *images }).collect()
-    }
-
-    #[test]
-    fn labels_are_counted_by_their_share_of_what_counts() {
-        let found = count_labels(&[0, 0, 2, 0, IGNORE, IGNORE], 4);
-        assert_eq!(found, counts(&[(0.75, 1.0), (0.0, 0.0), (0.25, 1.0), (0.0, 0.0)]));
-        assert_eq!(count_labels(&[IGNORE], 2), counts(&[(0.0, 0.0); 2]));
     }
 
     /// Ten images: background fills 8 of them, shirt 1.5 in 5, hat 0.5 in 2; nobody wears a tie.

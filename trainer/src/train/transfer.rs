@@ -77,7 +77,7 @@ impl EarlierWeights {
         let opened = Checkpoint::open(&path)?;
         let network = opened.load_model(&path, network)?;
         let mut values = values::read(&network);
-        let other_classes = earlier.taxonomy != config.taxonomy;
+        let other_classes = !earlier.target()?.names().eq(config.target()?.names());
         values.retain(|name, _| !(other_classes && is_classifier(name)));
         let facts = json!({
             "name": earlier.name,

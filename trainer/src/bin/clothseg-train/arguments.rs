@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clothseg::Quality;
 use clothseg::engine::Provider;
-use clothseg_trainer::data::{Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits};
+use clothseg_trainer::data::{LabelReading, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits};
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::tools::calibrate::Objective;
 use clothseg_trainer::tools::pseudo_label::WeakLabels;
@@ -29,6 +29,9 @@ pub enum Command {
         /// Go on from the run's last checkpoint.
         #[arg(long)]
         resume: bool,
+        /// Go on although photos or labels are not those that the run began with.
+        #[arg(long, requires = "resume")]
+        accept_changed_data: bool,
         /// What trains: auto (a GPU where there is one), cpu or gpu.
         #[arg(long, default_value_t)]
         device: DeviceChoice,
@@ -136,21 +139,24 @@ pub struct PrepareArguments {
     pub root: PathBuf,
     /// Output folder: OUTPUT/SPLIT/{images,labels} and OUTPUT/class_dict.csv.
     pub output: PathBuf,
-    /// Layout of the dataset: folder, ccp, imaterialist, coco or tags.
+    /// Layout of the dataset: folder, ccp, imaterialist, coco, labelme, yolo, label-studio or tags.
     #[arg(long)]
     pub layout: Layout,
     /// Split to read.
     #[arg(long, value_name = "NAME", default_value = "train")]
     pub source_split: String,
-    /// Annotation file, relative to ROOT [default: SPLIT.csv, annotations/instances_SPLIT.json].
+    /// Annotation file, or for yolo that of the names, relative to ROOT [default: the layout's].
     #[arg(long, value_name = "FILE")]
     pub annotations: Option<PathBuf>,
-    /// Folder of the photos of imaterialist and coco, relative to ROOT [default: SPLIT].
+    /// Folder of the photos, relative to ROOT [default: the layout's].
     #[arg(long, value_name = "FOLDER")]
     pub images: Option<PathBuf>,
-    /// Folder of the labels in a split of the layout folder [default: labels].
+    /// Folder of the labels in a split of the layout folder [default: labels], or of yolo's label files.
     #[arg(long, value_name = "NAME")]
     pub labels: Option<String>,
+    /// What the pixels of label PNGs mean: auto, index, color or binary (masks of 0 and 255).
+    #[arg(long, default_value_t)]
+    pub reading: LabelReading,
     /// Resize to this size, such as 256x256, without keeping the aspect ratio. Without a size, images keep theirs.
     #[arg(long, value_name = "SIZE", conflicts_with = "longest_side")]
     pub size: Option<OutputSize>,
@@ -295,7 +301,13 @@ pub struct EvalArguments {
 
 impl PrepareArguments {
     pub fn options(self) -> PrepareOptions {
-        let files = SourceFiles { labels: self.labels, annotations: self.annotations, images: self.images, tags: None };
+        let files = SourceFiles {
+            labels: self.labels,
+            annotations: self.annotations,
+            images: self.images,
+            reading: self.reading,
+            ..SourceFiles::default()
+        };
         PrepareOptions {
             splits: self.split.unwrap_or_else(|| Splits::one(&self.source_split)),
             source: Source {

@@ -3,7 +3,7 @@
 mod arguments;
 mod tasks;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,7 +31,15 @@ static ALLOCATOR_OPTIONS: &[u8; clothseg_trainer::ALLOCATOR_OPTIONS.len()] = clo
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(LineWriter::new).init();
+    // Where nobody looks at a terminal, colour codes are in the way.
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = std::io::stderr().is_terminal() && !no_color;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(ansi)
+        .with_writer(LineWriter::new)
+        .init();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,9 +56,10 @@ fn run(command: Command) -> Result<()> {
             let done = prepare(&options)?;
             print(&format!("{}: {done}\n", options.output.display()))
         }
-        Command::Train { config, resume, device } => {
+        Command::Train { config, resume, accept_changed_data, device } => {
             let config = Config::open(&config)?;
-            train::train(&config, Start { resume, device, last_step: None })?;
+            let start = Start { resume, accepts_changed_data: accept_changed_data, device, last_step: None };
+            train::train(&config, start)?;
             tracing::info!("done; next: clothseg-train export {}", config.run.display());
             Ok(())
         }

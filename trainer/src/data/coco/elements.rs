@@ -95,6 +95,7 @@ impl Scan {
             b' ' | b'\t' | b'\n' | b'\r' if self.element.is_empty() => Ok(false),
             // A byte order mark.
             0xef | 0xbb | 0xbf if !self.started => Ok(false),
+            0xff | 0xfe if !self.started => Err("is UTF-16; save it as UTF-8".to_owned()),
             _ if !self.started && byte != b'{' => Err("is no JSON object".to_owned()),
             _ if self.started && self.depth == 0 => {
                 Err(format!("has something after its JSON object, at byte {offset}"))

@@ -14,6 +14,9 @@ struct Read {
     stems: Vec<String>,
     labels: Vec<Vec<u8>>,
     damage: Vec<String>,
+    unused: Vec<u8>,
+    bad_pieces: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// Reads a file that lies beside `a.jpg` and `sub/b.jpg`, both of 4 x 3 pixels.
@@ -25,9 +28,10 @@ fn read_text(text: &str) -> Result<Read> {
     }
     let path = root.path().join("instances.json");
     fs::write(&path, text).unwrap();
-    let Listing { classes, pairs, incomplete: damage } = list(&path, root.path())?;
+    let Listing { classes, unused, pairs, incomplete: damage, bad_pieces, notes, .. } = list(&path, root.path())?;
     let labels = pairs.iter().map(|pair| pair.label.load().unwrap().data).collect();
-    Ok(Read { classes, stems: pairs.into_iter().map(|pair| pair.stem).collect(), labels, damage })
+    let stems = pairs.into_iter().map(|pair| pair.stem).collect();
+    Ok(Read { classes, unused: unused.into_iter().collect(), stems, labels, damage, bad_pieces, notes })
 }
 
 fn read(images: &str, annotations: &str) -> Read {
@@ -66,7 +70,8 @@ fn every_kind_of_damaged_annotation_is_named() {
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0, 1]]"#, "a polygon of 5 numbers"),
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0]]"#, "a polygon of 2 corners"),
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0, 1, 1e300]]"#, "far outside"),
-        (r#""category_id": 4, "segmentation": [0, 0, 1, 0, 1, 1]"#, "cannot be read"),
+        (r#""category_id": 4, "segmentation": [0, 0, 1, 0]"#, "a polygon of 2 corners"),
+        (r#""category_id": 4, "segmentation": [0, 0, [1, 0, 1, 1]]"#, "cannot be read"),
         (r#""category_id": 4, "segmentation": "x""#, "a list of polygons"),
         (r#""category_id": 4, "segmentation": {"size": [4, 3], "counts": [12]}"#, "code for 3 x 4"),
         (r#""category_id": 4, "segmentation": {"size": [3, 4], "counts": [11]}"#, "11 pixels together"),
@@ -88,13 +93,15 @@ fn damage_that_belongs_to_no_photo_is_named_too() {
     let image = |name: &str| format!(r#"{{"id": 5, "file_name": "{name}", "width": 4, "height": 3}}"#);
     for (images, annotations, expected) in [
         (image("gone.jpg"), "", "gone.jpg: no photo in"),
-        (image("../a.jpg"), "", "no path below"),
-        (image("/a.jpg"), "", "no path below"),
+        (image(".."), "", "no path below"),
+        (image("../gone.jpg"), "", "no photo in"),
         (image(""), "", "no path below"),
         (format!("{}, {}", image("a.jpg"), image("sub/b.jpg")), "", "the id 5 of another image"),
         (format!("{IMAGES}, {}", image("a.jpg")), "", "the name of another image"),
-        (r#"{"id": 5, "file_name": "a.jpg", "width": 0, "height": 3}"#.to_owned(), "", "0 x 3"),
-        (r#"{"id": 5, "file_name": "a.jpg"}"#.to_owned(), "", "width"),
+        (r#"{"id": 5, "file_name": "a.jpg", "width": 999999, "height": 999999}"#.to_owned(), "", "more than"),
+        (r#"{"id": 5, "width": 4, "height": 3}"#.to_owned(), "", "file_name"),
+        // What belongs to an image that is not there is no damage of its own.
+        (format!("{IMAGES}, {}", image("gone.jpg")), r#"{"id": 3, "image_id": 5, "category_id": 77}"#, "gone.jpg"),
         (IMAGES.to_owned(), r#"{"id": 3, "image_id": 8}"#, "annotation 3: has the image_id 8"),
         (IMAGES.to_owned(), r#"{"id": 3}"#, "annotation at byte 17"),
         (IMAGES.to_owned(), "{\"id\": 3, \"image_id\"}", "annotation at byte 17"),
@@ -103,6 +110,66 @@ fn damage_that_belongs_to_no_photo_is_named_too() {
         assert_eq!(damage.len(), 1, "{images} {annotations}: {damage:?}");
         assert!(damage[0].contains(expected), "{images} {annotations}: {}", damage[0]);
     }
+}
+
+const SHIRT: &str = r#""category_id": 4, "segmentation": [[1, 0, 3, 0, 3, 3, 1, 3]]"#;
+
+#[test]
+fn a_bad_piece_costs_the_piece_and_an_empty_one_nothing() {
+    let annotations = format!(
+        r#"{{"id": 1, "image_id": 9, {SHIRT}}}, {{"id": 2, "image_id": 9, "category_id": 5, "segmentation": [[0, 0, 1, 0, 1, 1]]}},
+           {{"id": 3, "image_id": 1, {SHIRT}}}, {{"id": 4, "image_id": 1, "category_id": 4, "segmentation": [[1, 1, 2, 2]]}}"#
+    );
+    let Read { stems, labels, damage, bad_pieces, notes, unused, .. } = read(IMAGES, &annotations);
+    assert_eq!((stems.len(), damage.len(), unused), (2, 0, vec![2]));
+    assert!(labels.iter().all(|label| *label == [0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]), "{labels:?}");
+    assert!(matches!(&bad_pieces[..], [line] if line.contains("a: annotation 2 has the category 5")), "{bad_pieces:?}");
+    assert!(
+        matches!(&notes[..], [line] if line.contains("sub_b: annotation 4 has a polygon of 2 corners")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn files_of_all_makers_are_read() {
+    let expected = [0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0];
+    for (image, annotation) in [
+        (r#""id": 7.0, "file_name": "a.jpg", "width": 4.0, "height": 3.0"#, format!(r#""image_id": "7", {SHIRT}"#)),
+        (r#""id": "7", "file_name": "sub\\b.jpg", "width": "4", "height": "3""#, format!(r#""image_id": 7, {SHIRT}"#)),
+        (
+            r#""id": "x", "file_name": "/other/a.jpg", "width": -1, "height": -1"#,
+            format!(r#""image_id": "x", {SHIRT}"#),
+        ),
+        (r#""id": 7, "file_name": "C:\\data\\a.jpg""#, format!(r#""image_id": 7, {SHIRT}"#)),
+        (r#""id": 7, "file_name": "https://host/train/a.jpg""#, format!(r#""image_id": 7, {SHIRT}"#)),
+        (
+            r#""id": 7, "file_name": "a.jpg""#,
+            r#""image_id": 7, "category_id": "4", "segmentation": [1, 0, 3, 0, 3, 3, 1, 3]"#.to_owned(),
+        ),
+        (
+            r#""id": 7, "file_name": "a.jpg""#,
+            r#""image_id": 7, "category_id": 4.0, "segmentation": {"size": [3.0, 4.0], "counts": [3.0, 6, 3]}"#
+                .to_owned(),
+        ),
+        (
+            r#""id": 7, "file_name": "a.jpg""#,
+            r#""image_id": 7, "category_id": 4, "segmentation": [[0, 0, 1, 1], [1, 0, 3, 0, 3, 3, 1, 3], []]"#
+                .to_owned(),
+        ),
+    ] {
+        let Read { labels, damage, .. } = read(&format!("{{{image}}}"), &format!("{{{annotation}}}"));
+        assert!(damage.is_empty(), "{image}: {damage:?}");
+        assert_eq!(labels, [expected], "{image} {annotation}");
+    }
+}
+
+#[test]
+fn causes_come_before_what_follows_from_them() {
+    let images = format!(r#"{IMAGES}, {{"id": 5, "file_name": "gone.jpg", "width": 4, "height": 3}}"#);
+    let annotations = r#"{"id": 1, "image_id": 77}, {"id": 2, "image_id": 5, "category_id": 99}"#;
+    let damage = read(&images, annotations).damage;
+    assert_eq!(damage.len(), 2, "{damage:?}");
+    assert!(damage[0].contains("gone.jpg: no photo") && damage[1].contains("image_id 77"), "{damage:?}");
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn bytes_that_are_no_text_cost_their_line_only() {
 fn the_competitions_names_are_the_taxonomys() {
     let target = crate::data::Target::builtin("imaterialist").unwrap();
     let names = ["background", "shirt, blouse", "headband, head covering, hair accessory", "bag, wallet", "tassel"];
-    let mapping = crate::data::Mapping::by_name(&names.map(str::to_owned), &target).unwrap();
+    let mapping = crate::data::Mapping::by_name(&names.map(str::to_owned), &Default::default(), &target).unwrap();
     let targets = [0, 1, 16, 25, 46].map(crate::data::mapping::MappedTo::Label);
     assert_eq!([0, 1, 2, 3, 4].map(|index| mapping.target(index).unwrap()), targets);
 }

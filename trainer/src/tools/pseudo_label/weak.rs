@@ -142,10 +142,10 @@ impl Constraints {
 
 /// The names that a mapping file maps, what they are mapped to, and the sets among that.
 fn open_mapping(path: &Path, taxonomy: &Taxonomy) -> Result<(Vec<String>, Mapping, LabelSets)> {
-    let target = target_of(taxonomy).ok_or_else(|| {
-        let known = Taxonomy::BUILTIN.join(" and ");
-        Error::file(path, format!("maps to the taxonomies {known}; the model has the classes of neither"))
-    })?;
+    let target = match target_of(taxonomy) {
+        Some(target) => target,
+        None => own_target(path, taxonomy)?,
+    };
     let names = Mapping::names(path)?;
     let mut sets = LabelSets::from(target.classes());
     let mapping = Mapping::open(path, &names, &target, &mut sets)?;
@@ -164,6 +164,17 @@ fn target_of(taxonomy: &Taxonomy) -> Option<Target> {
         })
     };
     Taxonomy::BUILTIN.iter().filter_map(|name| Target::builtin(name)).find(has_classes)
+}
+
+/// The classes of a model that were its trainer's own, under the name that the mapping file has for them.
+fn own_target(path: &Path, taxonomy: &Taxonomy) -> Result<Target> {
+    let name = Mapping::target_name(path)?;
+    if Taxonomy::BUILTIN.contains(&name.as_str()) {
+        let known = Taxonomy::BUILTIN.join(" and ");
+        let cause = format!("maps to `{name}`, and the model's classes are not those of it; built in are {known}");
+        return Err(Error::file(path, cause));
+    }
+    Ok(Target { name, taxonomy: taxonomy.clone() })
 }
 
 fn open_boxes(file: &Path, path: &Path, taxonomy: &Taxonomy) -> Result<Known> {
