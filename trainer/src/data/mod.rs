@@ -1,6 +1,6 @@
 //! Labelled photos: where they lie, what their labels mean, and how they become batches.
 //!
-//! A reader ([`folder`], [`ccp`], [`imaterialist`], [`coco`], [`tagged`]) finds [`Pair`]s of a photo and its [`Label`], and the
+//! A reader ([`folder`], [`ccp`], [`imaterialist`], [`coco`], [`labelme`], [`yolo`], [`label_studio`], [`tagged`]) finds [`Pair`]s of a photo and its [`Label`], and the
 //! names of the label's indices. A [`TagFile`] tells what photos show beside their labels, a [`BoxFile`] roughly where. A [`Mapping`] turns the indices into classes of a [`clothseg::Taxonomy`]. A [`Dataset`] checks
 //! all of it once and then loads [`Sample`]s; [`augment`] cuts crops from them and [`batch`] stacks these, beside the
 //! training step. [`mod@prepare`] writes any of the layouts as the folder layout.
@@ -14,11 +14,14 @@ pub mod colors;
 pub mod contents;
 pub mod dataset;
 mod dimensions;
+mod drawn;
 pub mod files;
 pub mod folder;
 pub mod imaterialist;
 pub mod label;
 pub mod label_png;
+pub mod label_studio;
+pub mod labelme;
 pub mod mapping;
 mod parts;
 pub mod polygon;
@@ -37,6 +40,7 @@ pub mod tags;
 pub(crate) mod testing;
 pub(crate) mod text;
 pub(crate) mod yaml;
+pub mod yolo;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LabelReading, Listing, ccp, coco, folder, imaterialist, tagged};
+use super::{LabelReading, Listing, ccp, coco, folder, imaterialist, label_studio, labelme, tagged, yolo};
 use crate::error::{Error, Result};
 
 /// How many damaged examples a message names.
@@ -26,15 +26,25 @@ pub enum Layout {
     Coco,
     /// See [`super::tagged`].
     Tags,
+    /// See [`super::labelme`].
+    Labelme,
+    /// See [`super::yolo`].
+    Yolo,
+    /// See [`super::label_studio`].
+    #[serde(rename = "label-studio")]
+    LabelStudio,
 }
 
 impl Layout {
-    const ALL: [(&'static str, Layout); 5] = [
+    const ALL: [(&'static str, Layout); 8] = [
         ("folder", Layout::Folder),
         ("ccp", Layout::Ccp),
         ("imaterialist", Layout::Imaterialist),
         ("coco", Layout::Coco),
         ("tags", Layout::Tags),
+        ("labelme", Layout::Labelme),
+        ("yolo", Layout::Yolo),
+        ("label-studio", Layout::LabelStudio),
     ];
 
     /// The name in configs.
@@ -114,18 +124,20 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 impl SourceFiles {
     /// What is given and does not belong to the layout, as a sentence.
     pub fn misplaced(&self, layout: Layout) -> Option<&'static str> {
-        use Layout::{Ccp, Coco, Folder, Imaterialist};
+        use Layout::{Ccp, Coco, Folder, Imaterialist, LabelStudio, Labelme, Yolo};
         let is = |layouts: &[Layout]| layouts.contains(&layout);
         match self {
             Self { reading, .. } if *reading != LabelReading::Auto && !is(&[Folder, Ccp]) => {
                 Some("`reading` belongs to the layouts folder and ccp")
             }
-            Self { labels: Some(_), .. } if !is(&[Folder]) => Some("`labels` belongs to the layout folder"),
-            Self { annotations: Some(_), .. } if !is(&[Imaterialist, Coco]) => {
-                Some("`annotations` belongs to the layouts imaterialist and coco")
+            Self { labels: Some(_), .. } if !is(&[Folder, Yolo]) => {
+                Some("`labels` belongs to the layouts folder and yolo")
             }
-            Self { images: Some(_), .. } if !is(&[Imaterialist, Coco]) => {
-                Some("`images` belongs to the layouts imaterialist and coco")
+            Self { annotations: Some(_), .. } if !is(&[Imaterialist, Coco, Yolo, LabelStudio]) => {
+                Some("`annotations` belongs to the layouts imaterialist, coco, yolo and label-studio")
+            }
+            Self { images: Some(_), .. } if !is(&[Imaterialist, Coco, Labelme, Yolo, LabelStudio]) => {
+                Some("`images` belongs to the layouts imaterialist, coco, labelme, yolo and label-studio")
             }
             _ => None,
         }
@@ -173,6 +185,11 @@ impl Source {
             Layout::Imaterialist => imaterialist::list(&annotations(format!("{split}.csv")), &images),
             Layout::Coco => coco::list(&annotations(format!("annotations/instances_{split}.json")), &images),
             Layout::Tags => tagged::list(root, split, &self.tags_path(), mapping.as_deref()),
+            Layout::Labelme => labelme::list(root, split, files.images.as_deref(), mapping.as_deref()),
+            Layout::Yolo => yolo::list(root, split, files),
+            Layout::LabelStudio => {
+                label_studio::list(&annotations(format!("{split}.json")), &images, mapping.as_deref())
+            }
         }
     }
 

@@ -101,6 +101,7 @@ fn write_dataset(root: &Path, layout: Layout) {
             });
             fs::write(root.join("annotations/instances_train.json"), file.to_string()).unwrap();
         }
+        Layout::Labelme | Layout::Yolo | Layout::LabelStudio => unreachable!("these have tests of their own"),
     }
 }
 

@@ -1,0 +1,183 @@
+//! What the readers of annotation tools' files have in common: photos in folders, outlines of simple shapes, regions that are
+//! held in memory, and classes that are found by their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::coco::stem;
+use super::regions::{Fault, Pieces, Region, RegionLabel, Shape};
+use super::runs::{Runs, Size};
+use super::{IGNORE, Label, LabelImage, Listing, Mapping, PHOTO_EXTENSIONS, Pair, is_of_system, polygon};
+use crate::error::{Error, Result};
+
+/// What annotation tools call the background, and what counts nowhere.
+const BACKGROUND: [&str; 3] = ["background", "_background_", "__background__"];
+const IGNORED: [&str; 3] = ["__ignore__", "_ignore_", "ignore"];
+
+/// Corners of a polygon that stands for an ellipse.
+const ELLIPSE_CORNERS: u32 = 180;
+
+/// Files below a folder, sorted by their paths, without those of systems.
+pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_wanted =
+        |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_str().is_some_and(is_of_system);
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_wanted) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(_) => {}
+            // A link that leads back up holds nothing more.
+            Err(error) if error.loop_ancestor().is_some() => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                return Err(Error::io("list", path)(error.into()));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The lower-case extension of a file.
+pub(super) fn extension(path: &Path) -> String {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase()
+}
+
+/// Photos below a folder by their stems: paths without extension, folders joined by `_`. Of two of one stem the second is named
+/// in `incomplete`.
+pub(super) fn photos_below(folder: &Path, incomplete: &mut Vec<String>) -> Result<BTreeMap<String, PathBuf>> {
+    let mut photos: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for path in files_below(folder)? {
+        if !PHOTO_EXTENSIONS.contains(&extension(&path).as_str()) {
+            continue;
+        }
+        let below = path.strip_prefix(folder).unwrap_or(&path);
+        let Some(stem) = below.to_str().and_then(stem) else {
+            incomplete.push(format!("{}: has a name that is no text", path.display()));
+            continue;
+        };
+        if let Some(first) = photos.get(&stem) {
+            let first = first.display();
+            incomplete.push(format!("{}: has the name of {first}; rename or remove one of them", path.display()));
+        } else {
+            photos.insert(stem, path);
+        }
+    }
+    Ok(photos)
+}
+
+/// A region whose class has a name.
+#[derive(Debug)]
+pub(super) struct NamedRegion {
+    pub label: String,
+    pub shape: Shape,
+}
+
+/// A photo with named regions.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    pub stem: String,
+    pub photo: PathBuf,
+    /// The file that the regions are from, and the photo's name where that file has many.
+    pub path: PathBuf,
+    pub name: String,
+    pub size: Size,
+    pub regions: Vec<NamedRegion>,
+    pub pieces: Pieces,
+}
+
+/// The listing of photos whose classes are known by their names alone. A mapping file's names are classes, too: a split need not
+/// show them all.
+pub(super) fn listing(mut photos: Vec<Drawn>, mapping: Option<&Path>, incomplete: Vec<String>) -> Result<Listing> {
+    let is_class = |label: &&str| !BACKGROUND.contains(label) && !IGNORED.contains(label);
+    let labels = photos.iter().flat_map(|photo| &photo.regions).map(|region| region.label.as_str());
+    let names: BTreeSet<String> = labels.filter(is_class).map(str::to_owned).collect();
+    let mut classes: Vec<String> = std::iter::once("background".to_owned()).chain(names).collect();
+    if let Some(path) = mapping {
+        let more: Vec<String> = Mapping::names(path)?.into_iter().filter(|name| !classes.contains(name)).collect();
+        classes.extend(more);
+    }
+    if classes.len() > usize::from(IGNORE) {
+        let path = photos.first().map(|photo| photo.path.clone()).unwrap_or_default();
+        return Err(Error::file(
+            path,
+            format!("and its like name {} classes; at most 254 are possible", classes.len() - 1),
+        ));
+    }
+    let index: BTreeMap<&str, u8> = classes.iter().map(String::as_str).zip(0..).collect();
+    photos.sort_by(|one, other| one.stem.cmp(&other.stem));
+    let mut listing = Listing { incomplete, ..Listing::default() };
+    for Drawn { stem, photo, path, name, size, regions, pieces } in photos {
+        let class = |label: &str| match label {
+            label if IGNORED.contains(&label) && !index.contains_key(label) => IGNORE,
+            label => index.get(label).copied().unwrap_or(0),
+        };
+        let regions: Vec<Region> =
+            regions.into_iter().map(|NamedRegion { label, shape }| Region { class: class(&label), shape }).collect();
+        finish(Held { stem, photo, path, name, size, regions, pieces }, &mut listing);
+    }
+    listing.classes = classes;
+    Ok(listing)
+}
+
+/// A photo with regions of classes.
+pub(super) struct Held {
+    pub stem: String,
+    pub photo: PathBuf,
+    pub path: PathBuf,
+    /// What messages call it.
+    pub name: String,
+    pub size: Size,
+    pub regions: Vec<Region>,
+    pub pieces: Pieces,
+}
+
+/// Adds the pair to a listing, and what is wrong with it.
+pub(super) fn finish(held: Held, listing: &mut Listing) {
+    let Held { stem, photo, path, name, size, regions, pieces } = held;
+    if pieces.tell(name, regions.is_empty(), listing) {
+        let label = Label::Regions(RegionLabel::held(&path, size, regions));
+        listing.pairs.push(Pair { stem, photo, label });
+    }
+}
+
+/// A shape of one polygon, checked.
+pub(super) fn polygon(corners: Vec<[f64; 2]>, size: Size) -> std::result::Result<Shape, Fault> {
+    if corners.len() < 3 {
+        return Err(Fault::empty(format!("has an outline of {} corners", corners.len())));
+    }
+    let rings = vec![corners];
+    polygon::check(&rings, size)?;
+    Ok(Shape::Polygons(rings))
+}
+
+/// The corners of a rectangle that is turned clockwise about its first corner.
+pub(super) fn rectangle([x, y]: [f64; 2], [width, height]: [f64; 2], degrees: f64) -> Vec<[f64; 2]> {
+    let corners = [[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]];
+    corners.into_iter().map(|corner| turned(corner, degrees)).map(|[dx, dy]| [x + dx, y + dy]).collect()
+}
+
+/// Corners on an ellipse that is turned clockwise about its centre.
+pub(super) fn ellipse([x, y]: [f64; 2], [width, height]: [f64; 2], degrees: f64) -> Vec<[f64; 2]> {
+    let corner = |at: u32| {
+        let (sin, cos) = (f64::from(at) / f64::from(ELLIPSE_CORNERS) * std::f64::consts::TAU).sin_cos();
+        let [dx, dy] = turned([width * cos, height * sin], degrees);
+        [x + dx, y + dy]
+    };
+    (0..ELLIPSE_CORNERS).map(corner).collect()
+}
+
+fn turned([x, y]: [f64; 2], degrees: f64) -> [f64; 2] {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    [x * cos - y * sin, x * sin + y * cos]
+}
+
+/// The pixels of a picture of `size` in which `is_inside` holds, of column and row.
+pub(super) fn pixels(size: Size, is_inside: impl Fn(u32, u32) -> bool) -> std::result::Result<Shape, Fault> {
+    let (width, height) = (size.width(), size.height());
+    let rows = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let data = rows.map(|(x, y)| u8::from(is_inside(x, y))).collect();
+    let runs = Runs::of_class(&LabelImage { width, height, data }, 1);
+    if runs.area_px() == 0 { Err(Fault::empty("has no pixel")) } else { Ok(Shape::Runs(runs)) }
+}

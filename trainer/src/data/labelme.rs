@@ -1,0 +1,180 @@
+//! The files of the annotation tool labelme, which `clothseg-run --format labelme` writes, too: a JSON file a photo with `shapes`
+//! below `ROOT/SPLIT`, and the photo where its `imagePath` says, beside it, or in the folder `images`.
+//!
+//! Polygons, rectangles, circles and masks are regions; points and lines have no area and are left out. The classes are the
+//! labels' names. `_background_` is background, and `__ignore__` counts nowhere. JSON files without `shapes` are something else.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::drawn::{Drawn, NamedRegion, ellipse, extension, files_below, listing, pixels, polygon, rectangle};
+use super::regions::{Fault, Pieces, Shape};
+use super::runs::Size;
+use super::text::read_text;
+use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
+use crate::error::{Error, Result};
+
+/// A file, as far as it is used.
+#[derive(Deserialize)]
+struct File {
+    shapes: Option<Vec<Value>>,
+    #[serde(rename = "imagePath")]
+    image_path: Option<String>,
+}
+
+/// A shape.
+#[derive(Deserialize)]
+struct Drawing {
+    label: Value,
+    points: Vec<[f64; 2]>,
+    shape_type: Option<String>,
+    mask: Option<String>,
+}
+
+/// Lists the files below `root/split`.
+pub fn list(root: &Path, split: &str, images: Option<&Path>, mapping: Option<&Path>) -> Result<Listing> {
+    let folder = root.join(split);
+    if !folder.is_dir() {
+        return Err(Error::file(&folder, "there is no such folder; the JSON files of the split were looked for in it"));
+    }
+    let mut files = files_below(&folder)?;
+    files.retain(|path| extension(path) == "json");
+    let images = images.map(|images| root.join(images));
+    let read = files.into_par_iter().map(|path| read(&folder, path, images.as_deref())).collect::<Vec<_>>();
+    let (mut photos, mut incomplete) = (Vec::new(), Vec::new());
+    for read in read {
+        match read {
+            Ok(found) => photos.extend(found),
+            Err(error) => incomplete.push(error.to_string()),
+        }
+    }
+    if photos.is_empty() && incomplete.is_empty() {
+        return Err(Error::file(&folder, "holds no JSON file with `shapes`, as labelme writes them"));
+    }
+    listing(photos, mapping, incomplete)
+}
+
+/// Reads a file; nothing where it is not one of labelme's.
+fn read(folder: &Path, path: PathBuf, images: Option<&Path>) -> Result<Option<Drawn>> {
+    let text = read_text(&path)?;
+    let file: File = match serde_json::from_str(&text) {
+        Ok(file) => file,
+        // A list, as other tools write, is none of labelme's files.
+        Err(_) if !text.trim_start().starts_with('{') => return Ok(None),
+        Err(error) => return Err(Error::file(&path, format!("cannot be read: {error}"))),
+    };
+    let Some(shapes) = file.shapes else { return Ok(None) };
+    let stem_path = bare(path.strip_prefix(folder).unwrap_or(&path));
+    let photo = find_photo(&path, file.image_path.as_deref(), images, &stem_path)?;
+    let (width, height) = image_dimensions(&photo)?;
+    let size = Size::new(width.into(), height.into()).map_err(|cause| Error::file(&photo, cause))?;
+    let (mut regions, mut pieces) = (Vec::new(), Pieces::default());
+    for (number, shape) in (1..).zip(shapes) {
+        match region(shape, size) {
+            Ok(region) => regions.push(region),
+            Err(fault) => pieces.leave_out(format_args!("shape {number}"), fault),
+        }
+    }
+    let names: Vec<_> = stem_path.iter().map(|part| part.to_string_lossy()).collect();
+    let name = path.display().to_string();
+    Ok(Some(Drawn { stem: names.join("_"), photo, path, name, size, regions, pieces }))
+}
+
+/// A path without `.json`, and without the `.labelme` that this project writes before it.
+fn bare(path: &Path) -> PathBuf {
+    let bare = path.with_extension("");
+    if extension(&bare) == "labelme" { bare.with_extension("") } else { bare }
+}
+
+fn find_photo(path: &Path, told: Option<&str>, images: Option<&Path>, stem: &Path) -> Result<PathBuf> {
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let told = told.map(|told| told.replace('\\', "/")).filter(|told| !told.is_empty());
+    let last = told.as_deref().and_then(|told| told.rsplit('/').next());
+    let mut places = Vec::new();
+    if let (Some(told), Some(last)) = (&told, last) {
+        places.push(beside.join(told));
+        places.extend(images.into_iter().flat_map(|images| [images.join(told), images.join(last)]));
+        places.push(beside.join(last));
+    }
+    let name = stem.file_name().unwrap_or_default();
+    // By hand: a name may have dots in it.
+    let with_ending = |folder: &Path, name: &Path, ending: &str| {
+        let mut name = folder.join(name).into_os_string();
+        name.push(format!(".{ending}"));
+        PathBuf::from(name)
+    };
+    for ending in PHOTO_EXTENSIONS {
+        places.push(with_ending(beside, Path::new(name), ending));
+        places.extend(images.map(|images| with_ending(images, stem, ending)));
+    }
+    match places.iter().find(|place| place.is_file()) {
+        Some(place) => Ok(place.clone()),
+        None => {
+            let named = told.map_or("no photo beside it".to_owned(), |told| format!("no photo `{told}`"));
+            Err(Error::file(path, format!("{named}; name the folder of the photos by `images`")))
+        }
+    }
+}
+
+fn region(shape: Value, size: Size) -> std::result::Result<NamedRegion, Fault> {
+    let Drawing { label, points, shape_type, mask } =
+        serde_json::from_value(shape).map_err(|error| format!("cannot be read: {error}"))?;
+    let label = match label {
+        Value::String(label) => label.trim().to_owned(),
+        Value::Number(label) => label.to_string(),
+        _ => return Err("has no label".into()),
+    };
+    let kind = shape_type.as_deref().unwrap_or("polygon");
+    let shape = match (kind, &points[..]) {
+        // `rotation` is a turned rectangle of tools that write the same files.
+        ("polygon" | "rotation", _) => polygon(points, size)?,
+        ("rectangle", [[left, top], [right, bottom]]) => {
+            polygon(rectangle([*left, *top], [right - left, bottom - top], 0.0), size)?
+        }
+        ("rectangle", [_, _, _, _]) => polygon(points, size)?,
+        ("circle", [[x, y], [edge_x, edge_y]]) => {
+            let radius = (edge_x - x).hypot(edge_y - y);
+            polygon(ellipse([*x, *y], [radius; 2], 0.0), size)?
+        }
+        ("mask", [[left, top], ..]) => masked(mask.as_deref().unwrap_or_default(), [*left, *top], size)?,
+        ("rectangle" | "circle" | "mask", points) => {
+            return Err(format!("is a {kind} of {} points", points.len()).into());
+        }
+        (other, _) => {
+            let kind: String = other.chars().take(20).collect();
+            return Err(Fault::empty(format!("of `{label}` is a {kind}, which has no area")));
+        }
+    };
+    Ok(NamedRegion { label, shape })
+}
+
+/// The pixels of a mask whose first pixel lies at a place.
+fn masked(mask: &str, [left, top]: [f64; 2], size: Size) -> std::result::Result<Shape, Fault> {
+    let bytes = STANDARD.decode(mask.trim()).map_err(|error| format!("has a mask that is no base64: {error}"))?;
+    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| error.to_string())?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(size.width() + 1);
+    limits.max_image_height = Some(size.height() + 1);
+    reader.limits(limits);
+    let mask = reader.decode().map_err(|error| format!("has a mask that cannot be read: {error}"))?.into_luma8();
+    let is_near = |at: f64, side: u32| (-1.0..=f64::from(side)).contains(&at);
+    if !is_near(left, size.width()) || !is_near(top, size.height()) {
+        return Err(format!("has a mask at ({left}, {top}), outside the picture of {size}").into());
+    }
+    let [left, top] = [left, top].map(|at| at.round() as i64);
+    let at = |x: u32, y: u32| {
+        let [x, y] = [i64::from(x) - left, i64::from(y) - top].map(u32::try_from);
+        x.ok().zip(y.ok()).and_then(|(x, y)| mask.get_pixel_checked(x, y)).is_some_and(|level| level[0] > 0)
+    };
+    pixels(size, at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use image::{GrayImage, Luma, RgbImage};
+use serde_json::json;
+use std::fs;
+
+fn mask(width: u32, height: u32) -> String {
+    let mut png = Vec::new();
+    let image = GrayImage::from_fn(width, height, |x, y| Luma([u8::from((x, y) != (1, 0)) * 255]));
+    image.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png).unwrap();
+    STANDARD.encode(png)
+}
+
+/// A photo of 6 x 4 pixels and its file in `train`.
+fn write(root: &Path, name: &str, photo: &str, content: &Value) {
+    fs::create_dir_all(root.join("train")).unwrap();
+    let photo = root.join("train").join(photo);
+    fs::create_dir_all(photo.parent().unwrap()).unwrap();
+    RgbImage::new(6, 4).save(photo).unwrap();
+    fs::write(root.join("train").join(name), content.to_string()).unwrap();
+}
+
+fn shape(label: &str, kind: &str, points: &Value) -> Value {
+    json!({"label": label, "points": points, "shape_type": kind, "group_id": null, "flags": {}})
+}
+
+fn rows(listing: &Listing, stem: &str) -> Vec<String> {
+    let pair = listing.pairs.iter().find(|pair| pair.stem == stem).unwrap();
+    let label = pair.label.load().unwrap();
+    label.data.chunks(label.width as usize).map(|row| row.iter().map(u8::to_string).collect()).collect()
+}
+
+#[test]
+fn shapes_of_every_kind_are_painted() {
+    let root = tempfile::tempdir().unwrap();
+    let mut drawn = shape("hat", "mask", &json!([[0, 2], [1, 3]]));
+    drawn["mask"] = mask(2, 2).into();
+    let shapes = json!([
+        shape("shirt", "polygon", &json!([[3, 0], [6, 0], [6, 2], [3, 2]])),
+        drawn,
+        shape("shoe", "circle", &json!([[4.5, 2.5], [4.5, 3.0]])),
+        {"label": "tie", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]},
+    ]);
+    write(
+        root.path(),
+        "a.json",
+        "photos/a.jpg",
+        &json!({"shapes": shapes, "imagePath": "photos\\a.jpg", "imageData": null}),
+    );
+    fs::write(root.path().join("train/notes.json"), "{\"a\": 1}").unwrap();
+    fs::write(root.path().join("train/list.json"), "[1]").unwrap();
+    let listing = list(root.path(), "train", None, None).unwrap();
+    assert_eq!(listing.classes, ["background", "hat", "shirt", "shoe", "tie"]);
+    assert!(listing.incomplete.is_empty() && listing.bad_pieces.is_empty(), "{listing:?}");
+    assert_eq!(rows(&listing, "a"), ["400222", "000222", "100030", "110000"]);
+}
+
+#[test]
+fn what_is_to_be_ignored_counts_nowhere() {
+    let root = tempfile::tempdir().unwrap();
+    let shapes = json!([
+        shape("__ignore__", "rectangle", &json!([[2, 4], [0, 3]])),
+        shape("_background_", "rectangle", &json!([[3, 3], [4, 4]])),
+    ]);
+    write(root.path(), "a.json", "a.jpg", &json!({"shapes": shapes, "imagePath": "a.jpg"}));
+    let listing = list(root.path(), "train", None, None).unwrap();
+    assert_eq!((listing.classes.len(), rows(&listing, "a")[3].as_str()), (1, "2552550000"));
+}
+
+#[test]
+fn photos_are_found_beside_the_file_or_in_the_folder_of_images() {
+    let root = tempfile::tempdir().unwrap();
+    let shapes = json!([shape("shirt", "polygon", &json!([[0, 0], [6, 0], [6, 4], [0, 4]]))]);
+    write(root.path(), "a.b.labelme.json", "a.b.png", &json!({"shapes": shapes, "imagePath": "/gone/other.jpg"}));
+    write(root.path(), "c.json", "../photos/c.jpg", &json!({"shapes": shapes, "imagePath": "D:\\work\\c.jpg"}));
+    let listing = list(root.path(), "train", Some(Path::new("photos")), None).unwrap();
+    let stems: Vec<_> = listing.pairs.iter().map(|pair| pair.stem.as_str()).collect();
+    assert_eq!(stems, ["a.b", "c"], "{:?}", listing.incomplete);
+    let listing = list(root.path(), "train", None, None).unwrap();
+    assert!(matches!(&listing.incomplete[..], [line] if line.contains("no photo `D:/work/c.jpg`")), "{listing:?}");
+    assert!(list(root.path(), "valid", None, None).unwrap_err().to_string().contains("no such folder"));
+}
+
+#[test]
+fn what_is_no_region_is_named_and_costs_itself_alone() {
+    let good = shape("shirt", "polygon", &json!([[0, 0], [6, 0], [6, 4], [0, 4]]));
+    for (bad, expected, is_empty) in [
+        (shape("hat", "line", &json!([[0, 0], [1, 1]])), "shape 2 of `hat` is a line", true),
+        (shape("hat", "polygon", &json!([[0, 0], [1, 1]])), "an outline of 2 corners", true),
+        (shape("hat", "circle", &json!([[0, 0]])), "is a circle of 1 points", false),
+        (shape("hat", "mask", &json!([[0, 0], [1, 1]])), "a mask that cannot be read", false),
+        (shape("hat", "polygon", &json!([[0, 0], [99, 0], [99, 9]])), "far outside", false),
+        (json!({"points": []}), "cannot be read", false),
+        (json!({"label": null, "points": []}), "has no label", false),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "a.json", "a.jpg", &json!({"shapes": [good, bad], "imagePath": "a.jpg"}));
+        let listing = list(root.path(), "train", None, None).unwrap();
+        let told = if is_empty { &listing.notes } else { &listing.bad_pieces };
+        assert!(matches!(&told[..], [line] if line.contains(expected)), "{expected}: {listing:?}");
+        assert_eq!(listing.pairs.len(), 1);
+    }
+}
+
+#[test]
+fn the_names_of_a_mapping_are_classes_that_a_split_need_not_show() {
+    let root = tempfile::tempdir().unwrap();
+    let shapes = json!([shape("shirt", "rectangle", &json!([[0, 0], [6, 4]]))]);
+    write(root.path(), "a.json", "a.jpg", &json!({"shapes": shapes, "imagePath": "a.jpg"}));
+    let mapping = root.path().join("map.toml");
+    fs::write(&mapping, "target = 'garments'\n[classes]\nbackground = 'background'\nshirt = 'shirt'\ncap = 'hat'\n")
+        .unwrap();
+    let listing = list(root.path(), "train", None, Some(&mapping)).unwrap();
+    assert_eq!(listing.classes, ["background", "shirt", "cap"]);
+}

@@ -1,0 +1,196 @@
+//! Segmentation labels as Ultralytics reads them, and Roboflow and `clothseg-run --format yolo` write them: a text file a photo with
+//! a line a piece, `class x y x y ...`, coordinates as shares of the photo's width and height.
+//!
+//! The classes are the `names` of `ROOT/data.yaml` (or of the file `annotations`), or the lines of `ROOT/classes.txt`; class 0
+//! there is index 1 here, and what no outline holds is background. The photos of a split are where `data.yaml` says, or in
+//! `ROOT/images/SPLIT`, `ROOT/SPLIT/images` or `ROOT/SPLIT`; the labels lie in the same place below `labels` instead of `images`, or
+//! beside the photos. A photo without a label file is background.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::drawn::{Held, finish, photos_below, polygon};
+use super::regions::{Fault, Pieces, Region};
+use super::runs::Size;
+use super::text::read_text;
+use super::yaml::{DataYaml, Folders};
+use super::{IGNORE, Listing, SourceFiles, image_dimensions};
+use crate::error::{Error, Result};
+
+/// Lists the photos of a split.
+pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
+    let (table, names, yaml) = read_names(root, files)?;
+    let mut listing = Listing { tables: vec![table], ..Listing::default() };
+    let mut found = Vec::new();
+    for folder in photo_folders(root, split, files, yaml.as_ref())? {
+        let labels = label_folder(root, split, files, &folder);
+        let photos = photos_below(&folder, &mut listing.incomplete)?;
+        found.extend(photos.into_iter().map(|(stem, photo)| {
+            let below = photo.strip_prefix(&folder).unwrap_or(&photo).with_extension("txt");
+            (stem, labels.join(below), photo)
+        }));
+    }
+    let unlabelled = found.iter().filter(|(_, label, _)| !label.is_file()).count();
+    if let (true, Some((_, label, _))) = (unlabelled == found.len(), found.first()) {
+        let (count, label) = (found.len(), label.display());
+        let cause = format!("none of its {count} photos has a label file; looked for {label} and the like");
+        return Err(Error::file(root.join(split), cause));
+    }
+    if unlabelled > 0 {
+        listing.notes.push(format!("{unlabelled} photos of {split} have no label file, and are all background"));
+    }
+    let read = found.into_par_iter().map(|(stem, label, photo)| read(stem, label, photo, names.len()));
+    let mut used = BTreeSet::new();
+    for read in read.collect::<Vec<_>>() {
+        match read {
+            Ok(held) => {
+                used.extend(held.regions.iter().map(|region| region.class));
+                finish(held, &mut listing);
+            }
+            Err(error) => listing.incomplete.push(error.to_string()),
+        }
+    }
+    listing.pairs.sort_by(|one, other| one.stem.cmp(&other.stem));
+    listing.classes = std::iter::once("background".to_owned()).chain(names).collect();
+    let indices = (1..=u8::MAX).take(listing.classes.len() - 1);
+    listing.unused = indices.filter(|index| !used.contains(index)).collect();
+    Ok(listing)
+}
+
+/// The names of the classes, the file that has them, and all of it where it is a `data.yaml`.
+fn read_names(root: &Path, files: &SourceFiles) -> Result<(PathBuf, Vec<String>, Option<DataYaml>)> {
+    let candidates = match &files.annotations {
+        Some(path) => vec![root.join(path)],
+        None => ["data.yaml", "data.yml", "dataset.yaml", "classes.txt"].map(|name| root.join(name)).to_vec(),
+    };
+    let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+        let cause =
+            "holds no data.yaml and no classes.txt with the names of the classes; name the file by `annotations`";
+        return Err(Error::file(root, cause));
+    };
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt")) {
+        let text = read_text(path)?;
+        let names: Vec<String> =
+            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        if names.is_empty() || names.len() >= usize::from(IGNORE) {
+            return Err(Error::file(path, format!("names {} classes; 1 to 254 are possible", names.len())));
+        }
+        return Ok((path.clone(), names, None));
+    }
+    let names = super::yaml::names(path)?;
+    Ok((path.clone(), names, Some(DataYaml::open(path)?)))
+}
+
+/// The folders in which the photos of a split lie.
+fn photo_folders(root: &Path, split: &str, files: &SourceFiles, yaml: Option<&DataYaml>) -> Result<Vec<PathBuf>> {
+    if let Some(images) = &files.images {
+        return Ok(vec![root.join(images)]);
+    }
+    if let Some((folders, path)) = yaml.and_then(|yaml| Some((told(yaml, split)?, yaml.path.as_deref()))) {
+        // What is written there is often the path on another machine.
+        let bases = [path.map(|path| root.join(path)), Some(root.to_owned())].into_iter().flatten();
+        let find = |folder: &String| {
+            let inside = folder.trim_start_matches("../");
+            bases.clone().flat_map(|base| [base.join(folder), base.join(inside)]).find(|path| path.is_dir())
+        };
+        if let Some(found) = folders.list().iter().map(find).collect::<Option<Vec<_>>>() {
+            return Ok(found);
+        }
+    }
+    let names: &[&str] = match split {
+        "valid" => &["valid", "val"],
+        "val" => &["val", "valid"],
+        other => &[other],
+    };
+    let places =
+        names.iter().flat_map(|name| [root.join("images").join(name), root.join(name).join("images"), root.join(name)]);
+    let tried: Vec<PathBuf> = places.collect();
+    match tried.iter().find(|path| path.is_dir()) {
+        Some(folder) => Ok(vec![folder.clone()]),
+        None => {
+            let tried = tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+            Err(Error::file(root, format!("has no photos of {split}; looked for {tried}; name the folder by `images`")))
+        }
+    }
+}
+
+fn told<'a>(yaml: &'a DataYaml, split: &str) -> Option<&'a Folders> {
+    match split {
+        "train" => yaml.train.as_ref(),
+        "valid" | "val" => yaml.val.as_ref().or(yaml.valid.as_ref()),
+        "test" => yaml.test.as_ref(),
+        _ => None,
+    }
+}
+
+/// The folder of the labels of a folder of photos.
+fn label_folder(root: &Path, split: &str, files: &SourceFiles, photos: &Path) -> PathBuf {
+    if let Some(labels) = &files.labels {
+        return root.join(labels);
+    }
+    let components: Vec<Component<'_>> = photos.components().collect();
+    let images = components.iter().rposition(|component| component.as_os_str() == "images");
+    let swapped = images.map(|at| {
+        let swap = |(index, component): (usize, &Component<'_>)| match index == at {
+            true => "labels".into(),
+            false => component.as_os_str().to_owned(),
+        };
+        components.iter().enumerate().map(swap).collect::<PathBuf>()
+    });
+    match swapped.filter(|path| path.is_dir()) {
+        Some(labels) => labels,
+        // Photos that stay where they are, and labels that a program wrote elsewhere.
+        None if files.images.is_some() => {
+            Some(root.join(split)).filter(|path| path.is_dir()).unwrap_or(root.to_owned())
+        }
+        None => photos.to_owned(),
+    }
+}
+
+/// Reads the label of a photo, of one of `classes` classes.
+fn read(stem: String, label: PathBuf, photo: PathBuf, classes: usize) -> Result<Held> {
+    let (width, height) = image_dimensions(&photo)?;
+    let size = Size::new(width.into(), height.into()).map_err(|cause| Error::file(&photo, cause))?;
+    let text = if label.is_file() { read_text(&label)? } else { String::new() };
+    let (mut regions, mut pieces) = (Vec::new(), Pieces::default());
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        match region(line, size, classes) {
+            Ok(region) => regions.push(region),
+            Err(fault) => pieces.leave_out(format_args!("line {number}"), fault),
+        }
+    }
+    let name = label.display().to_string();
+    Ok(Held { stem, photo, path: label, name, size, regions, pieces })
+}
+
+fn region(line: &str, size: Size, classes: usize) -> std::result::Result<Region, Fault> {
+    let number = |word: &str| {
+        let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.ok_or_else(|| format!("has `{}` where a number should stand", word.chars().take(20).collect::<String>()))
+    };
+    let mut words = line.split_whitespace();
+    let class = number(words.next().unwrap_or_default())?;
+    if class.fract() != 0.0 || class < 0.0 || class >= classes as f64 {
+        return Err(format!("has the class {class}; the file of names has 0 to {}", classes - 1).into());
+    }
+    let shares = words.map(number).collect::<std::result::Result<Vec<f64>, _>>()?;
+    if shares.len() == 4 {
+        let cause = "is a box (class, centre and size), and no outline: labels for segmentation have 3 corners or more";
+        return Err(cause.into());
+    }
+    if !shares.len().is_multiple_of(2) {
+        return Err(format!("has {} coordinates; pairs of x and y were expected", shares.len()).into());
+    }
+    if let Some(share) = shares.iter().find(|share| !(-0.5..=1.5).contains(*share)) {
+        return Err(format!("has the coordinate {share}; they are shares of width and height, 0 to 1").into());
+    }
+    let (width, height) = (f64::from(size.width()), f64::from(size.height()));
+    let corners = shares.chunks_exact(2).map(|pair| [pair[0] * width, pair[1] * height]).collect();
+    // Is below 255, as the classes are.
+    Ok(Region { class: class as u8 + 1, shape: polygon(corners, size)? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use image::RgbImage;
+use std::fs;
+
+/// Photos of 8 x 4 pixels.
+fn write(root: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match name.ends_with("jpg") {
+            true => RgbImage::new(8, 4).save(path).unwrap(),
+            false => fs::write(path, text).unwrap(),
+        }
+    }
+}
+
+fn labels(listing: &Listing) -> Vec<(&str, Vec<u8>)> {
+    let label = |pair: &super::super::Pair| pair.label.load().unwrap().data;
+    listing.pairs.iter().map(|pair| (pair.stem.as_str(), label(pair))).collect()
+}
+
+const NAMES: &str = "path: ../elsewhere\ntrain: ../train/images\nval: images/val\nnames: [shirt, hat, tie]\n";
+/// The left half, and the pixel at the top right.
+const LINES: &str = "0 0 0 0.5 0 0.5 1 0 1\n2.0 0.875 0 1 0 1 0.25 0.875 0.25\r\n\n";
+const PAINTED: [u8; 32] = [
+    1, 1, 1, 1, 0, 0, 0, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, //
+];
+
+#[test]
+fn labels_are_found_wherever_tools_put_them() {
+    let none = SourceFiles::default();
+    for (files, split, settings) in [
+        (&[("data.yaml", NAMES), ("train/images/a.jpg", ""), ("train/labels/a.txt", LINES)][..], "train", none.clone()),
+        (&[("data.yaml", NAMES), ("images/val/a.jpg", ""), ("labels/val/a.txt", LINES)], "valid", none.clone()),
+        (&[("classes.txt", "shirt\nhat\ntie\n"), ("a.jpg", ""), ("a.txt", LINES)], ".", none.clone()),
+        (
+            &[("out/classes.txt", "shirt\nhat\ntie\n"), ("photos/a.jpg", ""), ("out/a.txt", LINES)],
+            ".",
+            SourceFiles {
+                images: Some("photos".into()),
+                labels: Some("out".into()),
+                annotations: Some("out/classes.txt".into()),
+                ..none.clone()
+            },
+        ),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), files);
+        let listing = list(root.path(), split, &settings).unwrap();
+        assert_eq!(listing.classes, ["background", "shirt", "hat", "tie"]);
+        assert_eq!(listing.unused.iter().copied().collect::<Vec<_>>(), [2]);
+        assert!(listing.incomplete.is_empty() && listing.bad_pieces.is_empty(), "{listing:?}");
+        assert_eq!(labels(&listing), [("a", PAINTED.to_vec())], "{files:?}");
+    }
+}
+
+#[test]
+fn a_photo_without_a_label_is_background_and_folders_are_mirrored() {
+    let root = tempfile::tempdir().unwrap();
+    let files = [
+        ("data.yaml", NAMES),
+        ("images/train/x/a.jpg", ""),
+        ("images/train/b.jpg", ""),
+        ("labels/train/x/a.txt", LINES),
+    ];
+    write(root.path(), &files);
+    let listing = list(root.path(), "train", &SourceFiles::default()).unwrap();
+    assert_eq!(labels(&listing), [("b", vec![0; 32]), ("x_a", PAINTED.to_vec())]);
+    assert!(matches!(&listing.notes[..], [note] if note.contains("1 photos")), "{:?}", listing.notes);
+    fs::remove_file(root.path().join("labels/train/x/a.txt")).unwrap();
+    let error = list(root.path(), "train", &SourceFiles::default()).unwrap_err().to_string();
+    assert!(error.contains("none of its 2 photos has a label file") && error.contains("b.txt"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    for (line, expected) in [
+        ("0 0.5 0.5 0.2 0.2", "line 2 is a box"),
+        ("3 0 0 1 0 1 1", "line 2 has the class 3"),
+        ("0.5 0 0 1 0 1 1", "line 2 has the class 0.5"),
+        ("0 0 0 1 0 1 1 1", "line 2 has 7 coordinates"),
+        ("0 0 0 640 0 640 480", "line 2 has the coordinate 640"),
+        ("0 0 0 one 0 1 1", "line 2 has `one`"),
+        ("0 0 0 NaN 0 1 1", "line 2 has `NaN`"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let text = format!("0 0 0 0.5 0 0.5 1 0 1\n{line}\n");
+        write(root.path(), &[("classes.txt", "a\nb\nc"), ("a.jpg", ""), ("a.txt", &text)]);
+        let listing = list(root.path(), ".", &SourceFiles::default()).unwrap();
+        let [piece] = &listing.bad_pieces[..] else { panic!("{line}: {listing:?}") };
+        assert!(piece.contains(expected) && piece.contains("a.txt"), "{line}: {piece}");
+        assert_eq!(listing.pairs.len(), 1);
+    }
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), &[("classes.txt", "a"), ("a.jpg", ""), ("a.txt", "0 0.5 0.5 0.2 0.2")]);
+    let listing = list(root.path(), ".", &SourceFiles::default()).unwrap();
+    assert!(listing.pairs.is_empty() && listing.incomplete[0].contains("line 1 is a box"), "{listing:?}");
+    fs::remove_file(root.path().join("classes.txt")).unwrap();
+    assert!(list(root.path(), ".", &SourceFiles::default()).unwrap_err().to_string().contains("no data.yaml"));
+    write(root.path(), &[("data.yaml", NAMES)]);
+    let error = list(root.path(), "test", &SourceFiles::default()).unwrap_err().to_string();
+    assert!(error.contains("no photos of test") && error.contains("images/test"), "{error}");
+}
