@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::regions::{Categories, Fault, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
 use super::run_length::parse_pairs;
 use super::runs::Size;
+use super::text::read_text;
 use super::{Listing, PHOTO_EXTENSIONS, list_by_stem};
 use crate::error::{Error, Result};
 
@@ -66,10 +67,8 @@ struct Description {
 }
 
 fn read_categories(path: &Path) -> Result<Categories> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let text = BufReader::new(file).take(MAX_RECORD_BYTES as u64);
     let descriptions: Descriptions =
-        serde_json::from_reader(text).map_err(|error| Error::file(path, error.to_string()))?;
+        serde_json::from_str(&read_text(path)?).map_err(|error| Error::file(path, error.to_string()))?;
     let categories = descriptions.categories.into_iter().map(|category| (category.id, category.name));
     Categories::new(categories).map_err(|cause| Error::file(path, cause))
 }
