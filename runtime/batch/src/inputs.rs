@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::shard::Shard;
-use super::stems::{StemForm, unique_stems};
+use super::stems::{StemForm, spelling, unique_stems};
 use clothseg::Error;
 use clothseg::internals::digest::{self, Key};
 
@@ -16,6 +16,9 @@ pub struct Input {
     pub name: String,
     /// Where its bytes are.
     pub source: Source,
+    /// What results call it: its path below the folder that was given, as its files are mirrored, with `/` between its parts.
+    /// No two photos of a run share it.
+    pub file_name: String,
     /// Path of its files below the output folder, up to the first dot that is added: `a/b` for `a/b.labels.png`.
     pub stem: PathBuf,
 }
@@ -80,12 +83,17 @@ impl Inputs {
     /// The photo at this place in the order.
     pub fn get(&self, index: usize) -> Option<Input> {
         let entry = self.photos.get(index)?;
-        let stem = entry.form.apply(&self.place(entry));
+        let place = self.place(entry);
+        let stem = entry.form.apply(&place);
+        // Of several photos with one place only the first has it for a name.
+        let file_name = spelling(if entry.form.is_numbered() { &stem } else { &place });
         Some(match &entry.origin {
-            Origin::Bytes(bytes) => Input { name: "-".into(), source: Source::Bytes(Arc::clone(bytes)), stem },
+            Origin::Bytes(bytes) => {
+                Input { name: "-".into(), source: Source::Bytes(Arc::clone(bytes)), file_name, stem }
+            }
             Origin::File { folder, name } => {
                 let path = self.folders.get(*folder as usize)?.path.join(&**name);
-                Input { name: path.display().to_string(), source: Source::File(path), stem }
+                Input { name: path.display().to_string(), source: Source::File(path), file_name, stem }
             }
         })
     }

@@ -73,7 +73,7 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InputRecord {
-    /// As its user names it.
+    /// Its path below the folder that was given, as all results name it.
     pub path: String,
     /// Size of the file.
     pub bytes: Option<u64>,

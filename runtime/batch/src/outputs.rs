@@ -47,7 +47,7 @@ pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: 
     let needs_path = exporters.iter().any(|exporter| exporter.needs().path);
     let path = if needs_path { path_to(&about.input.source, stem) } else { String::new() };
     let view = PhotoView::new(about.segmenter, about.photo, segmentation, &about.options.classes, options)
-        .with_name(&about.input.name, &path)
+        .with_name(&about.input.file_name, &path)
         .with_decode_ms(about.decode_ms);
     let mut writer = Writer { stem, folder: ResultFolder::new(folder, about.protected), files: Vec::new() };
     // The JSON says that the others are there: it leaves first and comes last.

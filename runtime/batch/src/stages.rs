@@ -120,7 +120,7 @@ impl Stages for Work<'_> {
 
     fn read(&self, index: usize) -> Option<Loaded> {
         let input = self.inputs.get(index)?;
-        let facts = InputRecord { path: input.name.clone(), ..InputRecord::default() };
+        let facts = InputRecord { path: input.file_name.clone(), ..InputRecord::default() };
         let mut job = Job { input, facts, started: Instant::now(), timings: StageTimings::default(), content: None };
         let look = guard("reading", || self.look(&mut job));
         job.timings.read_ms = milliseconds(job.started.elapsed());

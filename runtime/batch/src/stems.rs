@@ -29,6 +29,11 @@ impl StemForm {
         let stem = if self.keeps_ending { place.to_owned() } else { bare(place) };
         if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) }
     }
+
+    /// Whether others at the same place came first.
+    pub(super) fn is_numbered(self) -> bool {
+        self.number > 1
+    }
 }
 
 /// Gives every place a stem of its own: without ending where that is unique, with it where not, numbered as the last

@@ -24,7 +24,7 @@ pub struct FormatArgs {
     #[arg(long, value_name = "PX|%", allow_negative_numbers = true, default_value_t)]
     pub crop_margin: CropMargin,
 
-    /// Segmentations in coco.json: polygons, rle (compressed) or counts (run lengths as numbers)
+    /// Segmentations in coco.json: polygons, rings (polygons only, for Label Studio), rle (compressed) or counts (run lengths as numbers)
     #[arg(long, value_name = "FORM", default_value_t)]
     pub coco: CocoForm,
 

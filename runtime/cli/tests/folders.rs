@@ -37,7 +37,7 @@ fn the_manifest_tells_all_of_each_photo() {
 
     let done = line("deep/a");
     let bytes = std::fs::read(env.path("in/deep/a.png")).unwrap();
-    assert_eq!((text(done, "status"), text(&done["input"], "path")), ("done", "in/deep/a.png"));
+    assert_eq!((text(done, "status"), text(&done["input"], "path")), ("done", "deep/a.png"));
     assert_eq!(done["input"]["bytes"], bytes.len());
     assert_eq!(text(&done["input"], "blake3"), blake3::hash(&bytes).to_hex().as_str());
     assert_eq!((done["width"].as_u64(), done["height"].as_u64()), (Some(96), Some(128)));

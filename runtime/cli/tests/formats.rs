@@ -178,11 +178,60 @@ fn coco_is_one_file_of_all_photos_that_are_done() {
     let coco: Value = serde_json::from_slice(&std::fs::read(env.path("out/coco.json")).unwrap()).unwrap();
     let names: Vec<_> =
         coco["images"].as_array().unwrap().iter().map(|image| image["file_name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["in/a.png", "in/b/c.png", "in/plain.png"]);
+    assert_eq!(names, ["a.png", "b/c.png", "plain.png"]);
     let categories = &coco["categories"];
     assert_eq!(categories, &serde_json::json!([{"id": 2, "name": "pants", "supercategory": "garment"}]));
     let images: Vec<_> = coco["annotations"].as_array().unwrap().iter().map(|a| a["image_id"].as_u64()).collect();
     assert_eq!(images, [Some(1), Some(2)]);
+}
+
+#[test]
+fn photos_are_named_by_their_path_below_the_folder_however_it_is_named() {
+    let env = TestEnv::new();
+    env.photo("in/a.png");
+    env.photo("in/b/c.png");
+    env.write("list.txt", format!("{}\n", env.path("in").display()).as_bytes());
+    let absolute = env.path("in").display().to_string();
+    for (out, given) in [
+        ("o1", vec!["in"]),
+        ("o2", vec!["./in/"]),
+        ("o3", vec![absolute.as_str()]),
+        ("o4", vec!["--files-from", "list.txt"]),
+    ] {
+        let flags = ["-o", out, "--format", "coco,labelme,json,svg", "--svg-photo", "--coco", "rings"];
+        env.run(&[&given[..], &flags].concat()).expect(0, &[]);
+        let read = |name: &str| -> Value {
+            serde_json::from_slice(&std::fs::read(env.path(out).join(name)).unwrap()).unwrap()
+        };
+        let coco = read("coco.json");
+        let names: Vec<_> =
+            coco["images"].as_array().unwrap().iter().map(|image| image["file_name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["a.png", "b/c.png"], "{given:?}");
+        assert!(coco["annotations"].as_array().unwrap().iter().all(|each| each["segmentation"].is_array()));
+        assert_eq!(read("b/c.json")["photo"], "b/c.png");
+        let mut recorded: Vec<String> = env
+            .manifest(&format!("{out}/manifest.jsonl"))
+            .iter()
+            .map(|line| line["input"]["path"].as_str().unwrap().to_owned())
+            .collect();
+        recorded.sort();
+        assert_eq!(recorded, ["a.png", "b/c.png"]);
+        // These lead from the file to the photo.
+        let labelme = read("b/c.labelme.json");
+        assert!(env.path(out).join("b").join(labelme["imagePath"].as_str().unwrap()).is_file());
+    }
+    let same = ["in/b/c.png", "-o", "o1", "--format", "json"];
+    env.photo("other/b/c.png");
+    let both = [env.path("in/b").display().to_string(), env.path("other/b").display().to_string()];
+    env.run(&[&[both[0].as_str(), both[1].as_str()], &same[1..]].concat()).expect(0, &[]);
+    let mut named: Vec<String> = ["o1/c.png.json", "o1/c.png-2.json"]
+        .iter()
+        .map(|name| {
+            serde_json::from_slice::<Value>(&std::fs::read(env.path(name)).unwrap()).unwrap()["photo"].to_string()
+        })
+        .collect();
+    named.dedup();
+    assert_eq!(named.len(), 2, "{named:?}");
 }
 
 #[test]
@@ -250,7 +299,7 @@ fn flags_that_make_no_sense_say_what_would() {
     for (flag, value, text) in [
         ("--mask-depth", "2", "masks have 8 or 1"),
         ("--crop-margin", "-3", "write pixels (12) or per cent (5%)"),
-        ("--coco", "xml", "polygons, rle, counts"),
+        ("--coco", "xml", "polygons, rings, rle, counts"),
         ("--cutout-alpha", "none", "soft, hard"),
         ("--format", "masks,psd", "unknown format 'psd'"),
         ("--min-area", "-1", "--min-area"),

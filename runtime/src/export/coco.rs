@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{Exporter, Needs};
 use super::outline::ClassOutline;
 use super::view::{PhotoView, RunView};
+use super::yolo::ring;
 use crate::error::{Error, Result};
 use crate::postprocess::LabelMap;
 
@@ -30,7 +31,8 @@ impl Exporter for Coco {
 
     fn about(&self) -> &'static str {
         "one file for all photos: one annotation per class and photo, with area and bounding box. `--coco polygons` (run lengths \
-         where a class has holes), `rle` or `counts` (uncompressed run lengths); `iscrowd` is always 0"
+         where a class has holes), `rings` (polygons only, for Label Studio), `rle` or `counts` (uncompressed run lengths); \
+         `iscrowd` is always 0"
     }
 
     fn needs(&self) -> Needs {
@@ -58,6 +60,9 @@ pub enum CocoForm {
     /// Polygons; run lengths for classes that COCO's polygons cannot express (those with holes).
     #[default]
     Polygons,
+    /// Polygons only, for tools that read nothing else: each hole is joined to the outline by a cut of no width. Classes that are
+    /// too small for an outline are left out.
+    Rings,
     /// Compressed run lengths, exact to the pixel.
     Rle,
     /// The same run lengths as plain numbers, for tools that do not read the compressed form.
@@ -66,12 +71,13 @@ pub enum CocoForm {
 
 impl CocoForm {
     /// Every form.
-    pub const ALL: [Self; 3] = [Self::Polygons, Self::Rle, Self::Counts];
+    pub const ALL: [Self; 4] = [Self::Polygons, Self::Rings, Self::Rle, Self::Counts];
 
     /// The name that users type.
     pub fn name(self) -> &'static str {
         match self {
             Self::Polygons => "polygons",
+            Self::Rings => "rings",
             Self::Rle => "rle",
             Self::Counts => "counts",
         }
@@ -99,7 +105,7 @@ impl FromStr for CocoForm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CocoPhoto {
-    /// The photo as its user names it.
+    /// The photo's path below the folder of photos, with `/` between its parts.
     pub file_name: String,
     /// Width in pixels.
     pub width: u32,
@@ -177,14 +183,16 @@ fn coco_photo(file_name: &str, map: &LabelMap, outlines: &[ClassOutline<'_>], fo
     let annotation = |outline: &ClassOutline<'_>| {
         let region = outline.region;
         let bounds = region.bounds;
-        let segmentation = rings(outline)
-            .filter(|_| form == CocoForm::Polygons)
-            .unwrap_or_else(|| run_lengths(map, region.class, form));
+        let segmentation = match form {
+            CocoForm::Polygons => rings(outline).unwrap_or_else(|| run_lengths(map, region.class, form)),
+            CocoForm::Rings => cut_rings(outline)?,
+            CocoForm::Rle | CocoForm::Counts => run_lengths(map, region.class, form),
+        };
         let bbox = [bounds.x, bounds.y, bounds.width, bounds.height];
         let score = (f64::from(region.confidence) * 1e4).round() / 1e4;
-        CocoAnnotation { score, ..CocoAnnotation::new(region.class, segmentation, region.area_px, bbox) }
+        Some(CocoAnnotation { score, ..CocoAnnotation::new(region.class, segmentation, region.area_px, bbox) })
     };
-    CocoPhoto::new(file_name, map.width(), map.height(), outlines.iter().map(annotation).collect())
+    CocoPhoto::new(file_name, map.width(), map.height(), outlines.iter().filter_map(annotation).collect())
 }
 
 /// The outline as COCO's polygons, if they can express it.
@@ -194,11 +202,17 @@ fn rings(outline: &ClassOutline<'_>) -> Option<CocoSegmentation> {
     can.then(|| CocoSegmentation::Polygons(polygons.iter().map(|polygon| polygon.exterior.concat()).collect()))
 }
 
+/// The outline as rings without holes, if it has any.
+fn cut_rings(outline: &ClassOutline<'_>) -> Option<CocoSegmentation> {
+    let rings: Vec<Vec<f32>> = outline.polygons.iter().map(|polygon| ring(polygon).concat()).collect();
+    (!rings.is_empty()).then_some(CocoSegmentation::Polygons(rings))
+}
+
 fn run_lengths(map: &LabelMap, class: usize, form: CocoForm) -> CocoSegmentation {
     let counts = run_length::counts(map, class);
     let counts = match form {
         CocoForm::Counts => CocoCounts::Plain(counts),
-        CocoForm::Polygons | CocoForm::Rle => CocoCounts::Compressed(run_length::compress(&counts)),
+        CocoForm::Polygons | CocoForm::Rings | CocoForm::Rle => CocoCounts::Compressed(run_length::compress(&counts)),
     };
     CocoSegmentation::RunLengths { size: [map.height(), map.width()], counts }
 }

@@ -28,7 +28,7 @@ pub struct PhotoView<'a> {
     pub options: &'a OutputOptions,
     /// The outlines of the classes wanted; empty where no format of the options [needs](super::Needs::outlines) them.
     pub outlines: Vec<ClassOutline<'a>>,
-    /// The photo as its user names it.
+    /// The photo as its results name it: its path below the folder of photos.
     pub name: &'a str,
     /// The path from the files to the photo, with `/` between its parts.
     pub path: &'a str,

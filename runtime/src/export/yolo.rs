@@ -76,7 +76,7 @@ impl Exporter for Yolo {
 }
 
 /// The outline as one ring: each hole is entered and left at the two points, one on either side, that are nearest to each other.
-fn ring(polygon: &Polygon) -> Vec<[f32; 2]> {
+pub(super) fn ring(polygon: &Polygon) -> Vec<[f32; 2]> {
     let mut ring = polygon.exterior.clone();
     let mut holes: Vec<&Vec<[f32; 2]>> = polygon.holes.iter().filter(|hole| !hole.is_empty()).collect();
     while let Some((at, from, to)) = nearest(&ring, &holes) {
