@@ -3,11 +3,13 @@
 mod binding;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod form;
 mod info;
 mod onnxruntime;
 mod options;
 mod placement;
 mod tensorrt;
+mod trial;
 
 use ndarray::{Array4, ArrayView4};
 
@@ -75,17 +77,37 @@ pub fn open(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Result<Bo
 /// once. All of them have the same [`Engine::spec`], in which the graph's names are filled in, and the same
 /// [`Engine::info`].
 ///
+/// A model that does not describe itself is run once, on a drawn picture: what does not fit its description is found here, not
+/// at the first photo.
+///
 /// # Errors
 /// [`Error::BadSpec`] when the description does not fit the model; [`Error::ProviderUnavailable`] with the reason and
-/// what to do; [`Error::Engine`] when the model itself is at fault.
+/// what to do; [`Error::Engine`] when the model itself is at fault; [`Error::NotOnnx`] when its weights are in another file.
 pub fn open_sessions(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> Result<Vec<Box<dyn Engine>>> {
     spec.validate()?;
+    crate::model::external::refuse(onnx)?;
     let binding = Binding::new(spec, &Interface::of(onnx)?, options.max_batch)?;
+    // What a model says of itself was checked when it was written.
+    if spec.output.stride > 0 && ModelSpec::from_onnx(onnx)?.as_ref() == Some(spec) {
+        return open_bound(onnx, &binding, options);
+    }
+    let mut sessions = open_bound(onnx, &binding, options)?;
+    let Some(first) = sessions.first_mut() else { return Ok(sessions) };
+    let stride = trial::run(first.as_mut(), &binding)?;
+    if stride == spec.output.stride {
+        return Ok(sessions);
+    }
+    let mut binding = binding;
+    binding.spec.output.stride = stride;
+    Ok(sessions.into_iter().map(|engine| trial::with_spec(engine, binding.spec.clone())).collect())
+}
+
+fn open_bound(onnx: &[u8], binding: &Binding, options: &EngineOptions) -> Result<Vec<Box<dyn Engine>>> {
     match options.provider {
-        Provider::Embedded => open_embedded(onnx, &binding, options, None),
+        Provider::Embedded => open_embedded(onnx, binding, options, None),
         Provider::Auto => {
             let missing = match onnxruntime::load(options) {
-                Ok(runtime) => return onnxruntime::open_best(&runtime, onnx, &binding, options),
+                Ok(runtime) => return onnxruntime::open_best(&runtime, onnx, binding, options),
                 Err(error) => error,
             };
             // A library named by the user is not replaced in silence by another engine.
@@ -93,9 +115,9 @@ pub fn open_sessions(onnx: &[u8], spec: &ModelSpec, options: &EngineOptions) -> 
                 return Err(missing);
             }
             let Error::NoOnnxRuntime { reason, .. } = missing else { return Err(missing) };
-            open_embedded(onnx, &binding, options, Some(reason))
+            open_embedded(onnx, binding, options, Some(reason))
         }
-        provider => onnxruntime::open(&onnxruntime::load(options)?, onnx, &binding, provider, options),
+        provider => onnxruntime::open(&onnxruntime::load(options)?, onnx, binding, provider, options),
     }
 }
 
@@ -121,19 +143,4 @@ fn open_embedded(_: &[u8], _: &Binding, _: &EngineOptions, _: Option<String>) ->
         provider: Provider::Embedded.name(),
         reason: "this build has no embedded engine; build with the feature 'embedded'".into(),
     })
-}
-
-/// Turns an engine's flat result into N x C x H x W.
-fn output_array(shape: &[usize], values: Vec<f32>, spec: &ModelSpec) -> Result<Array4<f32>> {
-    let &[batch, classes, height, width] = shape else {
-        let reason =
-            format!("'{}' has shape {shape:?}, and batch x classes x height x width is needed", spec.output.name);
-        return Err(Error::Output { reason });
-    };
-    if classes != spec.taxonomy.len() {
-        let reason = format!("{classes} channels for {} classes", spec.taxonomy.len());
-        return Err(Error::Output { reason });
-    }
-    Array4::from_shape_vec((batch, classes, height, width), values)
-        .map_err(|error| Error::Output { reason: error.to_string() })
 }

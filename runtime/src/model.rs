@@ -1,10 +1,17 @@
 //! A model file and its description, read once.
 
+pub(crate) mod external;
+pub(crate) mod kinds;
+
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::onnx::Interface;
 use crate::spec::{ModelSpec, read_model};
+
+/// Where models lie in a folder of Hugging Face.
+const IN_FOLDER: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
 
 /// An ONNX file and what it expects and returns. No engine is open yet: see
 /// [`Segmenter::open_model`](crate::Segmenter::open_model).
@@ -12,42 +19,48 @@ use crate::spec::{ModelSpec, read_model};
 pub struct Model {
     onnx: Cow<'static, [u8]>,
     spec: ModelSpec,
+    path: Option<PathBuf>,
 }
 
 impl Model {
-    /// Reads an ONNX file that describes itself, or has a description beside it (see [`ModelSpec`]).
+    /// Reads an ONNX file that describes itself, or has a description beside it (see [`ModelSpec::of_model`]). Weights in
+    /// other files (`model.onnx.data`) are read with it, from the model's own folder only. A folder stands for the
+    /// `model.onnx` or `onnx/model.onnx` in it.
     ///
     /// # Errors
-    /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx),
-    /// [`Error::MissingSpec`](crate::Error::MissingSpec), [`Error::BadSpec`](crate::Error::BadSpec).
+    /// [`Error::Read`](crate::Error::Read); [`Error::NotOnnx`](crate::Error::NotOnnx), which names what the file is
+    /// instead; [`Error::MissingSpec`](crate::Error::MissingSpec), [`Error::BadSpec`](crate::Error::BadSpec).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let onnx = read_model(path)?;
-        let spec = ModelSpec::of_model(path, &onnx)?;
-        Ok(Self { onnx: onnx.into(), spec })
+        let path = model_file(path.as_ref())?;
+        let onnx = read_whole(&path)?;
+        let spec = ModelSpec::of_model(&path, &onnx)?;
+        Ok(Self { onnx: onnx.into(), spec, path: Some(path) })
     }
 
-    /// Reads an ONNX file and describes it by `spec`, whatever it says of itself.
+    /// Reads an ONNX file as [`Model::open`] and describes it by `spec`, whatever it says of itself.
     ///
     /// # Errors
     /// [`Error::Read`](crate::Error::Read), [`Error::NotOnnx`](crate::Error::NotOnnx) and
     /// [`Error::BadSpec`](crate::Error::BadSpec).
     pub fn open_as(path: impl AsRef<Path>, spec: ModelSpec) -> Result<Self> {
-        Self::from_bytes(read_model(path.as_ref())?, spec)
+        let path = model_file(path.as_ref())?;
+        spec.validate()?;
+        Ok(Self { onnx: read_whole(&path)?.into(), spec, path: Some(path) })
     }
 
-    /// Takes the content of an ONNX file and its description.
+    /// Takes the content of an ONNX file, its weights included, and its description.
     ///
     /// # Errors
     /// [`Error::NotOnnx`](crate::Error::NotOnnx) and [`Error::BadSpec`](crate::Error::BadSpec).
     pub fn from_bytes(onnx: impl Into<Cow<'static, [u8]>>, spec: ModelSpec) -> Result<Self> {
         let onnx = onnx.into();
         spec.validate()?;
-        crate::onnx::Interface::of(&onnx)?;
-        Ok(Self { onnx, spec })
+        check(&onnx)?;
+        external::refuse(&onnx)?;
+        Ok(Self { onnx, spec, path: None })
     }
 
-    /// Takes the content of an ONNX file that describes itself.
+    /// Takes the content of an ONNX file, its weights included, that describes itself.
     ///
     /// # Errors
     /// [`Error::NotOnnx`](crate::Error::NotOnnx); [`Error::BadSpec`](crate::Error::BadSpec), where it has no description, too.
@@ -55,10 +68,11 @@ impl Model {
         let onnx = onnx.into();
         let spec = ModelSpec::from_onnx(&onnx)?
             .ok_or_else(|| Error::BadSpec { reason: "the ONNX file has none in its metadata".into() })?;
-        Ok(Self { onnx, spec })
+        external::refuse(&onnx)?;
+        Ok(Self { onnx, spec, path: None })
     }
 
-    /// The content of the ONNX file.
+    /// The content of the ONNX file, with the weights that stand in other files in it.
     pub fn onnx(&self) -> &[u8] {
         &self.onnx
     }
@@ -66,5 +80,52 @@ impl Model {
     /// What the model expects and returns.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+}
+
+/// The file that a name stands for: itself, or the model in a folder.
+fn model_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let found = IN_FOLDER.iter().map(|name| path.join(name)).find(|file| file.is_file());
+    found.ok_or_else(|| Error::NotOnnx {
+        reason: match kinds::by_name(path) {
+            Some(kind) => format!("{} is {kind}", path.display()),
+            None => format!("{} is a folder without {}", path.display(), IN_FOLDER.join(" or ")),
+        },
+    })
+}
+
+/// Reads a model with its weights, or says what the file is instead.
+fn read_whole(path: &Path) -> Result<Vec<u8>> {
+    let named = |error: Error| match error {
+        Error::NotOnnx { reason } => {
+            let reason = match kinds::by_name(path) {
+                Some(kind) if !reason.starts_with("it is ") => format!("it is {kind} ({reason})"),
+                _ => reason,
+            };
+            Error::NotOnnx { reason: format!("{}: {reason}", path.display()) }
+        }
+        error => error,
+    };
+    let onnx = read_model(path)?;
+    check(&onnx).map_err(named)?;
+    external::inline(path, onnx).map_err(|error| match error {
+        Error::NotOnnx { reason } => Error::NotOnnx { reason: format!("{}: {reason}", path.display()) },
+        error => error,
+    })
+}
+
+/// Refuses what is no ONNX file by what it is.
+fn check(onnx: &[u8]) -> Result<()> {
+    match kinds::by_content(onnx) {
+        Some(kind) => Err(Error::NotOnnx { reason: format!("it is {kind}") }),
+        None => Interface::of(onnx).map(drop),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Only keys and lengths are decoded; weights are stepped over, so this costs microseconds for any size.
 
+use std::collections::HashMap;
+
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
@@ -16,10 +18,19 @@ const INITIALIZER_FIELD: u32 = 5;
 const INPUT_FIELD: u32 = 11;
 const OUTPUT_FIELD: u32 = 12;
 
-/// TensorProto: the name, by field number.
+/// TensorProto: name, entries on where its data is, and whether it is elsewhere, by field number.
 const TENSOR_NAME_FIELD: u32 = 8;
+const EXTERNAL_DATA_FIELD: u32 = 13;
+const DATA_LOCATION_FIELD: u32 = 14;
+
+/// TensorProto.DataLocation of data in another file.
+const EXTERNAL: u64 = 1;
+
+/// GraphProto: nodes, by field number.
+const NODE_FIELD: u32 = 1;
 
 /// TensorProto.DataType of float32.
+#[cfg(test)]
 pub(crate) const FLOAT32: i32 = 1;
 
 /// The value of a metadata entry; of several with one key the last.
@@ -60,6 +71,8 @@ pub(crate) struct Interface {
     pub(crate) inputs: Vec<Port>,
     /// What the graph returns.
     pub(crate) outputs: Vec<Port>,
+    /// By the name of each value the operator that makes it, and the operator's first input.
+    pub(crate) makers: HashMap<String, (String, String)>,
 }
 
 /// One input or output.
@@ -80,9 +93,18 @@ impl Interface {
     /// [`Error::NotOnnx`] for other bytes.
     pub(crate) fn of(onnx: &[u8]) -> Result<Self> {
         let (mut inputs, mut outputs, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut makers = HashMap::new();
         for graph in model_fields(onnx)?.iter().filter(|field| field.number == GRAPH_FIELD) {
             for field in fields(graph.content)? {
                 match field.number {
+                    NODE_FIELD => {
+                        let node = Node::decode(field.content)
+                            .map_err(|error| Error::NotOnnx { reason: format!("a node is damaged: {error}") })?;
+                        let first = node.inputs.into_iter().next().unwrap_or_default();
+                        for output in node.outputs {
+                            makers.insert(output, (node.operator.clone(), first.clone()));
+                        }
+                    }
                     INPUT_FIELD => inputs.push(Port::read(field.content)?),
                     OUTPUT_FIELD => outputs.push(Port::read(field.content)?),
                     INITIALIZER_FIELD => weights.extend(tensor_name(field.content)?),
@@ -91,7 +113,22 @@ impl Interface {
             }
         }
         inputs.retain(|port| !weights.contains(&port.name));
-        Ok(Self { inputs, outputs })
+        Ok(Self { inputs, outputs, makers })
+    }
+
+    /// The operator that makes the numbers of a value: those that only move them about, or change their type, are passed over.
+    pub(crate) fn operator_of(&self, value: &str) -> Option<&str> {
+        const PASSED: [&str; 7] = ["Cast", "Identity", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Resize"];
+        let mut value = value;
+        // As many steps as a graph without circles can have at most.
+        for _ in 0..=self.makers.len() {
+            let (operator, first) = self.makers.get(value)?;
+            if !PASSED.contains(&operator.as_str()) {
+                return Some(operator);
+            }
+            value = first;
+        }
+        None
     }
 }
 
@@ -122,6 +159,17 @@ struct ValueInfo {
     name: String,
     #[prost(message, optional, tag = "2")]
     kind: Option<TypeOf>,
+}
+
+/// ONNX NodeProto, of which only its place in the graph and its operator matter here.
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(string, repeated, tag = "1")]
+    inputs: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    outputs: Vec<String>,
+    #[prost(string, tag = "4")]
+    operator: String,
 }
 
 /// ONNX TypeProto, of which only tensors matter here.
@@ -155,12 +203,86 @@ struct Dimension {
 }
 
 /// One field of a protobuf message.
-struct Field<'a> {
-    number: u32,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u32,
     /// Key, length and content.
-    bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Content without key and length, where the field has a length.
-    content: &'a [u8],
+    pub(crate) content: &'a [u8],
+    has_length: bool,
+}
+
+/// Messages in which there may be tensors, and tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Model,
+    Graph,
+    Function,
+    Node,
+    Attribute,
+    SparseTensor,
+    Tensor,
+}
+
+/// The fields of a message, and what those are in which there may be tensors.
+pub(crate) fn children(part: Part, message: &[u8]) -> Result<Vec<(Option<Part>, Field<'_>)>> {
+    let fields = fields(message)?;
+    let known = |field: &Field<'_>| match (part, field.number) {
+        _ if !field.has_length => None,
+        (Part::Model, 7) | (Part::Attribute, 6 | 11) => Some(Part::Graph),
+        (Part::Model, 25) => Some(Part::Function),
+        (Part::Graph, 1) | (Part::Function, 7) => Some(Part::Node),
+        (Part::Node, 5) => Some(Part::Attribute),
+        (Part::Graph, 15) | (Part::Attribute, 22 | 23) => Some(Part::SparseTensor),
+        (Part::Graph, 5) | (Part::Attribute, 5 | 10) | (Part::SparseTensor, 1 | 2) => Some(Part::Tensor),
+        _ => None,
+    };
+    Ok(fields.into_iter().map(|field| (known(&field), field)).collect())
+}
+
+/// Where a tensor's data is that stands in another file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct External {
+    /// The file, as the model names it.
+    pub(crate) location: String,
+    /// First byte of the data in it.
+    pub(crate) offset: u64,
+    /// Bytes of the data; to the file's end where it is not said.
+    pub(crate) length: Option<u64>,
+    /// The tensor without what is said of the file.
+    pub(crate) rest: Vec<u8>,
+}
+
+/// Where the data of a tensor is, if it is in another file.
+///
+/// # Errors
+/// [`Error::NotOnnx`] for damaged entries.
+pub(crate) fn external_data(tensor: &[u8]) -> Result<Option<External>> {
+    let damaged =
+        |what: &str| Error::NotOnnx { reason: format!("what it says of its weights' file is damaged: {what}") };
+    let mut external = External { location: String::new(), offset: 0, length: None, rest: Vec::new() };
+    let mut is_external = false;
+    for field in fields(tensor)? {
+        match field.number {
+            DATA_LOCATION_FIELD => {
+                let mut value = field.bytes;
+                decode_varint(&mut value).map_err(|error| damaged(&error.to_string()))?;
+                is_external = decode_varint(&mut value).map_err(|error| damaged(&error.to_string()))? == EXTERNAL;
+            }
+            EXTERNAL_DATA_FIELD => {
+                let entry = MetadataEntry::decode(field.content).map_err(|error| damaged(&error.to_string()))?;
+                let number = || entry.value.trim().parse::<u64>().map_err(|_| damaged(&format!("'{}'", entry.value)));
+                match entry.key.as_str() {
+                    "offset" => external.offset = number()?,
+                    "length" => external.length = Some(number()?),
+                    "location" => external.location = entry.value,
+                    _ => {}
+                }
+            }
+            _ => external.rest.extend_from_slice(field.bytes),
+        }
+    }
+    Ok(is_external.then_some(external))
 }
 
 impl Field<'_> {
@@ -198,7 +320,8 @@ fn fields(message: &[u8]) -> Result<Vec<Field<'_>>> {
             decode_varint(&mut content).map_err(damaged)?;
         }
         let content = &content[..content.len() - rest.len()];
-        fields.push(Field { number, bytes: &start[..start.len() - rest.len()], content });
+        let has_length = wire_type == WireType::LengthDelimited;
+        fields.push(Field { number, bytes: &start[..start.len() - rest.len()], content, has_length });
     }
     Ok(fields)
 }

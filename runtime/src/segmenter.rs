@@ -60,7 +60,14 @@ impl Segmenter {
     /// [`Error::BadSpec`] when the description does not fit the model; [`Error::ProviderUnavailable`] and
     /// [`Error::Engine`] for what should run it.
     pub fn open_model(model: &Model, options: &EngineOptions) -> Result<Self> {
-        let segmenter = Self::with_engines(engine::open_sessions(model.onnx(), model.spec(), options)?)?;
+        let named = |error: Error| match (error, model.path()) {
+            (Error::BadSpec { reason }, Some(path)) => {
+                Error::BadSpec { reason: format!("that of {}: {reason}", path.display()) }
+            }
+            (error, _) => error,
+        };
+        let engines = engine::open_sessions(model.onnx(), model.spec(), options).map_err(named)?;
+        let segmenter = Self::with_engines(engines)?;
         Ok(Self { model_hash: Some(digest::hex(model.onnx())), ..segmenter })
     }
 
@@ -86,6 +93,9 @@ impl Segmenter {
             return Err(Error::Invalid("the engines of a segmenter must be of one model".into()));
         }
         spec.validate()?;
+        if spec.output.stride == 0 {
+            return Err(Error::BadSpec { reason: "the stride of an engine's output must be known".into() });
+        }
         let taxonomy = Arc::new(spec.taxonomy.clone());
         Ok(Self {
             pool: Pool::new(engines),

@@ -1,5 +1,7 @@
 //! What a model expects and returns.
 
+mod hugging_face;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -21,9 +23,9 @@ const MAX_MODEL_BYTES: u64 = 2 << 30;
 /// Largest input side that a description may ask for.
 const MAX_SIDE_PX: u32 = 8192;
 
-/// What a model expects and returns, beside its weights (which must be in the same file): JSON in the metadata of the
-/// ONNX file (key [`METADATA_KEY`]), or, for a model made elsewhere, a file `NAME.json` beside `NAME.onnx` or one of any name
-/// ([`Model::open_as`](crate::Model::open_as)).
+/// What a model expects and returns, beside its weights: JSON in the metadata of the ONNX file (key [`METADATA_KEY`]), or, for
+/// a model made elsewhere, a file `NAME.json` beside `NAME.onnx`, one of any name
+/// ([`Model::open_as`](crate::Model::open_as)), or the `config.json` and `preprocessor_config.json` of a Hugging Face folder.
 ///
 /// Fields that this version does not know are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,12 +49,16 @@ pub struct ModelSpec {
     pub extra: Map<String, Value>,
 }
 
-/// The input tensor: float32, N x 3 x H x W, value = (pixel / 255 - mean) / std.
+/// The input tensor: N x 3 x H x W, value = (pixel / 255 - mean) / std. Numbers are float32, or whatever the graph declares:
+/// float16, or uint8, which is pixels as they are (`mean` 0 and `std` 1 or 1/255).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputSpec {
     /// Name of the input in the graph; empty, or left out, for whatever name the graph's one input has.
     #[serde(default)]
     pub name: String,
+    /// Order of the axes; where it is left out, what the graph declares, else N x 3 x H x W.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Channel order.
     pub color: ColorOrder,
     /// Mean a channel, in 0..1 units, in the order of `color`.
@@ -67,11 +73,23 @@ pub struct InputSpec {
     /// Without it there is one size. Earlier descriptions call it `larger_side`.
     #[serde(default, alias = "larger_side", skip_serializing_if = "Option::is_none")]
     pub tta_long_side: Option<u32>,
-    /// Colour of the padding, red, green, blue.
+    /// Colour of the padding, red, green, blue; the mean where it is left out.
+    #[serde(default)]
     pub pad: [u8; 3],
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// Order of the axes of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Layout {
+    /// Photos, channels, rows, columns, as PyTorch has them.
+    Nchw,
+    /// Photos, rows, columns, channels, as TensorFlow has them.
+    Nhwc,
 }
 
 /// Channel order of the input.
@@ -116,15 +134,23 @@ pub enum Fit {
     },
 }
 
-/// The output tensor: float32, N x classes x H/stride x W/stride.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The output tensor: N x classes x H/stride x W/stride. A model of two classes may have one channel, of the second class, or no
+/// axis of channels at all. Numbers are float32 or float16; of a class map whole numbers of any size, too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutputSpec {
     /// Name of the output in the graph; empty, or left out, for the graph's first one. Other outputs are not asked for.
     #[serde(default)]
     pub name: String,
     /// What the numbers are.
     pub kind: OutputKind,
-    /// Input pixels for each output cell, a side.
+    /// Order of the axes; where it is left out, what the graph declares, else N x classes x H x W.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// Of a model with one channel: how likely the class must be to win, above 0 and below 1; one half where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Input pixels for each output cell, a side. Where it is 0 or left out it is found when the model is opened.
+    #[serde(default)]
     pub stride: u32,
     /// How small and doubtful areas are merged into their neighbours; not at all without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,8 +220,13 @@ pub enum OutputKind {
     /// written as `log-probabilities`: softmax gives back the probabilities that they are of.
     #[serde(alias = "log-probabilities")]
     Logits,
-    /// Probabilities already.
+    /// Probabilities already: of one class or another (softmax), or of each class by itself (sigmoid).
+    #[serde(alias = "sigmoid", alias = "softmax")]
     Probabilities,
+    /// The index of the winning class: N x H/stride x W/stride, or with one channel. An opened model gives it as probabilities
+    /// of 0 and 1.
+    #[serde(alias = "argmax", alias = "labels")]
+    ClassMap,
 }
 
 impl InputSpec {
@@ -203,6 +234,7 @@ impl InputSpec {
     pub fn imagenet(fit: Fit) -> Self {
         Self {
             name: "input".into(),
+            layout: None,
             color: ColorOrder::Rgb,
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
@@ -235,6 +267,8 @@ impl OutputSpec {
         Self {
             name: "logits".into(),
             kind: OutputKind::Logits,
+            layout: None,
+            threshold: None,
             stride,
             cleanup: None,
             small_regions: None,
@@ -257,12 +291,14 @@ impl ModelSpec {
         }
     }
 
-    /// Reads a description.
+    /// Reads a description. A byte order mark before it is passed over.
     ///
     /// # Errors
     /// [`Error::BadSpec`] for text that is no description, for another version, and for values that make no sense.
     pub fn from_json(json: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(json).map_err(|error| Error::BadSpec { reason: error.to_string() })?;
+        let json = json.trim_start_matches('\u{feff}');
+        let failed = |error: serde_json::Error| Error::BadSpec { reason: error.to_string() };
+        let value: Value = serde_json::from_str(json).map_err(failed)?;
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version == u64::from(SPEC_VERSION) => {}
             Some(version) => {
@@ -271,9 +307,28 @@ impl ModelSpec {
             }
             None => return Err(Error::BadSpec { reason: "no field 'version'".into() }),
         }
-        let spec: Self = serde_json::from_value(value).map_err(|error| Error::BadSpec { reason: error.to_string() })?;
+        check_classes(&value)?;
+        // From the text, not from the value: then an error has its line.
+        let mut spec: Self = serde_json::from_str(json).map_err(failed)?;
+        if value.pointer("/input/pad").is_none() {
+            spec.input.pad = mean_color(&spec.input);
+        }
         spec.validate()?;
         Ok(spec)
+    }
+
+    /// Reads a description from a file: JSON, or the `config.json` of a Hugging Face folder, which the folder stands for, too.
+    ///
+    /// # Errors
+    /// [`Error::Read`]; [`Error::BadSpec`], which names the file.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let file = if path.is_dir() { hugging_face::in_folder(path) } else { path.to_owned() };
+        if file.file_name().is_some_and(|name| name == hugging_face::CONFIG)
+            && let Some(spec) = hugging_face::of_config(&file)?
+        {
+            return Ok(spec);
+        }
+        Self::from_json(&read_text(&file)?).map_err(|error| hugging_face::in_file(&file, error))
     }
 
     /// The description as JSON on several lines.
@@ -301,20 +356,20 @@ impl ModelSpec {
         onnx::with_metadata(onnx, METADATA_KEY, self.to_json()?)
     }
 
-    /// The description of a model file: in its metadata, else in the sidecar `NAME.json`.
+    /// The description of a model file: in its metadata, else in the sidecar `NAME.json`, else in the `config.json` and
+    /// `preprocessor_config.json` of Hugging Face beside it (above it, where its folder is called `onnx`).
     ///
     /// # Errors
-    /// [`Error::MissingSpec`] when there is neither; else as [`ModelSpec::from_onnx`] and [`ModelSpec::from_json`].
+    /// [`Error::MissingSpec`] when there is none; else as [`ModelSpec::from_onnx`] and [`ModelSpec::from_file`].
     pub fn of_model(path: &Path, onnx: &[u8]) -> Result<Self> {
-        if let Some(spec) = Self::from_onnx(onnx)? {
+        if let Some(spec) = Self::from_onnx(onnx).map_err(|error| hugging_face::in_file(path, error))? {
             return Ok(spec);
         }
         let sidecar = sidecar_path(path);
-        match std::fs::read_to_string(&sidecar) {
-            Ok(json) => Self::from_json(&json),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::MissingSpec { sidecar }),
-            Err(source) => Err(Error::Read { path: sidecar, source }),
+        if sidecar.is_file() {
+            return Self::from_file(&sidecar);
         }
+        hugging_face::beside(path)?.ok_or(Error::MissingSpec { sidecar })
     }
 
     /// The description of a model file, without opening the model: see [`ModelSpec::of_model`].
@@ -349,14 +404,14 @@ impl ModelSpec {
                 return bad("input.tta_long_side is for a fit by the longest side, not for a stretch".into());
             }
         }
-        if !self.input.std.iter().all(|std| std.is_finite() && *std > 0.0) {
-            return bad(format!("input.std {:?} must be above 0", self.input.std));
+        if let Some(fault) = normalization_fault(&self.input) {
+            return bad(fault);
         }
-        if !self.input.mean.iter().all(|mean| mean.is_finite()) {
-            return bad(format!("input.mean {:?} must be finite", self.input.mean));
+        if self.output.stride > 64 {
+            return bad(format!("output.stride {} must be 1 to 64, or 0 to find it", self.output.stride));
         }
-        if !(1..=64).contains(&self.output.stride) {
-            return bad(format!("output.stride {} must be 1 to 64", self.output.stride));
+        if let Some(threshold) = self.output.threshold.filter(|at| !(*at > 0.0 && *at < 1.0)) {
+            return bad(format!("output.threshold {threshold} must be above 0 and below 1"));
         }
         if let Some(fault) = self.output.small_regions.and_then(|small_regions| small_regions.fault()) {
             return bad(format!("output.small_regions.{fault}"));
@@ -366,6 +421,80 @@ impl ModelSpec {
         }
         Ok(())
     }
+}
+
+/// What is wrong with mean and deviation, with the numbers that are likely to be meant.
+fn normalization_fault(input: &InputSpec) -> Option<String> {
+    let InputSpec { mean, std, .. } = input;
+    if !mean.iter().chain(std).all(|value| value.is_finite()) {
+        return Some(format!("input.mean {mean:?} and input.std {std:?} must be finite"));
+    }
+    if !std.iter().all(|std| *std > 0.0) {
+        return Some(format!("input.std {std:?} must be above 0"));
+    }
+    // Half a level of 255: less is no deviation of a photo's values, nor the 1/255 of a network that takes whole levels.
+    const LEAST_STD: f32 = 0.5 / 255.0;
+    let largest = |values: &[f32; 3]| values.iter().copied().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let share = |values: &[f32; 3]| values.map(|value| (value / 255.0 * 1e4).round() / 1e4);
+    if largest(mean) > 1.0 || largest(std) > 2.0 {
+        return Some(format!(
+            "input.mean {mean:?} and input.std {std:?} are of pixels of 0..255, and those of 0..1 are needed: divide them by 255 \
+             (mean {:?}, std {:?})",
+            share(mean),
+            share(std)
+        ));
+    }
+    if std.iter().any(|std| *std < LEAST_STD) {
+        return Some(format!(
+            "input.std {std:?} is too small: it is that of pixels of 0..1, or 1/255 (0.00392157) for a network that takes 0..255"
+        ));
+    }
+    None
+}
+
+/// The colour that is 0 for the network, or the nearest there is.
+fn mean_color(input: &InputSpec) -> [u8; 3] {
+    let mut color = [0; 3];
+    for (mean, channel) in input.mean.iter().zip(input.color.channels()) {
+        color[channel] = (mean * 255.0).round().clamp(0.0, 255.0) as u8;
+    }
+    color
+}
+
+/// Says of classes that are no objects what they should be: what the reader of JSON says of them has no place.
+fn check_classes(description: &Value) -> Result<()> {
+    let Some(classes) = description.get("classes") else {
+        return Err(Error::BadSpec { reason: "no field 'classes'".into() });
+    };
+    let classes = classes.as_array().ok_or_else(|| Error::BadSpec { reason: "'classes' is no list".into() })?;
+    for (index, class) in classes.iter().enumerate() {
+        if class.get("name").and_then(Value::as_str).is_none() || class.get("color").is_none() {
+            let reason = format!(
+                "classes[{index}] is {class}, and an object with name and color is needed, such as \
+                 {{\"name\": \"shirt\", \"color\": [230, 60, 60]}}"
+            );
+            return Err(Error::BadSpec { reason });
+        }
+    }
+    Ok(())
+}
+
+/// The text of a description: UTF-8, or UTF-16 with a byte order mark, as some editors write it.
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => wide_text(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide_text(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ => String::from_utf8(bytes).ok(),
+    };
+    text.ok_or_else(|| Error::BadSpec { reason: format!("{}: not a text in UTF-8 or UTF-16", path.display()) })
+}
+
+fn wide_text(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let units: Vec<u16> = units.iter().map(|bytes| unit(*bytes)).collect();
+    if rest.is_empty() { String::from_utf16(&units).ok() } else { None }
 }
 
 /// Reads a model file within the limits of the format.

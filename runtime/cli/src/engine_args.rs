@@ -9,7 +9,8 @@ use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// Description of a model whose file has none: a JSON file, u2net-cloth or segformer-b2-clothes
+    /// Description of a model whose file has none: a JSON file, a folder with Hugging Face's config.json, u2net-cloth or
+    /// segformer-b2-clothes
     #[arg(long, value_name = "FILE|NAME", requires = "model")]
     pub spec: Option<String>,
 
@@ -103,8 +104,7 @@ fn description(name_or_file: &str) -> clothseg::Result<ModelSpec> {
             "there is no model description '{name_or_file}'; name a JSON file or one of: {names}"
         )));
     }
-    let json = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    ModelSpec::from_json(&json)
+    ModelSpec::from_file(path)
 }
 
 #[cfg(feature = "default-model")]

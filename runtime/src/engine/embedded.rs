@@ -10,7 +10,8 @@ use ndarray::{Array4, ArrayView4};
 use tract_onnx::prelude::*;
 
 use super::binding::Binding;
-use super::{BatchSize, Engine, EngineInfo, Provider, output_array};
+use super::form::{Element, InputForm, OutputForm};
+use super::{BatchSize, Engine, EngineInfo, Provider};
 use crate::error::{Error, Result};
 use crate::spec::ModelSpec;
 
@@ -30,6 +31,8 @@ pub(super) struct Tract {
     plans: Arc<Mutex<Plans>>,
     spec: ModelSpec,
     batch: BatchSize,
+    input: InputForm,
+    output: OutputForm,
     pub(super) info: EngineInfo,
 }
 
@@ -47,8 +50,33 @@ impl Tract {
             plans: Arc::default(),
             spec: binding.spec.clone(),
             batch: binding.batch,
+            input: binding.input,
+            output: binding.output,
             info,
         })
+    }
+
+    fn fact(&self, shape: [usize; 4]) -> TypedFact {
+        match self.input.element {
+            Element::F16 => f16::fact(shape),
+            Element::U8 => u8::fact(shape),
+            Element::F32 | Element::Whole => f32::fact(shape),
+        }
+    }
+
+    /// The input as the model wants it.
+    fn tensor(&self, input: ArrayView4<'_, f32>, shape: &[usize]) -> TractResult<Tensor> {
+        match self.input.element {
+            Element::U8 => Tensor::from_shape(shape, &self.input.pixels(input, self.spec.input.std[0])),
+            Element::F16 => {
+                let values: Vec<f16> = self.input.values(input).into_iter().map(f16::from_f32).collect();
+                Tensor::from_shape(shape, &values)
+            }
+            Element::F32 | Element::Whole => match input.as_slice().filter(|_| self.input.is_plain()) {
+                Some(values) => Tensor::from_shape(shape, values),
+                None => Tensor::from_shape(shape, &self.input.values(input)),
+            },
+        }
     }
 
     /// The plan for one input shape. tract optimises for concrete sizes only.
@@ -58,7 +86,7 @@ impl Tract {
         if let Some(entry) = plans.iter().position(|(known, _)| *known == shape).and_then(|at| plans.remove(at)) {
             plans.push_front(entry);
         } else {
-            let model = InferenceModel::clone(&self.model).with_input_fact(0, f32::fact(shape).into())?;
+            let model = InferenceModel::clone(&self.model).with_input_fact(0, self.fact(shape).into())?;
             let plan = model.into_optimized()?.into_runnable()?;
             plans.push_front((shape, plan));
             plans.truncate(PLANS_KEPT);
@@ -94,19 +122,16 @@ impl Engine for Tract {
 
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = input.dim();
-        let shape = [batch, channels, height, width];
-        let input = input.as_standard_layout();
-        let values =
-            input.as_slice().ok_or_else(|| Error::Output { reason: "its input has an unknown layout".into() })?;
+        let shape = self.input.shape([batch, channels, height, width]);
         let run = || -> TractResult<(Vec<usize>, Vec<f32>)> {
             let plan = self.plan(shape)?;
-            let tensor = Tensor::from_shape(&shape, values)?;
-            let outputs = plan.run(tvec!(tensor.into_tvalue()))?;
-            let view = outputs[0].to_plain_array_view::<f32>()?;
+            let outputs = plan.run(tvec!(self.tensor(input, &shape)?.into_tvalue()))?;
+            let numbers = outputs[0].cast_to::<f32>()?;
+            let view = numbers.to_plain_array_view::<f32>()?;
             Ok((view.shape().to_vec(), view.iter().copied().collect()))
         };
         let (shape, values) = guard("run the model", run)?;
-        output_array(&shape, values, &self.spec)
+        self.output.array(&shape, values, &self.spec.output)
     }
 }
 

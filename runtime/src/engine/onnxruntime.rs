@@ -12,11 +12,12 @@ mod providers;
 
 use ndarray::{Array4, ArrayView4};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
-use ort::value::{TensorRef, TensorRefMut};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, TensorRefMut, ValueType};
 
 use super::binding::Binding;
-use super::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, output_array, placement};
+use super::form::{Element, InputForm, OutputForm};
+use super::{BatchSize, Engine, EngineInfo, EngineOptions, Provider, placement};
 use crate::error::{Error, Result};
 use crate::spec::ModelSpec;
 
@@ -151,6 +152,8 @@ struct OnnxRuntime {
     last: Option<([usize; 4], Vec<usize>)>,
     spec: ModelSpec,
     batch: BatchSize,
+    input: InputForm,
+    output: OutputForm,
     info: EngineInfo,
     /// Sessions end before their environment.
     _runtime: Runtime,
@@ -162,10 +165,13 @@ impl OnnxRuntime {
         Ok(Self {
             session,
             run: RunOptions::new()?.with_outputs(wanted),
-            direct: Direct::new(&binding.spec.input.name, &binding.spec.output.name),
+            direct: Direct::new(&binding.spec.input.name, &binding.spec.output.name)
+                .filter(|_| binding.output.element == Element::F32),
             last: None,
             spec: binding.spec.clone(),
             batch: binding.batch,
+            input: binding.input,
+            output: binding.output,
             info: info.clone(),
             _runtime: runtime.clone(),
         })
@@ -187,25 +193,84 @@ impl Engine for OnnxRuntime {
 
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
         let (photos, channels, height, width) = input.dim();
-        let input_shape = [photos, channels, height, width];
+        let shape = self.input.shape([photos, channels, height, width]);
+        if !self.input.is_plain() {
+            return self.run_formed(input, shape);
+        }
         let input = input.as_standard_layout();
         let values = input.as_slice().ok_or_else(|| run_failed(&"the input has no standard layout"))?;
-        let tensor = TensorRef::from_array_view((input_shape.to_vec(), values)).map_err(|error| run_failed(&error))?;
-        if let Some((shape, values)) = self.run_as_before(&input_shape, &tensor) {
-            return output_array(&shape, values, &self.spec);
+        let tensor = TensorRef::from_array_view((shape.to_vec(), values)).map_err(|error| run_failed(&error))?;
+        if let Some((shape, values)) = self.run_as_before(&shape, &tensor) {
+            return self.output.array(&shape, values, &self.spec.output);
         }
-        let inputs = ort::inputs![self.spec.input.name.as_str() => tensor];
+        self.run_usually(tensor.into(), shape)
+    }
+}
+
+impl OnnxRuntime {
+    /// A run of a model that takes other numbers than float32, or another order of axes.
+    fn run_formed(&mut self, input: ArrayView4<'_, f32>, shape: [usize; 4]) -> Result<Array4<f32>> {
+        let sides = shape.to_vec();
+        match self.input.element {
+            Element::F16 => {
+                let values: Vec<half::f16> = self.input.values(input).into_iter().map(half::f16::from_f32).collect();
+                let tensor = TensorRef::from_array_view((sides, values.as_slice()));
+                self.run_usually(tensor.map_err(|error| run_failed(&error))?.into(), shape)
+            }
+            Element::U8 => {
+                let values = self.input.pixels(input, self.spec.input.std[0]);
+                let tensor = TensorRef::from_array_view((sides, values.as_slice()));
+                self.run_usually(tensor.map_err(|error| run_failed(&error))?.into(), shape)
+            }
+            Element::F32 | Element::Whole => {
+                let values = self.input.values(input);
+                let tensor = TensorRef::from_array_view((sides, values.as_slice()));
+                self.run_usually(tensor.map_err(|error| run_failed(&error))?.into(), shape)
+            }
+        }
+    }
+
+    fn run_usually(&mut self, input: SessionInputValue<'_>, input_shape: [usize; 4]) -> Result<Array4<f32>> {
+        let inputs = ort::inputs![self.spec.input.name.as_str() => input];
         let outputs = self.session.run_with_options(inputs, &self.run).map_err(|error| run_failed(&error))?;
         let output = outputs
             .get(&self.spec.output.name)
             .ok_or_else(|| Error::Output { reason: format!("there is no '{}'", self.spec.output.name) })?;
-        let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| run_failed(&error))?;
+        let (shape, values) = numbers(output)?;
+        self.last = Some((input_shape, shape.clone()));
+        self.output.array(&shape, values, &self.spec.output)
+    }
+}
+
+/// Shape and numbers of an output of any type that may be one.
+fn numbers(output: &DynValue) -> Result<(Vec<usize>, Vec<f32>)> {
+    fn read<T: PrimitiveTensorElementType + Copy>(
+        output: &DynValue,
+        number: impl Fn(T) -> f32,
+    ) -> Result<(Vec<usize>, Vec<f32>)> {
+        let (shape, values) = output.try_extract_tensor::<T>().map_err(|error| run_failed(&error))?;
         let side = |&side: &i64| {
             usize::try_from(side).map_err(|_| Error::Output { reason: format!("a side of its shape is {side}") })
         };
         let shape = shape.iter().map(side).collect::<Result<Vec<usize>>>()?;
-        self.last = Some((input_shape, shape.clone()));
-        output_array(&shape, values.to_vec(), &self.spec)
+        Ok((shape, values.iter().copied().map(number).collect()))
+    }
+    let ValueType::Tensor { ty, .. } = output.dtype() else {
+        return Err(Error::Output { reason: "it is no tensor".into() });
+    };
+    match *ty {
+        TensorElementType::Float32 => read(output, |value: f32| value),
+        TensorElementType::Float16 => read(output, half::f16::to_f32),
+        TensorElementType::Uint8 => read(output, |value: u8| f32::from(value)),
+        TensorElementType::Int8 => read(output, |value: i8| f32::from(value)),
+        TensorElementType::Uint16 => read(output, |value: u16| f32::from(value)),
+        TensorElementType::Int16 => read(output, |value: i16| f32::from(value)),
+        TensorElementType::Int32 => read(output, |value: i32| value as f32),
+        TensorElementType::Uint32 => read(output, |value: u32| value as f32),
+        TensorElementType::Int64 => read(output, |value: i64| value as f32),
+        TensorElementType::Uint64 => read(output, |value: u64| value as f32),
+        TensorElementType::Bool => read(output, |value: bool| f32::from(u8::from(value))),
+        other => Err(Error::Output { reason: format!("its numbers are {other}, and float32 is needed") }),
     }
 }
 

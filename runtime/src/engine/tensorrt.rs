@@ -29,7 +29,8 @@ impl Profile {
             }
         }
         let name = &binding.spec.input.name;
-        let text = |shape: [u64; 4]| format!("{name}:{}", shape.map(|side| side.to_string()).join("x"));
+        let text =
+            |shape: [u64; 4]| format!("{name}:{}", binding.input.shape(shape).map(|side| side.to_string()).join("x"));
         Self { min: text(smallest), opt: text(best), max: text(largest) }
     }
 }
@@ -101,7 +102,11 @@ mod tests {
             element_type: FLOAT32,
             sides: Some(sides.into()),
         };
-        let interface = Interface { inputs: vec![port("input", sides)], outputs: vec![port("logits", [None; 4])] };
+        let interface = Interface {
+            inputs: vec![port("input", sides)],
+            outputs: vec![port("logits", [None; 4])],
+            makers: std::collections::HashMap::new(),
+        };
         Binding::new(&spec, &interface, max_batch).unwrap()
     }
 

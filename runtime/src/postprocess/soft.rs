@@ -76,7 +76,9 @@ pub fn soft_mask(
         _ if !chosen.contains(&true) => {}
         OutputKind::Logits if !chosen.contains(&false) => levels.fill(255),
         OutputKind::Logits => fill(&frame, &logits::Logits::new(planes, &chosen), &mut levels),
-        OutputKind::Probabilities => fill(&frame, &probabilities::Probabilities::new(planes, &chosen), &mut levels),
+        OutputKind::Probabilities | OutputKind::ClassMap => {
+            fill(&frame, &probabilities::Probabilities::new(planes, &chosen), &mut levels);
+        }
     }
     let size = || Error::Invalid(format!("{width} x {height} pixels are too many"));
     GrayImage::from_raw(width, height, levels).ok_or_else(size)

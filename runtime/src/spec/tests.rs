@@ -39,7 +39,10 @@ fn values_that_make_no_sense_are_refused() {
         ("/input/std/1", Value::from(0.0)),
         ("/input/fit/longest-side/multiple", 0.into()),
         ("/input/fit/longest-side/size", 1_000_000.into()),
-        ("/output/stride", 0.into()),
+        ("/output/stride", 65.into()),
+        ("/input/mean/0", 123.675.into()),
+        ("/input/std/0", 58.395.into()),
+        ("/input/std/0", 1e-5.into()),
         ("/classes", Value::Array(vec![])),
     ] {
         let mut json: Value = serde_json::from_str(&spec().to_json().unwrap()).unwrap();

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod foreign;
+pub mod interfaces;
 pub mod onnx;
 
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};

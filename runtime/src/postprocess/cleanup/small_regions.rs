@@ -81,7 +81,7 @@ fn probability_ratio(values: &Array3<f32>, region: &Region, class: usize, column
         // The own class has the largest value.
         let largest = at(region.class);
         let (own_part, other_part) = match kind {
-            OutputKind::Probabilities => (largest, at(class)),
+            OutputKind::Probabilities | OutputKind::ClassMap => (largest, at(class)),
             OutputKind::Logits => {
                 let sum: f32 = (0..values.dim().0).map(|class| (at(class) - largest).exp()).sum();
                 (1.0 / sum, (at(class) - largest).exp() / sum)

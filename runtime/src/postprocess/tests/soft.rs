@@ -21,7 +21,7 @@ fn reference_levels(case: &Case, kind: OutputKind, chosen: &[usize]) -> Vec<f64>
             let largest = (0..classes).map(value).fold(f64::NEG_INFINITY, f64::max);
             let weight = |class: usize| match kind {
                 OutputKind::Logits => (value(class) - largest).exp(),
-                OutputKind::Probabilities => value(class),
+                OutputKind::Probabilities | OutputKind::ClassMap => value(class),
             };
             let sum = |classes: &mut dyn Iterator<Item = usize>| classes.map(weight).sum::<f64>();
             let all = sum(&mut (0..classes));

@@ -169,7 +169,7 @@ impl<'a> Scores<'a> {
             let likely = match self.kind {
                 _ if !may_be && !has_unknown => 0.0,
                 OutputKind::Logits => (*number - largest).exp(),
-                OutputKind::Probabilities => number.max(0.0),
+                OutputKind::Probabilities | OutputKind::ClassMap => number.max(0.0),
             };
             total += likely;
             *number = if *may_be { likely } else { 0.0 };
