@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod background;
 pub mod coco;
 mod cutout;
 mod format;
@@ -28,16 +29,18 @@ mod options;
 mod outline;
 mod overlay;
 mod parse;
+mod pictures;
 mod png;
 mod svg;
 mod view;
 mod yolo;
 
+pub use background::Background;
 pub use cutout::CropMargin;
 pub use format::{Exporter, Format, Needs};
 pub use masks::MaskDepth;
 pub use names::class_file_names;
-pub use options::{CutoutAlpha, OutputOptions};
+pub use options::{CutoutAlpha, CutoutFile, OutputOptions};
 pub use outline::ClassOutline;
 pub use overlay::overlay_png;
 pub use view::{ClassView, PhotoView, RunView};

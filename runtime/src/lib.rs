@@ -35,7 +35,7 @@
 //! [`Segmenter::segment_batch`] puts several photos into one run. The crate `clothseg-batch` does all of it for folders.
 //!
 //! # Modules
-//! [`spec`] describes models, [`export`] writes results in the formats of other tools, and [`engine`] is for engines of
+//! [`spec`] describes models, [`masks`] merges, fills and grows masks, [`export`] writes results in the formats of other tools, and [`engine`] is for engines of
 //! one's own. Types of other crates in signatures are re-exported: [`GrayImage`] and [`RgbImage`] of `image`, and
 //! [`ndarray`] and [`serde_json`].
 
@@ -46,6 +46,7 @@ mod digest;
 pub mod engine;
 mod error;
 pub mod export;
+pub mod masks;
 mod model;
 mod onnx;
 #[doc(hidden)]

@@ -10,8 +10,8 @@ mod label_map;
 mod soft;
 
 pub use confidence::mean_confidence;
-pub(crate) use label_map::write_mask;
 pub use label_map::{Extent, LabelMap, PixelBox};
+pub(crate) use label_map::{runs, write_mask};
 pub use soft::soft_mask;
 
 use image::GrayImage;

@@ -307,6 +307,8 @@ pub fn run(
     report: &mut (dyn FnMut(Outcome) + Send),
 ) -> Result<Summary> {
     let started = Instant::now();
+    options.outputs.masks.validate()?;
+    options.outputs.masks.classes(&segmenter.spec().taxonomy, &options.classes)?;
     let manifest = open_manifest(options)?;
     let known = resume::EarlierResults::read(&manifest::manifests_in(&options.output))?;
     let facts = manifest::RunFacts::new(segmenter, options)?;

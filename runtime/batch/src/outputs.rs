@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clothseg::export::coco::CocoPhoto;
 use clothseg::export::{ClassView, Exporter, PhotoView, class_file_names};
-use clothseg::{Error, Photo, Result, Segmentation, Segmenter};
+use clothseg::masks::Masked;
+use clothseg::{Error, Photo, Result, Segmenter};
 use rayon::prelude::*;
 
 use super::BatchOptions;
@@ -35,7 +36,7 @@ pub(super) struct Written {
 
 /// Encodes and writes the files of one photo under `stem`. Files of the same formats that an earlier run left for classes that
 /// are not there any more go.
-pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: &Path) -> Result<Written> {
+pub(super) fn write_all(about: &Context<'_>, masked: &Masked<'_>, stem: &Path) -> Result<Written> {
     let options = &about.options.outputs;
     let mut formats = options.formats.clone();
     formats.sort_unstable();
@@ -46,7 +47,7 @@ pub(super) fn write_all(about: &Context<'_>, segmentation: &Segmentation, stem: 
     std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
     let needs_path = exporters.iter().any(|exporter| exporter.needs().path);
     let path = if needs_path { path_to(&about.input.source, stem) } else { String::new() };
-    let view = PhotoView::new(about.segmenter, about.photo, segmentation, &about.options.classes, options)
+    let view = PhotoView::new(about.segmenter, about.photo, &masked.segmentation, &masked.classes, options)
         .with_name(&about.input.file_name, &path)
         .with_decode_ms(about.decode_ms);
     let mut writer = Writer { stem, folder: ResultFolder::new(folder, about.protected), files: Vec::new() };
@@ -106,7 +107,7 @@ impl Writer<'_> {
 /// Writes the formats that have a file per class, and removes those of classes that are not there.
 fn write_class_files(writer: &mut Writer<'_>, view: &PhotoView<'_>, exporters: &[&dyn Exporter]) -> Result<()> {
     let exporters: Vec<(&dyn Exporter, &str)> =
-        exporters.iter().filter_map(|exporter| Some((*exporter, exporter.class_suffix()?))).collect();
+        exporters.iter().filter_map(|exporter| Some((*exporter, exporter.class_suffix_of(view.options)?))).collect();
     let regions = view.segmentation.regions();
     let present: Vec<_> = regions.iter().filter(|region| view.classes.contains(&region.class)).collect();
     // Encoding is the work; each class has a core of its own.
@@ -118,7 +119,14 @@ fn write_class_files(writer: &mut Writer<'_>, view: &PhotoView<'_>, exporters: &
         })
         .collect::<Result<_>>()?;
     let mut encoded = present.iter().map(|region| region.class).zip(encoded).peekable();
-    for (class, name) in class_file_names(view.taxonomy()).iter().enumerate() {
+    let names = class_file_names(view.taxonomy());
+    // Of a run that did not merge them.
+    for name in class_file_names(&view.segmenter.spec().taxonomy).iter().filter(|name| !names.contains(name)) {
+        for (_, suffix) in &exporters {
+            writer.remove(&format!(".{name}{suffix}"))?;
+        }
+    }
+    for (class, name) in names.iter().enumerate() {
         let files = encoded.next_if(|(present, _)| *present == class).map(|(_, files)| files);
         for (index, (_, suffix)) in exporters.iter().enumerate() {
             let suffix = format!(".{name}{suffix}");

@@ -97,7 +97,8 @@ fn write_one(
         Ok(Box::new(done.filter_map(part).map(Ok)) as Box<dyn Iterator<Item = Result<CocoPhoto>> + '_>)
     };
     let spec = segmenter.spec();
-    let run = RunView::new(&spec.taxonomy, &options.classes, &spec.name, &parts);
+    let (taxonomy, classes) = options.outputs.masks.classes(&spec.taxonomy, &options.classes)?;
+    let run = RunView::new(&taxonomy, &classes, &spec.name, &parts);
     write_with(&path, |out| exporter.run_file(name, &run, out))?;
     if options.sync { content::sync(&[path], &options.output) } else { Ok(()) }
 }

@@ -21,6 +21,7 @@ use clothseg::Photo;
 use clothseg::export;
 use clothseg::export::coco::CocoPhoto;
 use clothseg::internals::Plan;
+use clothseg::masks::Masked;
 use clothseg::{Error, Result};
 use clothseg::{Segmentation, Segmenter};
 
@@ -182,10 +183,14 @@ impl Stages for Work<'_> {
 
     fn write(&self, Segmented { mut job, photo, segmentation }: Segmented) {
         let started = Instant::now();
-        let results = guard("writing", || self.write_results(&job, &photo, &segmentation));
+        let BatchOptions { classes, outputs, .. } = self.options;
+        let results = guard("writing", || {
+            let masked = segmentation.with_masks(classes, &outputs.masks)?;
+            Ok((self.write_results(&job, &photo, &masked)?, masked))
+        });
         job.timings.write_ms = milliseconds(started.elapsed());
         match results {
-            Ok(results) => self.finish(job, results, &segmentation),
+            Ok((results, masked)) => self.finish(job, results, &masked),
             Err(error) => self.fail(job, error),
         }
     }
@@ -217,7 +222,7 @@ impl Work<'_> {
     }
 
     /// Writes the files of a photo. When this returns they are all in place, with `sync` on the disk.
-    fn write_results(&self, job: &Job, photo: &Photo, segmentation: &Segmentation) -> Result<Results> {
+    fn write_results(&self, job: &Job, photo: &Photo, masked: &Masked<'_>) -> Result<Results> {
         let options = self.options;
         let stem = options.output.join(&job.input.stem);
         self.announce_replacing(job)?;
@@ -229,17 +234,18 @@ impl Work<'_> {
             options,
             protected: self.inputs.identities(),
         };
-        let outputs::Written { files: mut paths, coco } = outputs::write_all(&about, segmentation, &stem)?;
+        let outputs::Written { files: mut paths, coco } = outputs::write_all(&about, masked, &stem)?;
         let size = |path: &PathBuf| {
             let below = path.strip_prefix(&options.output).unwrap_or(path);
             let bytes = std::fs::metadata(path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
             Ok(FileRecord { path: spelling(below), bytes })
         };
         let files = paths.iter().map(size).collect::<Result<Vec<_>>>()?;
-        let wanted = segmentation.regions().iter().filter(|region| options.classes.contains(&region.class));
+        let regions = masked.segmentation.regions();
+        let wanted = regions.iter().filter(|region| masked.classes.contains(&region.class));
         let classes: Vec<ClassRecord> = wanted.map(ClassRecord::new).collect();
         let review = options.review.reasons(&classes, photo.width(), photo.height());
-        let gathered = self.gather_for_review(job, photo, segmentation, &review)?;
+        let gathered = self.gather_for_review(job, photo, masked, &review)?;
         if options.sync {
             content::sync(&paths, &options.output)?;
             content::sync(&gathered, options.review.folder.as_deref().unwrap_or(&options.output))?;
@@ -265,7 +271,7 @@ impl Work<'_> {
         &self,
         job: &Job,
         photo: &Photo,
-        segmentation: &Segmentation,
+        masked: &Masked<'_>,
         reasons: &[Reason],
     ) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
@@ -283,19 +289,19 @@ impl Work<'_> {
             }
             return Ok(Vec::new());
         }
-        let kept = segmentation.label_map().keep(&self.options.classes);
+        let kept = masked.segmentation.label_map().keep(&masked.classes);
         let content = job.content.as_deref().ok_or_else(|| {
             Error::Invalid("the photo's bytes were not kept for review; this is a bug, please report it".into())
         })?;
         // What was enough for the network shows too little.
         let whole = if photo.is_reduced() { Some(Photo::from_bytes(content, &self.options.limits)?) } else { None };
-        let overlay = export::overlay_png(whole.as_ref().unwrap_or(photo), &kept, &self.segmenter.spec().taxonomy)?;
+        let overlay = export::overlay_png(whole.as_ref().unwrap_or(photo), &kept, masked.segmentation.taxonomy())?;
         files.write(content, &overlay)?;
         Ok(files.paths().map(PathBuf::from).to_vec())
     }
 
-    fn finish(&self, job: Job, results: Results, segmentation: &Segmentation) {
-        let map = segmentation.label_map();
+    fn finish(&self, job: Job, results: Results, masked: &Masked<'_>) {
+        let map = masked.segmentation.label_map();
         let timings = job.timings.with_total(job.started.elapsed()).rounded();
         let record = super::Record {
             width: Some(map.width()),
@@ -310,8 +316,8 @@ impl Work<'_> {
         if let Err(error) = self.manifest.append(&record) {
             return self.break_off(error);
         }
-        let wanted = segmentation.regions().iter().filter(|region| self.options.classes.contains(&region.class));
-        let regions = wanted.cloned().collect();
+        let regions = masked.segmentation.regions().iter();
+        let regions = regions.filter(|region| masked.classes.contains(&region.class)).cloned().collect();
         let done = Done { files: results.paths, regions, review: results.review, timings };
         self.tell(job.input.name, Ok(Ended::Done(done)));
     }

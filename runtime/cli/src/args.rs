@@ -9,6 +9,7 @@ use crate::batch_args::BatchArgs;
 use crate::engine_args::EngineArgs;
 use crate::format_args::FormatArgs;
 use crate::info::InfoFormat;
+use crate::mask_args::MaskArgs;
 
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
@@ -26,12 +27,15 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR", default_value = "clothseg-out")]
     pub output: PathBuf,
 
-    /// ONNX model; the built-in one without it
+    /// ONNX model, or a folder with model.onnx in it; the built-in one without it
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
     #[command(flatten)]
     pub files: FormatArgs,
+
+    #[command(flatten)]
+    pub masks: MaskArgs,
 
     /// Largest photo that is read, in megapixels
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]

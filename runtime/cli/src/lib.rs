@@ -9,6 +9,7 @@ mod batch_args;
 mod engine_args;
 mod format_args;
 mod info;
+mod mask_args;
 mod report;
 mod signals;
 
@@ -66,9 +67,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn obey(args: &Args) -> Result<u8, String> {
-    let named = |error: Error| match &args.model {
-        Some(path) => format!("{}: {}", path.display(), explain(&error)),
-        None => explain(&error),
+    // Most errors name the file that is at fault, which may be the description.
+    let named = |error: Error| match (&args.model, explain(&error)) {
+        (Some(path), said) if !said.contains(&*path.to_string_lossy()) => format!("{}: {said}", path.display()),
+        (_, said) => said,
     };
     // What can be wrong with the command is found before an engine is opened.
     let engine_options = args.engine.options()?;
@@ -125,8 +127,16 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
     } else {
         taxonomy.resolve_all(&args.classes).map_err(|error| explain(&error))?
     };
+    let masks = args.masks.mask_options(taxonomy, &args.classes, &classes).map_err(|error| explain(&error))?;
+    let outputs = args
+        .files
+        .output_options()?
+        .with_masks(masks)
+        .with_background(args.masks.background(&args.limits())?)
+        .with_decontaminate(args.masks.decontaminate)
+        .with_cutout_file(args.masks.cutout_file);
     Ok(BatchOptions::new(&args.output, classes)
-        .with_outputs(args.files.output_options()?)
+        .with_outputs(outputs)
         .with_limits(args.limits())
         .with_review(args.many.review_options()?)
         .with_resume(args.many.resume)

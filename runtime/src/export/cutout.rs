@@ -2,11 +2,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use image::GrayImage;
+use image::{GrayImage, RgbImage};
 use serde::Serialize;
 
+use super::background::{Background, composed, decontaminated};
 use super::format::{Exporter, Needs};
-use super::options::CutoutAlpha;
+use super::options::{CutoutAlpha, CutoutFile, OutputOptions};
+use super::pictures;
 use super::png::{Header, Pixels, encode};
 use super::view::{ClassView, PhotoView};
 use crate::decode::Photo;
@@ -98,8 +100,17 @@ impl Exporter for Cutout {
         Some(".cutout.png")
     }
 
+    fn class_suffix_of(&self, options: &OutputOptions) -> Option<&'static str> {
+        Some(match options.cutout_file {
+            CutoutFile::Png => ".cutout.png",
+            CutoutFile::Jpeg => ".cutout.jpg",
+            CutoutFile::Webp => ".cutout.webp",
+        })
+    }
+
     fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
-        cutout_png(photo.photo, &*alpha(photo.options.cutout_alpha, class)?)
+        let (width, height) = photo.size();
+        image_file(photo, &*alpha(photo.options, class)?, PixelBox { x: 0, y: 0, width, height })
     }
 }
 
@@ -123,19 +134,61 @@ impl Exporter for Crop {
         Some(".crop.png")
     }
 
+    fn class_suffix_of(&self, options: &OutputOptions) -> Option<&'static str> {
+        Some(match options.cutout_file {
+            CutoutFile::Png => ".crop.png",
+            CutoutFile::Jpeg => ".crop.jpg",
+            CutoutFile::Webp => ".crop.webp",
+        })
+    }
+
     fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
         let (width, height) = photo.size();
         let crop = photo.options.crop_margin.around(class.region().bounds, width, height);
-        crop_png(photo.photo, &*alpha(photo.options.cutout_alpha, class)?, crop)
+        image_file(photo, &*alpha(photo.options, class)?, crop)
     }
 }
 
-fn alpha<'a>(kind: CutoutAlpha, class: &'a ClassView<'_>) -> Result<Cow<'a, GrayImage>> {
-    Ok(match kind {
-        CutoutAlpha::Smooth => Cow::Owned(smooth_edges(&class.mask())),
+/// A feather makes hard and smooth alpha the feathered mask.
+fn alpha<'a>(options: &OutputOptions, class: &'a ClassView<'_>) -> Result<Cow<'a, GrayImage>> {
+    let masks = &options.masks;
+    Ok(match options.cutout_alpha {
+        CutoutAlpha::Soft if masks.invert => Cow::Owned(masks.inverted(class.soft_mask()?.clone())),
         CutoutAlpha::Soft => Cow::Borrowed(class.soft_mask()?),
-        CutoutAlpha::Hard => Cow::Owned(class.mask()),
+        CutoutAlpha::Smooth if !masks.feathers() => Cow::Owned(masks.inverted(smooth_edges(&class.mask()))),
+        CutoutAlpha::Smooth | CutoutAlpha::Hard => Cow::Owned(masks.levels(class.mask())),
     })
+}
+
+/// The part of a cut-out within `crop`, with or without a background, in the kind of file that is asked for.
+fn image_file(photo: &PhotoView<'_>, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<u8>> {
+    let options = photo.options;
+    if options.background.is_none() && !options.decontaminate && options.cutout_file == CutoutFile::Png {
+        return crop_png(photo.photo, alpha, crop);
+    }
+    photo.photo.full_rgb()?;
+    let background = match (&options.background, options.cutout_file) {
+        (None, CutoutFile::Jpeg) => Some(Background::color([255; 3])),
+        (background, _) => background.clone(),
+    };
+    let cut = |rgb: &RgbImage| image::imageops::crop_imm(rgb, crop.x, crop.y, crop.width, crop.height).to_image();
+    let (width, height) = photo.size();
+    if let Some(background) = background {
+        let behind = background.of_size(width, height)?;
+        let colors = photo.photo.srgb();
+        let mixed = cut(&composed(&decontaminated(&colors, alpha), alpha, &behind));
+        return pictures::rgb_file(options.cutout_file, &mixed, None);
+    }
+    let colors = photo.photo.full_rgb()?;
+    let colors = if options.decontaminate { Cow::Owned(decontaminated(colors, alpha)) } else { Cow::Borrowed(colors) };
+    let pixels = (crop.y..crop.y + crop.height).flat_map(|y| (crop.x..crop.x + crop.width).map(move |x| (x, y)));
+    let mut rgba = Vec::with_capacity(4 * crop.width as usize * crop.height as usize);
+    for (x, y) in pixels {
+        let (color, alpha) = (colors.get_pixel(x, y).0, alpha.get_pixel(x, y).0[0]);
+        let shown = if alpha == 0 { 0 } else { u8::MAX };
+        rgba.extend([color[0] & shown, color[1] & shown, color[2] & shown, alpha]);
+    }
+    pictures::rgba_file(options.cutout_file, (crop.width, crop.height), &rgba, photo.photo.icc())
 }
 
 /// A mask with the stairs of its edge smoothed: each pixel is the mean of its 3 x 3 neighbours with the weights 1 2 1 in both
@@ -168,15 +221,19 @@ pub fn smooth_edges(mask: &GrayImage) -> GrayImage {
 ///
 /// # Errors
 /// [`Error::ReducedPhoto`]; [`Error::Invalid`] when alpha is of another size than the photo; [`Error::Encode`].
+#[cfg(test)]
 fn cutout_png(photo: &Photo, alpha: &GrayImage) -> Result<Vec<u8>> {
     let (width, height) = alpha.dimensions();
     crop_png(photo, alpha, PixelBox { x: 0, y: 0, width, height })
 }
 
-/// The part of a [cut-out](cutout_png) within `crop`.
+/// The part within `crop` of what `alpha` leaves of a photo, as an RGBA PNG (alpha is not multiplied in). Where alpha is 0 the
+/// colour is black, so that nothing of the background is in the file. Colours are the photo's own, and so is their profile, if
+/// it has one.
 ///
 /// # Errors
-/// As [`cutout_png`], and [`Error::Invalid`] for a box that is empty or leaves the photo.
+/// [`Error::ReducedPhoto`]; [`Error::Invalid`] when alpha is of another size than the photo, and for a box that is empty or leaves
+/// the photo; [`Error::Encode`].
 fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<u8>> {
     let rgb = photo.full_rgb()?;
     if rgb.dimensions() != alpha.dimensions() {
@@ -204,7 +261,7 @@ fn crop_png(photo: &Photo, alpha: &GrayImage, crop: PixelBox) -> Result<Vec<u8>>
 
 #[cfg(test)]
 mod tests {
-    use image::{ImageEncoder as _, Luma, Rgb, RgbImage};
+    use image::{ImageEncoder as _, Luma, Rgb};
     use proptest::prelude::*;
 
     use super::*;

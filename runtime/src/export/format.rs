@@ -12,6 +12,7 @@ use super::cutout::{Crop, Cutout};
 use super::json::Json;
 use super::labelme::Labelme;
 use super::masks::{Labels, Masks, Soft};
+use super::options::OutputOptions;
 use super::overlay::Overlay;
 use super::parse::Parse;
 use super::svg::Svg;
@@ -36,6 +37,11 @@ pub trait Exporter: Sync {
     /// What follows `NAME.CLASS` in the name of the file of each class that is present.
     fn class_suffix(&self) -> Option<&'static str> {
         None
+    }
+
+    /// The same under these options, where the kind of file depends on them.
+    fn class_suffix_of(&self, _options: &OutputOptions) -> Option<&'static str> {
+        self.class_suffix()
     }
 
     /// What follows `NAME` in the names of the files of each photo.

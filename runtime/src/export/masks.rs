@@ -4,6 +4,7 @@ use std::str::FromStr;
 use image::GrayImage;
 
 use super::format::{Exporter, Needs};
+use super::options::OutputOptions;
 use super::png::{Header, Pixels, encode};
 use super::view::{ClassView, PhotoView};
 use crate::error::{Error, Result};
@@ -60,7 +61,11 @@ impl Exporter for Masks {
     }
 
     fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
-        mask_png(photo.segmentation.label_map(), &[class.region().class], photo.options.mask_depth)
+        let options = photo.options;
+        if options.masks.feathers() || options.masks.invert {
+            return levels_png(&options.masks.levels(class.mask()), options);
+        }
+        mask_png(photo.segmentation.label_map(), &[class.region().class], options.mask_depth)
     }
 }
 
@@ -84,7 +89,10 @@ impl Exporter for Soft {
         Some(".soft.png")
     }
 
-    fn class_file(&self, _: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
+    fn class_file(&self, photo: &PhotoView<'_>, class: &ClassView<'_>) -> Result<Vec<u8>> {
+        if photo.options.masks.invert {
+            return soft_png(&photo.options.masks.inverted(class.soft_mask()?.clone()));
+        }
         soft_png(class.soft_mask()?)
     }
 }
@@ -133,6 +141,20 @@ fn mask_png(map: &LabelMap, classes: &[usize], depth: MaskDepth) -> Result<Vec<u
                 pack(&mask, row);
             }
         }
+    })
+}
+
+/// A mask with levels; in 1 bit where it has none between 0 and 255 and that is asked for.
+fn levels_png(mask: &GrayImage, options: &OutputOptions) -> Result<Vec<u8>> {
+    if options.mask_depth == MaskDepth::Eight || options.masks.feathers() {
+        return soft_png(mask);
+    }
+    let width = mask.width() as usize;
+    let header = Header { what: "mask", width: mask.width(), height: mask.height(), pixels: Pixels::Bits, icc: None };
+    let mut line = vec![0; width.next_multiple_of(8)];
+    encode(&header, |y, row| {
+        line[..width].copy_from_slice(&mask.as_raw()[y * width..][..width]);
+        pack(&line, row);
     })
 }
 

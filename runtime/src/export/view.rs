@@ -70,9 +70,9 @@ impl<'a> PhotoView<'a> {
         (map.width(), map.height())
     }
 
-    /// The classes of the model.
+    /// The classes of the segmentation: the model's, unless some were merged.
     pub fn taxonomy(&self) -> &'a Taxonomy {
-        &self.segmenter.spec().taxonomy
+        self.segmentation.taxonomy()
     }
 }
 
@@ -107,8 +107,7 @@ impl<'a> ClassView<'a> {
         if let Some(mask) = self.soft.get() {
             return Ok(mask);
         }
-        let map = self.segmentation.label_map();
-        let mask = self.segmentation.network_output().soft_mask(map.width(), map.height(), &[self.region.class])?;
+        let mask = self.segmentation.soft_mask_of(&[self.region.class])?;
         Ok(self.soft.get_or_init(|| mask))
     }
 }
@@ -116,7 +115,7 @@ impl<'a> ClassView<'a> {
 /// All photos of a run, for the files that a run has once.
 #[non_exhaustive]
 pub struct RunView<'a> {
-    /// The classes of the model.
+    /// The classes of the model, merged where some were.
     pub taxonomy: &'a Taxonomy,
     /// Class indices wanted.
     pub classes: &'a [usize],

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use image::GrayImage;
 
 use crate::error::{Error, Result};
+use crate::masks::merge::Merge;
 use crate::polygon::{self, Partition, Polygon, PolygonOptions};
-use crate::postprocess::{LabelMap, NetworkOutput, PixelBox};
+use crate::postprocess::{self, LabelMap, NetworkOutput, PixelBox};
 use crate::taxonomy::Taxonomy;
 
 /// Where the time of one photo went, in milliseconds.
@@ -43,6 +44,8 @@ pub struct ClassRegion {
 pub struct Segmentation {
     taxonomy: Arc<Taxonomy>,
     label_map: LabelMap,
+    /// The label map that follows from `output`, where `label_map` is another one.
+    found: Option<Arc<LabelMap>>,
     output: NetworkOutput,
     regions: Vec<ClassRegion>,
     timings: Timings,
@@ -102,7 +105,39 @@ impl Segmentation {
                     .ok_or_else(|| Error::Output { reason: format!("class {class} has no confidence") })?,
             });
         }
-        Ok(Self { taxonomy, label_map, output, regions, timings, partition: LastPartition::default() })
+        let partition = LastPartition::default();
+        Ok(Self { taxonomy, label_map, found: None, output, regions, timings, partition })
+    }
+
+    /// The same with classes merged in the network's output.
+    pub(crate) fn merged(&self, merge: &Merge) -> Result<Self> {
+        let taxonomy = Arc::new(merge.taxonomy(&self.taxonomy));
+        let values = merge.values(self.output.values(), self.output.spec().kind);
+        let output = NetworkOutput::new(values, self.output.spec().clone(), *self.output.geometry());
+        let label_map = output.label_map(self.label_map.width(), self.label_map.height())?;
+        let confidence = postprocess::mean_confidence(output.values(), output.spec(), output.geometry());
+        Self::new(taxonomy, label_map, output, &confidence, self.timings)
+    }
+
+    /// The same with another label map, of the same size and classes.
+    pub(crate) fn with_label_map(&self, label_map: LabelMap) -> Result<Self> {
+        let mut confidence = vec![0.0; self.taxonomy.len()];
+        // A photo that is all garment has no background to be sure of.
+        if let Some(background) = confidence.first_mut() {
+            *background = 1.0;
+        }
+        for region in &self.regions {
+            confidence[region.class] = region.confidence;
+        }
+        let found = self.found.clone().unwrap_or_else(|| Arc::new(self.label_map.clone()));
+        let output = self.output.clone();
+        let new = Self::new(Arc::clone(&self.taxonomy), label_map, output, &confidence, self.timings)?;
+        Ok(Self { found: Some(found), ..new })
+    }
+
+    /// The classes that indices stand for: the model's, unless some were merged.
+    pub fn taxonomy(&self) -> &Taxonomy {
+        &self.taxonomy
     }
 
     /// The class of every pixel.
@@ -142,7 +177,28 @@ impl Segmentation {
     /// [`Error::UnknownClass`].
     pub fn soft_mask(&self, name: &str) -> Result<GrayImage> {
         let classes = self.taxonomy.resolve(name)?;
-        self.output.soft_mask(self.label_map.width(), self.label_map.height(), &classes)
+        self.soft_mask_of(&classes)
+    }
+
+    /// The soft mask of several classes by index, as [`Segmentation::soft_mask`]. Where the mask was changed afterwards
+    /// ([`Segmentation::with_masks`]) it is 255 for pixels that joined the classes, and 0 for those that left them.
+    ///
+    /// # Errors
+    /// [`Error::Output`].
+    pub fn soft_mask_of(&self, classes: &[usize]) -> Result<GrayImage> {
+        let mut levels = self.output.soft_mask(self.label_map.width(), self.label_map.height(), classes)?;
+        if let Some(found) = &self.found {
+            let is_one: [bool; 256] = std::array::from_fn(|class| classes.contains(&class));
+            let labels = found.labels().iter().zip(self.label_map.labels());
+            for (level, (before, now)) in levels.iter_mut().zip(labels) {
+                match (is_one[usize::from(*before)], is_one[usize::from(*now)]) {
+                    (false, true) => *level = 255,
+                    (true, false) => *level = 0,
+                    _ => {}
+                }
+            }
+        }
+        Ok(levels)
     }
 
     /// The mask of several classes by index, as [`Segmentation::mask`].
