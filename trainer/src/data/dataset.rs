@@ -304,6 +304,7 @@ fn mismatch(pair: &Pair, photo: (u32, u32), label: (u32, u32)) -> Option<String>
 mod tests {
     use super::*;
     use crate::data::testing::{cut_off, write_noise};
+    use crate::data::{Shown, SourceFiles};
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     #[test]
@@ -366,6 +367,23 @@ mod tests {
         // A file that has gone is no damage of its contents.
         std::fs::remove_file(root.path().join("train/images/a.png")).unwrap();
         assert!(dataset.load_sound(0).is_err());
+    }
+
+    #[test]
+    fn behind_ignored_pixels_there_may_be_any_class_unless_the_source_says_otherwise() {
+        let root = tempfile::tempdir().unwrap();
+        let source = write_noise(root.path(), "train", &["a", "b"]);
+        let mut label = image::open(root.path().join("train/labels/b.png")).unwrap().into_luma8();
+        label.put_pixel(31, 31, image::Luma([IGNORE]));
+        label.save(root.path().join("train/labels/b.png")).unwrap();
+        let target = Target::builtin("garments").unwrap();
+        let shown = |ignored_hides_nothing| {
+            let files = SourceFiles { ignored_hides_nothing, ..SourceFiles::default() };
+            let dataset = Dataset::open(&[Source { files, ..source.clone() }], &target, OnDamage::Refuse).unwrap();
+            [0, 1].map(|index| dataset.load(index).unwrap().tags.map(|tags| tags.shown(true)))
+        };
+        assert_eq!(shown(false), [None, Some(vec![Shown::Maybe; target.classes()])]);
+        assert_eq!(shown(true), [None, None]);
     }
 
     #[test]
