@@ -35,7 +35,9 @@ fn what_the_graph_or_the_description_says_plainly_runs_on_both_engines() {
             let segmenter = open(onnx, spec, provider).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(segmenter.spec().output.stride, 2, "{what}: the stride is found");
             let photo = Photo::from_rgb(support::drawn_photo(128, 96)).unwrap();
-            for segmentation in [segmenter.segment(&photo), segmenter.segment_batch(&[photo.clone()]).remove(0)] {
+            for segmentation in
+                [segmenter.segment(&photo), segmenter.segment_batch(std::slice::from_ref(&photo)).remove(0)]
+            {
                 let segmentation = segmentation.unwrap_or_else(|error| panic!("{what}: {error}"));
                 let labels = segmentation.label_map().labels();
                 let pants = u8::from(segmenter.spec().taxonomy.len() == 3) * 2;

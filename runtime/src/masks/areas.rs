@@ -53,9 +53,9 @@ impl Areas {
             }
         }
         let mut pixels = vec![0; runs.len()];
-        for index in 0..runs.len() {
+        for (index, run) in runs.iter().enumerate() {
             let root = root(&mut parents, index as u32);
-            pixels[root as usize] += u64::from(runs[index].end - runs[index].start);
+            pixels[root as usize] += u64::from(run.end - run.start);
         }
         Self { runs, first: parents, pixels }
     }

@@ -95,10 +95,10 @@ pub(super) fn by_columns<S: Default, T: Copy + Default + Send + Sync>(
 fn to_others_of_row(labels: &[u8], distances: &mut [u16]) {
     for (start, end, _) in crate::postprocess::runs(labels) {
         let (start, end) = (start as usize, end as usize);
-        for at in start..end {
+        for (at, distance) in distances.iter_mut().enumerate().take(end).skip(start) {
             let left = if start > 0 { at - start + 1 } else { usize::MAX };
             let right = if end < labels.len() { end - at } else { usize::MAX };
-            distances[at] = u16::try_from(left.min(right)).unwrap_or(FAR);
+            *distance = u16::try_from(left.min(right)).unwrap_or(FAR);
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn fill(labels: &mut [u8], width: usize, extents: &[Extent], is_chose
         holes.extend(holes_of(labels, width, extent));
     }
     // The smallest is painted last; of two of one size that of the first class.
-    holes.sort_by(|one, other| (other.pixels, other.class).cmp(&(one.pixels, one.class)));
+    holes.sort_by_key(|hole| std::cmp::Reverse((hole.pixels, hole.class)));
     let mut filled: Vec<(usize, u8)> = Vec::new();
     for hole in holes {
         for run in hole.runs {

@@ -256,7 +256,7 @@ fn time_of_steps() {
         .map(|at| {
             let (x, y) = ((at % width) as f64 - 2000.0, (at / width) as f64 - 1500.0);
             let radius = x.hypot(y) + 40.0 * (8.0 * y.atan2(x)).sin();
-            if radius < 200.0 || radius > 1200.0 {
+            if !(200.0..=1200.0).contains(&radius) {
                 0
             } else if x < 0.0 {
                 1
