@@ -187,7 +187,8 @@ fn the_label_reader_takes_palette_indices_and_refuses_colours() {
     encoder.set_palette(vec![9, 9, 9, 200, 0, 0, 0, 0, 200]);
     encoder.write_header().unwrap().write_image_data(&[2, 1]).unwrap();
     assert_eq!(LabelImage::open(&path).unwrap().data, [2, 1]);
-    RgbImage::new(2, 2).save(&path).unwrap();
-    assert!(LabelImage::open(&path).unwrap_err().to_string().contains("8-bit grey or palette"));
+    RgbImage::from_pixel(2, 2, Rgb([0, 0, 7])).save(&path).unwrap();
+    let refused = LabelImage::open(&path).unwrap_err().to_string();
+    assert!(refused.contains("has the colour (0, 0, 7) at pixel (0, 0), which is no index"), "{refused}");
     assert!(Photo::open(&path, &Limits::default()).is_ok());
 }

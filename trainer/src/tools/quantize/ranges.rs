@@ -57,7 +57,8 @@ pub(super) fn observe(
     // The engine counts channels by classes: here one of the least values, one of the largest.
     spec.taxonomy.classes.truncate(2);
     spec.taxonomy.groups.clear();
-    let mut engine = engine::open(&bytes, &spec, options)?;
+    // As the graph's own description: what is given beside a file is compared with a trial run, and ranges are no scores of cells.
+    let mut engine = engine::open(&spec.embed_in_onnx(&bytes)?, &spec, options)?;
     let mut observed = Observed { least: HashMap::new(), largest: HashMap::new() };
     for input in inputs {
         let ranges = engine.run(input.view())?;
