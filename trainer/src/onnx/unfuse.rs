@@ -90,18 +90,19 @@ fn layers(network: &Network, survey: &Survey) -> Vec<Layer> {
     layers
 }
 
-/// Puts a file's convolutions, which must be those of `network` in the order in which they run, into it. `pictures` are
-/// batches of normalised photos, `(N, 3, H, W)`, such as it will be trained on. Parameters whose names are fresh stay as they
-/// are.
+/// A file's convolutions by the names of their weights in a network.
+pub(crate) type Named = BTreeMap<String, FoldedConvolution>;
+
+/// Puts a file's convolutions into a network. `pictures` are batches of normalised photos, `(N, 3, H, W)`, such as it will be
+/// trained on. Layers that are not named stay as they are.
 pub(crate) fn unfuse(
     network: Network,
-    convolutions: &[FoldedConvolution],
-    is_fresh: impl Fn(&str) -> bool,
+    convolutions: &Named,
     pictures: impl IntoIterator<Item = Result<Tensor<4>>>,
 ) -> Result<Network> {
     let norms = norms(&network);
     let layers = layers(&network, &norms);
-    let pairs = || layers.iter().zip(convolutions).filter(|(layer, _)| !is_fresh(&layer.weight));
+    let pairs = || layers.iter().filter_map(|layer| Some((layer, convolutions.get(&layer.weight)?)));
     let network = place(network, &answering(pairs(), &norms)).0;
     let mut survey = Survey::default();
     for pictures in pictures {
@@ -179,18 +180,35 @@ fn look(network: &Network, pictures: Tensor<4>) -> Survey {
     pass.into_survey()
 }
 
-/// Why a file's convolutions are not those of a network; none where they are.
-pub(crate) fn mismatch(
+/// Names a file's convolutions, which must be those of `network` in the order in which they run, by their weights there. Those
+/// of parts that a file `may_lack` are left out where it has so many fewer. `fit` changes a convolution before it is
+/// compared.
+/// Fails with what is different.
+pub(crate) fn name(
     network: &Network,
-    convolutions: &[FoldedConvolution],
-    is_fresh: impl Fn(&str) -> bool,
-) -> Option<String> {
-    let layers = layers(network, &norms(network));
-    if layers.len() != convolutions.len() {
-        return Some(format!("has {} convolutions, not {}", convolutions.len(), layers.len()));
+    convolutions: Vec<FoldedConvolution>,
+    may_lack: impl Fn(&str) -> bool,
+    fit: impl Fn(&str, FoldedConvolution) -> FoldedConvolution,
+) -> std::result::Result<Named, String> {
+    let mut layers = layers(network, &norms(network));
+    if layers.len() > convolutions.len() {
+        let all = layers.len();
+        layers.retain(|layer| !may_lack(&layer.weight));
+        if layers.len() != convolutions.len() {
+            return Err(format!("has {} convolutions, not {all}", convolutions.len()));
+        }
     }
-    let different = layers.iter().zip(convolutions).enumerate();
-    let mut different = different.filter(|(_, (layer, found))| layer.shape != found.shape && !is_fresh(&layer.weight));
-    let (index, (layer, found)) = different.next()?;
-    Some(format!("has weights of shape {:?} in convolution {}, not {:?}", found.shape, index + 1, layer.shape))
+    if layers.len() != convolutions.len() {
+        return Err(format!("has {} convolutions, not {}", convolutions.len(), layers.len()));
+    }
+    let mut named = Named::new();
+    for (index, (layer, found)) in layers.into_iter().zip(convolutions).enumerate() {
+        let found = fit(&layer.weight, found);
+        if layer.shape != found.shape {
+            let (had, wanted) = (&found.shape, &layer.shape);
+            return Err(format!("has weights of shape {had:?} in convolution {}, not {wanted:?}", index + 1));
+        }
+        named.insert(layer.weight, found);
+    }
+    Ok(named)
 }

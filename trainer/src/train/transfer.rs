@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use clothseg::spec::InputSpec;
 use serde_json::{Value, json};
 
 use crate::config::{Config, names};
 use crate::device::cpu;
 use crate::error::{Error, Result};
-use crate::evaluate::matching_classes;
 use crate::model::values::{self, Values};
 use crate::model::{Network, Upsampling};
 use crate::onnx::{ExportedNetwork, FoldedConvolution, read_network, unfuse};
@@ -24,18 +23,17 @@ pub struct EarlierWeights {
     /// The file that they are from.
     path: PathBuf,
     kind: Kind,
-    /// Whether the classes are others, so that the classifier starts afresh.
-    other_classes: bool,
+    /// Names of the classes that it did not know.
+    fresh_classes: Vec<String>,
     /// What the earlier training was: its name, data and steps, and what it had started from.
     facts: Value,
 }
 
 enum Kind {
-    /// A run's best checkpoint, or its last where no epoch was finished. Without the classifier's values where the classes
-    /// are others.
+    /// A run's best checkpoint, or its last where no epoch was finished.
     Checkpoint(Values),
     /// An exported file.
-    Model(Vec<FoldedConvolution>),
+    Model(unfuse::Named),
 }
 
 impl EarlierWeights {
@@ -77,15 +75,22 @@ impl EarlierWeights {
         let opened = Checkpoint::open(&path)?;
         let network = opened.load_model(&path, network)?;
         let mut values = values::read(&network);
-        let other_classes = !earlier.target()?.names().eq(config.target()?.names());
-        values.retain(|name, _| !(other_classes && is_classifier(name)));
+        let target = config.target()?;
+        let rows = ClassRows::new(earlier.target()?.names(), target.names());
+        let fresh = values::read(&config.network(target.classes()).init(&cpu(), config.seed));
+        for (name, value) in values.iter_mut().filter(|(name, _)| is_classifier(name)) {
+            if let Some(fresh) = fresh.get(name) {
+                *value = rows.fit(value, fresh);
+            }
+        }
+        let fresh_classes = rows.fresh_classes(target.names());
         let facts = json!({
             "name": earlier.name,
             "trained_on": names(&earlier.data.train),
             "steps": opened.state.step,
             "started_from": folder.read_start()?,
         });
-        Ok(Self { path, kind: Kind::Checkpoint(values), other_classes, facts })
+        Ok(Self { path, kind: Kind::Checkpoint(values), fresh_classes, facts })
     }
 
     fn of_model(path: &Path, config: &Config) -> Result<Self> {
@@ -111,12 +116,17 @@ impl EarlierWeights {
         }
         let target = config.target()?;
         // Colours and aliases may change; the names are what the classifier learnt.
-        let other_classes = matching_classes(&spec, &target).is_err();
+        let rows = ClassRows::new(spec.taxonomy.classes.iter().map(|class| class.name.as_str()), target.names());
         let network = config.network(target.classes()).init(&cpu(), config.seed);
-        if let Some(cause) = unfuse::mismatch(&network, &convolutions, |name| other_classes && is_classifier(name)) {
+        let fresh = values::read(&network);
+        let convolutions = unfuse::name(&network, convolutions, is_whole_view, |name, convolution| {
+            if is_classifier(name) { rows.fit_convolution(name, convolution, &fresh) } else { convolution }
+        })
+        .map_err(|cause| {
             let network = format!("{} of width {}", ours.network.name(), ours.width);
-            return Err(fail(format!("is not a {network}: it {cause}")));
-        }
+            fail(format!("is not a {network}: it {cause}"))
+        })?;
+        let fresh_classes = rows.fresh_classes(target.names());
         let fact = |key: &str| spec.training.get(key).cloned().unwrap_or_default();
         let calibrated = [fact("calibrated"), fact("balanced")].into_iter().find(|fact| !fact.is_null());
         let facts = json!({
@@ -126,7 +136,7 @@ impl EarlierWeights {
             "started_from": fact("started_from"),
             "calibrated": calibrated,
         });
-        Ok(Self { path: path.to_path_buf(), kind: Kind::Model(convolutions), other_classes, facts })
+        Ok(Self { path: path.to_path_buf(), kind: Kind::Model(convolutions), fresh_classes, facts })
     }
 
     /// What the earlier training was, for the descriptions of models that come from it.
@@ -134,15 +144,18 @@ impl EarlierWeights {
         &self.facts
     }
 
-    /// Puts them into a network, and leaves as it is what they have no tensor of the same name and shape for: the
-    /// classifier of other classes, the stages of a decoder that goes further. `pictures` are batches of normalised photos,
+    /// Puts them into a network, and leaves as it is what they have no tensor of the same name and shape for: the stages of
+    /// a decoder that goes further, a head for the whole photo. `pictures` are batches of normalised photos,
     /// `(N, 3, H, W)`, of the coming training; a model's file, which has no batch norms any more, needs them.
     pub fn load_into(
         &self,
         network: Network,
         pictures: impl IntoIterator<Item = Result<Tensor<4>>>,
     ) -> Result<Network> {
-        let is_fresh = |name: &str| self.other_classes && is_classifier(name);
+        let classes = match self.fresh_classes.is_empty() {
+            true => String::new(),
+            false => format!("; classes that start afresh: {}", self.fresh_classes.join(", ")),
+        };
         match &self.kind {
             Kind::Checkpoint(values) => {
                 let (network, placed) = values::place(network, values);
@@ -150,13 +163,12 @@ impl EarlierWeights {
                     true => String::new(),
                     false => format!("; fresh: {}", placed.fresh.join(", ")),
                 };
-                tracing::info!("weights: {} tensors of {}{fresh}", placed.taken, self.path.display());
+                tracing::info!("weights: {} tensors of {}{fresh}{classes}", placed.taken, self.path.display());
                 Ok(network)
             }
             Kind::Model(convolutions) => {
-                let fresh = if self.other_classes { "; fresh: the classifier" } else { "" };
-                tracing::info!("weights: {} convolutions of {}{fresh}", convolutions.len(), self.path.display());
-                unfuse::unfuse(network, convolutions, is_fresh, pictures)
+                tracing::info!("weights: {} convolutions of {}{classes}", convolutions.len(), self.path.display());
+                unfuse::unfuse(network, convolutions, pictures)
             }
         }
     }
@@ -166,7 +178,91 @@ fn is_classifier(name: &str) -> bool {
     name.split('.').any(|field| CLASSIFIERS.contains(&field))
 }
 
+/// Whether a parameter is of what looks at the whole photo, which a network may have or not.
+fn is_whole_view(name: &str) -> bool {
+    name.split('.').any(|field| field == "whole")
+}
+
+/// Which row of an earlier classifier each class begins with: that of the same name.
+struct ClassRows(Vec<Option<usize>>);
+
+impl ClassRows {
+    fn new<'a>(earlier: impl Iterator<Item = &'a str>, ours: impl Iterator<Item = &'a str>) -> Self {
+        let earlier: Vec<&str> = earlier.collect();
+        Self(ours.map(|name| earlier.iter().position(|earlier| *earlier == name)).collect())
+    }
+
+    fn fresh_classes<'a>(&self, ours: impl Iterator<Item = &'a str>) -> Vec<String> {
+        ours.zip(&self.0).filter(|(_, row)| row.is_none()).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// `fresh`, whose first axis is the classes, with the rows of `earlier` that there are.
+    fn fit(&self, earlier: &TensorData, fresh: &TensorData) -> TensorData {
+        if earlier.shape()[1..] != fresh.shape()[1..] {
+            return earlier.clone(); // of other features, so that nothing takes it
+        }
+        let of = |data: &TensorData| data.iter::<f32>().collect::<Vec<f32>>();
+        let each = of(fresh).len() / self.0.len();
+        TensorData::new(self.merge(&of(earlier), &of(fresh), each), fresh.shape().clone())
+    }
+
+    /// The same for a file's convolution, whose weights are called `name` in the network that `fresh` is read from.
+    fn fit_convolution(&self, name: &str, earlier: FoldedConvolution, fresh: &Values) -> FoldedConvolution {
+        let of = |name: &str| fresh.get(name).map(|data| data.iter::<f32>().collect::<Vec<f32>>());
+        let classes = self.0.len();
+        let Some(weight) = of(name) else { return earlier };
+        let bias = of(&name.replace(".weight", ".bias")).unwrap_or_else(|| vec![0.0; classes]);
+        let each = weight.len() / classes;
+        if earlier.weight.len() != each * earlier.bias.len() {
+            return earlier; // other features; the comparison of shapes says so
+        }
+        let shape = [&[classes], &earlier.shape[1..]].concat();
+        FoldedConvolution {
+            weight: self.merge(&earlier.weight, &weight, each),
+            bias: self.merge(&earlier.bias, &bias, 1),
+            shape,
+        }
+    }
+
+    fn merge(&self, earlier: &[f32], fresh: &[f32], each: usize) -> Vec<f32> {
+        let rows = self.0.iter().zip(fresh.chunks(each));
+        rows.flat_map(|(row, fresh)| row.map_or(fresh, |row| &earlier[row * each..][..each])).copied().collect()
+    }
+}
+
 /// How photos become numbers.
 fn levels(input: &InputSpec) -> [[f32; 3]; 2] {
     [input.mean, input.std]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_begin_with_the_rows_of_their_names() {
+        let rows = ClassRows::new(
+            ["background", "pants", "hat"].into_iter(),
+            ["background", "hat", "hair", "pants"].into_iter(),
+        );
+        assert_eq!(rows.fresh_classes(["background", "hat", "hair", "pants"].into_iter()), ["hair"]);
+        let data = |values: &[f32], shape: [usize; 4]| TensorData::new(values.to_vec(), shape);
+        let earlier = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let fresh = [-1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0, -8.0];
+        let fitted = rows.fit(&data(&earlier, [3, 2, 1, 1]), &data(&fresh, [4, 2, 1, 1]));
+        assert_eq!(fitted, data(&[1.0, 2.0, 5.0, 6.0, -5.0, -6.0, 3.0, 4.0], [4, 2, 1, 1]));
+        // Rows of other features are no start.
+        let other = data(&earlier, [2, 3, 1, 1]);
+        assert_eq!(rows.fit(&other, &data(&fresh, [4, 2, 1, 1])), other);
+
+        let convolution =
+            FoldedConvolution { shape: vec![3, 2, 1, 1], weight: earlier.to_vec(), bias: vec![0.1, 0.2, 0.3] };
+        let values = Values::from([
+            ("classifier.weight".to_owned(), data(&fresh, [4, 2, 1, 1])),
+            ("classifier.bias".to_owned(), TensorData::new(vec![-0.1_f32, -0.2, -0.3, -0.4], [4])),
+        ]);
+        let fitted = rows.fit_convolution("classifier.weight", convolution, &values);
+        assert_eq!((fitted.shape, fitted.bias), (vec![4, 2, 1, 1], vec![0.1, 0.3, -0.3, 0.2]));
+        assert_eq!(fitted.weight, [1.0, 2.0, 5.0, 6.0, -5.0, -6.0, 3.0, 4.0]);
+    }
 }
