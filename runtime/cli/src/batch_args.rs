@@ -109,7 +109,7 @@ impl BatchArgs {
         options.with_sessions(sessions.map_or(by_itself, NonZeroUsize::get)).with_max_batch(self.batch.get())
     }
 
-    /// How much is done at a time, by who does the arithmetic.
+    /// How much is done at a time, by the execution provider.
     pub fn work_options(&self, segmenter: &Segmenter) -> WorkOptions {
         let options = WorkOptions::of_jobs(self.jobs(is_gpu(segmenter.engine_info().provider)));
         let options = options.with_batch(self.batch.get()).with_network_runs(segmenter.sessions());

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// Who does the arithmetic.
+/// The execution provider: what runs the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -65,7 +65,7 @@ impl FromStr for Provider {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// Who does the arithmetic. What is asked for by name runs, or opening fails with the reason.
+    /// The execution provider. What is asked for by name runs, or opening fails with the reason.
     pub provider: Provider,
     /// ONNX Runtime's library file; without it, the system's loader is asked for it by its usual name. A process loads one
     /// such library: the first that is opened stays.

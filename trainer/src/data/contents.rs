@@ -39,7 +39,7 @@ fn counts(pixels: &[u64; 256], classes: usize) -> Vec<ClassCount> {
 
 /// Pixels and photos of a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct LabelCount {
     /// Pixels.
     pub pixels: u64,
     /// Photos that have one.
@@ -51,10 +51,10 @@ pub struct Held {
 pub struct Contents {
     names: Vec<String>,
     /// Of each class, for certain.
-    classes: Vec<Held>,
+    classes: Vec<LabelCount>,
     /// Of labels that are one of several classes.
-    uncertain: Held,
-    ignored: Held,
+    uncertain: LabelCount,
+    ignored: LabelCount,
     /// Photos with labels.
     photos: usize,
     /// Photos of which nothing but tags is known.
@@ -91,9 +91,9 @@ impl Contents {
         let classes = names.len();
         Self {
             names,
-            classes: vec![Held::default(); classes],
-            uncertain: Held::default(),
-            ignored: Held::default(),
+            classes: vec![LabelCount::default(); classes],
+            uncertain: LabelCount::default(),
+            ignored: LabelCount::default(),
             photos: 0,
             unlabelled: 0,
             counts: vec![ClassCount::default(); classes],
@@ -102,7 +102,7 @@ impl Contents {
 
     fn add(&mut self, pixels: &[u64; 256], repeat: f64) {
         let classes = self.classes.len();
-        let add = |held: &mut Held, pixels: u64| {
+        let add = |held: &mut LabelCount, pixels: u64| {
             held.pixels += pixels;
             held.photos += usize::from(pixels > 0);
         };
@@ -129,7 +129,7 @@ impl Contents {
         100.0 * pixels as f64 / self.total_px().max(1) as f64
     }
 
-    fn seen(&self) -> impl Iterator<Item = (&str, &Held)> {
+    fn seen(&self) -> impl Iterator<Item = (&str, &LabelCount)> {
         self.names.iter().map(String::as_str).zip(&self.classes).filter(|(_, held)| held.pixels > 0)
     }
 

@@ -1,5 +1,5 @@
 //! What the readers of annotation tools' files have in common: photos in folders, outlines of simple shapes, regions that are
-//! held in memory, and classes that are found by their names.
+//! photo in memory, and classes that are found by their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -115,14 +115,14 @@ pub(super) fn listing(mut photos: Vec<Drawn>, mapping: Option<&Path>, incomplete
         };
         let regions: Vec<Region> =
             regions.into_iter().map(|NamedRegion { label, shape }| Region { class: class(&label), shape }).collect();
-        finish(Held { stem, photo, path, name, size, regions, pieces }, &mut listing);
+        finish(DrawnPhoto { stem, photo, path, name, size, regions, pieces }, &mut listing);
     }
     listing.classes = classes;
     Ok(listing)
 }
 
 /// A photo with regions of classes.
-pub(super) struct Held {
+pub(super) struct DrawnPhoto {
     pub stem: String,
     pub photo: PathBuf,
     pub path: PathBuf,
@@ -134,10 +134,10 @@ pub(super) struct Held {
 }
 
 /// Adds the pair to a listing, and what is wrong with it.
-pub(super) fn finish(held: Held, listing: &mut Listing) {
-    let Held { stem, photo, path, name, size, regions, pieces } = held;
+pub(super) fn finish(drawn: DrawnPhoto, listing: &mut Listing) {
+    let DrawnPhoto { stem, photo, path, name, size, regions, pieces } = drawn;
     if pieces.tell(name, regions.is_empty(), listing) {
-        let label = Label::Regions(RegionLabel::held(&path, size, regions));
+        let label = Label::Regions(RegionLabel::in_memory(&path, size, regions));
         listing.pairs.push(Pair { stem, photo, label });
     }
 }

@@ -94,20 +94,20 @@ enum Regions {
     /// In an annotation file of many photos, which may be larger than memory.
     InFile(Arc<RegionFile>, Vec<Record>),
     /// In memory: those of a file with the regions of one photo, or of a small one.
-    Held(Arc<Path>, Arc<[Region]>),
+    InMemory(Arc<Path>, Arc<[Region]>),
 }
 
 impl RegionLabel {
     /// Regions that a reader holds; `path` is the file that they are from. All their numbers are checked.
-    pub(super) fn held(path: &Path, size: Size, regions: Vec<Region>) -> Self {
-        Self { size, regions: Regions::Held(path.into(), regions.into()) }
+    pub(super) fn in_memory(path: &Path, size: Size, regions: Vec<Region>) -> Self {
+        Self { size, regions: Regions::InMemory(path.into(), regions.into()) }
     }
 
     /// The annotation file.
     pub fn path(&self) -> &Path {
         match &self.regions {
             Regions::InFile(file, _) => &file.path,
-            Regions::Held(path, _) => path,
+            Regions::InMemory(path, _) => path,
         }
     }
 
@@ -120,7 +120,7 @@ impl RegionLabel {
     pub fn load(&self) -> Result<LabelImage> {
         match &self.regions {
             Regions::InFile(file, records) => Ok(paint(self.size, self.read(file, records)?)),
-            Regions::Held(_, regions) => Ok(paint(self.size, regions.to_vec())),
+            Regions::InMemory(_, regions) => Ok(paint(self.size, regions.to_vec())),
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::drawn::{Held, finish, photos_below, polygon};
+use super::drawn::{DrawnPhoto, finish, photos_below, polygon};
 use super::regions::{Fault, Pieces, Region};
 use super::runs::Size;
 use super::text::read_text;
@@ -45,9 +45,9 @@ pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
     let mut used = BTreeSet::new();
     for read in read.collect::<Vec<_>>() {
         match read {
-            Ok(held) => {
-                used.extend(held.regions.iter().map(|region| region.class));
-                finish(held, &mut listing);
+            Ok(photo) => {
+                used.extend(photo.regions.iter().map(|region| region.class));
+                finish(photo, &mut listing);
             }
             Err(error) => listing.incomplete.push(error.to_string()),
         }
@@ -150,7 +150,7 @@ fn label_folder(root: &Path, split: &str, files: &SourceFiles, photos: &Path) ->
 }
 
 /// Reads the label of a photo, of one of `classes` classes.
-fn read(stem: String, label: PathBuf, photo: PathBuf, classes: usize) -> Result<Held> {
+fn read(stem: String, label: PathBuf, photo: PathBuf, classes: usize) -> Result<DrawnPhoto> {
     let (width, height) = image_dimensions(&photo)?;
     let size = Size::new(width.into(), height.into()).map_err(|cause| Error::file(&photo, cause))?;
     let text = if label.is_file() { read_text(&label)? } else { String::new() };
@@ -162,7 +162,7 @@ fn read(stem: String, label: PathBuf, photo: PathBuf, classes: usize) -> Result<
         }
     }
     let name = label.display().to_string();
-    Ok(Held { stem, photo, path: label, name, size, regions, pieces })
+    Ok(DrawnPhoto { stem, photo, path: label, name, size, regions, pieces })
 }
 
 fn region(line: &str, size: Size, classes: usize) -> std::result::Result<Region, Fault> {

@@ -56,10 +56,10 @@ pub(super) struct Place {
 pub(super) struct Constraints {
     /// Whether a class may be in any photo whatever its tags: background and persons.
     always: Vec<bool>,
-    source: Known,
+    source: Source,
 }
 
-enum Known {
+enum Source {
     Nothing,
     Tags { file: TagFile, vocabulary: Vocabulary },
     Boxes { file: BoxFile, names: Vec<String>, meanings: Vec<Meaning>, free: Vec<u8>, classes: usize },
@@ -79,10 +79,10 @@ impl Constraints {
         let classes = taxonomy.classes.iter().enumerate();
         let always = classes.map(|(index, class)| index == 0 || class.kind == ClassKind::Person).collect();
         let source = match weak {
-            WeakLabels::None => Known::Nothing,
+            WeakLabels::None => Source::Nothing,
             WeakLabels::Tags { file, mapping } => {
                 let (names, mapping, sets) = open_mapping(mapping, taxonomy)?;
-                Known::Tags { file: TagFile::open(file)?, vocabulary: Vocabulary::new(&names, &mapping, &sets) }
+                Source::Tags { file: TagFile::open(file)?, vocabulary: Vocabulary::new(&names, &mapping, &sets) }
             }
             WeakLabels::Boxes { file, mapping } => open_boxes(file, mapping, taxonomy)?,
         };
@@ -95,13 +95,13 @@ impl Constraints {
             (0..=u8::MAX).zip(&self.always).map(|(class, always)| *always || allows(class)).collect()
         };
         Ok(match &self.source {
-            Known::Nothing => Some(Allowed { anywhere: anywhere(&|_| true), boxes: Vec::new(), has_unknown: false }),
-            Known::Tags { file, vocabulary } => file.tags(photo, vocabulary)?.map(|tags| Allowed {
+            Source::Nothing => Some(Allowed { anywhere: anywhere(&|_| true), boxes: Vec::new(), has_unknown: false }),
+            Source::Tags { file, vocabulary } => file.tags(photo, vocabulary)?.map(|tags| Allowed {
                 anywhere: anywhere(&|class| tags.allows(class)),
                 boxes: Vec::new(),
                 has_unknown: tags.has_unknown(),
             }),
-            Known::Boxes { file, names, meanings, free, .. } => file.boxes(photo, width, height)?.map(|boxes| {
+            Source::Boxes { file, names, meanings, free, .. } => file.boxes(photo, width, height)?.map(|boxes| {
                 let places = boxes.iter().filter_map(|found| match &meanings[found.class] {
                     Meaning::OneOf(classes) => Some(Place {
                         name: names[found.class].clone(),
@@ -119,13 +119,13 @@ impl Constraints {
     /// What is known of the photos that the file names; nothing without a file.
     pub(super) fn tags(&self) -> Result<Vec<(&str, Tags)>> {
         match &self.source {
-            Known::Nothing => Ok(Vec::new()),
-            Known::Tags { file, vocabulary } => {
+            Source::Nothing => Ok(Vec::new()),
+            Source::Tags { file, vocabulary } => {
                 let tags = file.photos().map(|photo| Ok((photo, file.tags(photo, vocabulary)?)));
                 let tags: Vec<(&str, Option<Tags>)> = tags.collect::<Result<_>>()?;
                 Ok(tags.into_iter().filter_map(|(photo, tags)| Some((photo, tags?))).collect())
             }
-            Known::Boxes { file, meanings, free, classes, .. } => Ok(file
+            Source::Boxes { file, meanings, free, classes, .. } => Ok(file
                 .photos()
                 .map(|(photo, boxes)| {
                     let shown = boxes.iter().filter_map(|found| match &meanings[found.class] {
@@ -177,7 +177,7 @@ fn own_target(path: &Path, taxonomy: &Taxonomy) -> Result<Target> {
     Ok(Target { name, taxonomy: taxonomy.clone() })
 }
 
-fn open_boxes(file: &Path, path: &Path, taxonomy: &Taxonomy) -> Result<Known> {
+fn open_boxes(file: &Path, path: &Path, taxonomy: &Taxonomy) -> Result<Source> {
     let (names, mapping, sets) = open_mapping(path, taxonomy)?;
     let classes = taxonomy.len();
     let mut told = vec![false; classes];
@@ -198,5 +198,5 @@ fn open_boxes(file: &Path, path: &Path, taxonomy: &Taxonomy) -> Result<Known> {
     }
     let free =
         (0..=u8::MAX).zip(&told).filter(|(class, told)| *class == 0 || !**told).map(|(class, _)| class).collect();
-    Ok(Known::Boxes { file: BoxFile::open(file, &names)?, names, meanings, free, classes })
+    Ok(Source::Boxes { file: BoxFile::open(file, &names)?, names, meanings, free, classes })
 }
