@@ -67,8 +67,7 @@ impl Found {
     }
 
     fn soft(&self, classes: &[usize]) -> clothseg::Result<GrayImage> {
-        let map = self.segmentation.label_map();
-        self.segmentation.network_output().soft_mask(map.width(), map.height(), classes)
+        self.segmentation.soft_mask_of(classes)
     }
 
     /// How opaque each pixel of a cut-out is.

@@ -1,8 +1,10 @@
 //! An open model.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clothseg::masks::MaskOptions;
 use clothseg::{Detail, EngineOptions, Error, Limits, RgbImage, Segmenter};
 use clothseg_batch::locate;
 use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
@@ -22,6 +24,7 @@ const SESSIONS_BYTES: usize = 2 << 30;
 #[pyclass(frozen, module = "clothseg._clothseg")]
 pub struct Network {
     segmenter: Shared,
+    masks: MaskOptions,
     limits: Limits,
     weights_bytes: usize,
 }
@@ -29,7 +32,10 @@ pub struct Network {
 #[pymethods]
 impl Network {
     #[new]
-    #[pyo3(signature = (*, model, spec, provider, library, threads, sessions, device, quality, cleanup, max_pixels))]
+    #[pyo3(signature = (
+        *, model, spec, provider, library, threads, sessions, device, quality, cleanup, min_share, fill_holes, largest, grow,
+        max_pixels
+    ))]
     #[expect(clippy::too_many_arguments, reason = "each has a name on the other side")]
     fn new(
         py: Python<'_>,
@@ -42,6 +48,10 @@ impl Network {
         device: u32,
         quality: &str,
         cleanup: bool,
+        min_share: f64,
+        fill_holes: bool,
+        largest: bool,
+        grow: &str,
         max_pixels: u64,
     ) -> PyResult<Self> {
         let mut options =
@@ -50,12 +60,18 @@ impl Network {
         options.threads = threads;
         options.tensorrt.cache = locate::tensorrt_cache();
         let quality = parsed(quality)?;
+        let masks = MaskOptions::default()
+            .with_min_share(min_share)
+            .with_fill_holes(fill_holes)
+            .with_largest(largest)
+            .with_grow(parsed(grow)?);
+        masks.validate().map_err(|error| PyValueError::new_err(error.to_string()))?;
         let limits = Limits::default().with_max_pixels(max_pixels);
         work::run(py, "opening the model", move || {
             let model = clothseg_cli::read_model(model.as_deref(), spec.as_deref())?;
             let weights_bytes = model.onnx().len();
             let segmenter = Segmenter::open_model(&model, &options)?.with_cleanup(cleanup).with_quality(quality)?;
-            Ok(Self { segmenter: Shared::new(segmenter), limits, weights_bytes })
+            Ok(Self { segmenter: Shared::new(segmenter), masks, limits, weights_bytes })
         })
     }
 
@@ -98,8 +114,15 @@ impl Network {
 
     /// Segments a photo. Without classes all garments are wanted.
     fn segment(&self, py: Python<'_>, photo: &Photo, classes: Option<Vec<usize>>) -> PyResult<Found> {
-        let segmentation = work::run(py, "the network", || self.segmenter.segment(&photo.photo))?;
         let classes = classes.unwrap_or_else(|| self.segmenter.spec().taxonomy.garments());
+        let segmentation = work::run(py, "the network", || {
+            let segmentation = self.segmenter.segment(&photo.photo)?;
+            let changed = match segmentation.with_masks(&classes, &self.masks)?.segmentation {
+                Cow::Owned(changed) => Some(changed),
+                Cow::Borrowed(_) => None,
+            };
+            Ok(changed.unwrap_or(segmentation))
+        })?;
         Ok(Found::new(self.segmenter.clone(), segmentation, classes, photo.decode_ms))
     }
 

@@ -36,6 +36,24 @@ def test_labels_are_read_only_and_share_their_memory(result: clothseg.Result) ->
         first.flags.writeable = True
 
 
+def test_steps_on_masks_are_those_of_the_program(segment: clothseg.Segmenter, astronaut: Path) -> None:
+    every = clothseg.Segmenter(min_share=0)(astronaut)
+    largest = clothseg.Segmenter(min_share=0, largest=True)(astronaut)
+    grown = clothseg.Segmenter(min_share=0, grow="1%", fill_holes=True)(astronaut)
+    some = clothseg.Segmenter(min_share=0.1)(astronaut)
+    assert {one.label for one in some} == {one.label for one in every if one.share >= 0.1} != {one.label for one in every}
+    areas = {one.label: one.area for one in every}
+    assert all(one.area <= areas[one.label] for one in largest)
+    assert any(one.area < areas[one.label] for one in largest)
+    assert sum(one.area for one in grown) > sum(areas.values())
+    left_out = next(one.label for one in every if one.share < 0.1)
+    assert not some.mask(left_out, soft=True)[every.mask(left_out)].any()
+    with pytest.raises(ValueError, match="0 to 1"):
+        clothseg.Segmenter(min_share=2)
+    with pytest.raises(ValueError):
+        clothseg.Segmenter(grow="much")
+
+
 def test_labels_outlive_their_result(segment: clothseg.Segmenter, astronaut: Path) -> None:
     labels = segment(astronaut).labels
     before = labels.copy()

@@ -37,6 +37,10 @@ class Network:
         device: int,
         quality: str,
         cleanup: bool,
+        min_share: float,
+        fill_holes: bool,
+        largest: bool,
+        grow: str,
         max_pixels: int,
     ) -> Network: ...
     @property

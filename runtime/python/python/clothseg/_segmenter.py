@@ -49,6 +49,10 @@ class Segmenter:
         library: ONNX Runtime's library; without it `ORT_DYLIB_PATH`, the package onnxruntime or onnxruntime-gpu, or the system's.
         device: which GPU, counted from 0.
         cleanup: whether small and doubtful areas are cleaned up, where the model's description says how.
+        min_share: smallest share of the photo that a class must have, 0 to 1; classes with less are left out.
+        fill_holes: whether holes of masks are filled.
+        largest: whether only the largest piece of each class stays.
+        grow: how far masks grow, in pixels or, as a text such as "0.5%", per cent of the longer side; less than 0 shrinks.
         max_megapixels: the largest photo that is decoded.
 
     Raises:
@@ -68,6 +72,10 @@ class Segmenter:
         library: str | os.PathLike[str] | None = None,
         device: int = 0,
         cleanup: bool = True,
+        min_share: float = 0.0005,
+        fill_holes: bool = False,
+        largest: bool = False,
+        grow: float | str = 0,
         max_megapixels: int = 128,
     ) -> None:
         for name, value in (("threads", threads), ("sessions", sessions), ("max_megapixels", max_megapixels)):
@@ -83,6 +91,10 @@ class Segmenter:
             "library": None if library is None else os.fspath(library),
             "device": device,
             "cleanup": cleanup,
+            "min_share": min_share,
+            "fill_holes": fill_holes,
+            "largest": largest,
+            "grow": str(grow),
             "max_megapixels": max_megapixels,
         }
         self._network = self._open(sessions or 1)
