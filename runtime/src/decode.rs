@@ -4,6 +4,8 @@
 //! [`Detail::EnoughFor`] lets a large JPEG be decoded at 1/8, 1/4 or 1/2 of its size, which takes a fraction of the time
 //! and of the memory; masks and polygons come out at the photo's own size all the same.
 
+#[cfg(feature = "avif")]
+mod avif;
 #[cfg(test)]
 mod counting;
 mod deadline;
@@ -11,6 +13,8 @@ mod full;
 mod jpeg;
 pub(crate) mod profile;
 mod reduced;
+mod salvage;
+pub(crate) mod tiff;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -22,6 +26,7 @@ use std::time::{Duration, Instant};
 use image::{ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
+use crate::files::kind::{Format, Kind, looks_like};
 use crate::preprocess::Region;
 use crate::spec::Fit;
 use deadline::Deadline;
@@ -29,8 +34,12 @@ use reduced::Reduction;
 #[doc(hidden)]
 pub use reduced::{Plan, ReducedPlan};
 
-const FORMATS: [ImageFormat; 6] =
-    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
+/// What is read, for messages.
+const READ: &str = if cfg!(feature = "avif") {
+    "JPEG, PNG, WebP, AVIF, BMP, GIF and TIFF are read"
+} else {
+    "JPEG, PNG, WebP, BMP, GIF and TIFF are read"
+};
 
 /// What a photo may cost before it is refused. Photos come from anywhere; a few hundred bytes can claim gigapixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +53,23 @@ pub struct Limits {
     ///
     /// PNG, GIF, WebP, TIFF and BMP, and JPEG at a reduced size, are given up at the next few thousand bytes read after
     /// it. A JPEG at its full size is checked before and after: what it takes is bounded by its bytes, its pixels and
-    /// the number of its scans, of which at most 100 are read. The first frame of an animation is the only one looked
+    /// the number of its scans, of which at most 100 are read. So is each tile of an AVIF. The first frame of an animation is the only one looked
     /// at.
     pub max_decode_time: Duration,
+    /// Whether a photo that is cut off is read as far as it goes, with grey in place of what is missing, and not refused. JPEG,
+    /// PNG, GIF and BMP can be read in part. See [`Photo::is_truncated`].
+    pub allow_truncated: bool,
 }
 
 impl Default for Limits {
     /// 256 MiB, 128 megapixels and 30 seconds: more than any camera in use gives, and than any machine in use takes.
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_pixels: 128_000_000, max_decode_time: Duration::from_secs(30) }
+        Self {
+            max_bytes: 256 << 20,
+            max_pixels: 128_000_000,
+            max_decode_time: Duration::from_secs(30),
+            allow_truncated: false,
+        }
     }
 }
 
@@ -75,6 +92,13 @@ impl Limits {
     #[must_use]
     pub fn with_max_decode_time(mut self, max_decode_time: Duration) -> Self {
         self.max_decode_time = max_decode_time;
+        self
+    }
+
+    /// The same, reading photos that are cut off as far as they go, or not.
+    #[must_use]
+    pub fn with_allow_truncated(mut self, allow_truncated: bool) -> Self {
+        self.allow_truncated = allow_truncated;
         self
     }
 }
@@ -101,6 +125,17 @@ impl Limits {
     }
 }
 
+/// Width and height of a photo, upright as it is decoded, by its header; nothing where that does not tell them.
+#[doc(hidden)]
+pub fn upright_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    match Kind::of(bytes) {
+        Kind::Photo(Format::Image(format)) => full::upright_size(bytes, format),
+        #[cfg(feature = "avif")]
+        Kind::Photo(Format::Avif) => avif::size(bytes),
+        _ => None,
+    }
+}
+
 /// How much of a photo is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -122,15 +157,16 @@ pub struct Photo {
     rgb: RgbImage,
     reduction: Option<Reduction>,
     icc: Option<Arc<[u8]>>,
+    is_truncated: bool,
 }
 
 impl Photo {
-    /// Decodes a file in full. The format is told by the content, not by the name: JPEG, PNG, WebP, BMP, GIF and TIFF;
-    /// of an animation the first frame. Transparent pixels are laid over white.
+    /// Decodes a file in full. The format is told by the content, not by the name: JPEG, PNG, WebP, BMP, GIF and TIFF,
+    /// and AVIF with the feature `avif`; of an animation the first frame. Transparent pixels are laid over white.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::TooLarge`], [`Error::DecodeTimeout`], and [`Error::Decode`] for what is no photo, or a
-    /// damaged or cut-off one.
+    /// [`Error::Read`], [`Error::TooLarge`], [`Error::DecodeTimeout`], [`Error::CutOff`], and [`Error::Decode`] for what is no
+    /// photo, or a damaged one.
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
         Self::open_with(path, limits, Detail::Full)
     }
@@ -183,16 +219,23 @@ impl Photo {
         if bytes.is_empty() {
             return Err(Error::Decode { reason: "the file is empty".into(), source: None });
         }
-        let format = image::guess_format(bytes).ok().filter(|format| FORMATS.contains(format)).ok_or_else(|| {
-            Error::Decode { reason: "its content is none of JPEG, PNG, WebP, BMP, GIF, TIFF".into(), source: None }
-        })?;
-        let deadline = Deadline::after(limits.max_decode_time.saturating_sub(spent));
-        let pixels = if format == ImageFormat::Jpeg {
-            full::decode_jpeg(bytes, jpeg::metadata(bytes), limits, &deadline)?
-        } else {
-            full::decode(bytes, format, limits, &deadline)?
+        let format = match Kind::of(bytes) {
+            Kind::Photo(format) => format,
+            Kind::Unread(unread) => return Err(unread.error()),
+            _ => {
+                let reason = format!("{}; {READ}", looks_like(bytes));
+                return Err(Error::Decode { reason, source: None });
+            }
         };
-        Ok(Self { icc: pixels.icc.map(Arc::from), ..Self::from_rgb(pixels.rgb)? })
+        let deadline = Deadline::after(limits.max_decode_time.saturating_sub(spent));
+        let pixels = match format {
+            Format::Image(ImageFormat::Jpeg) => full::decode_jpeg(bytes, jpeg::metadata(bytes), limits, &deadline)?,
+            Format::Image(format) => full::decode(bytes, format, limits, &deadline)?,
+            #[cfg(feature = "avif")]
+            Format::Avif => avif::decode(bytes, limits, &deadline)?,
+        };
+        let is_truncated = pixels.is_cut_off;
+        Ok(Self { icc: pixels.icc.map(Arc::from), is_truncated, ..Self::from_rgb(pixels.rgb)? })
     }
 
     /// Takes pixels that are decoded already, in sRGB.
@@ -204,7 +247,7 @@ impl Photo {
         if width == 0 || height == 0 {
             return Err(Error::Decode { reason: "it has no pixels".into(), source: None });
         }
-        Ok(Self { width, height, rgb, reduction: None, icc: None })
+        Ok(Self { width, height, rgb, reduction: None, icc: None, is_truncated: false })
     }
 
     /// The pixels decoded, upright, in the colours of the file (see [`Photo::icc`]). They are fewer than the photo has
@@ -242,6 +285,12 @@ impl Photo {
     /// Whether fewer pixels were decoded than the photo has.
     pub fn is_reduced(&self) -> bool {
         self.reduction.is_some()
+    }
+
+    /// Whether the file is cut off, and some of the pixels are missing: they are grey. Such a photo is read only where
+    /// [`Limits::allow_truncated`] says so.
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 
     /// The part of [`Photo::rgb`] that is the photo, in pixels of it; all of it unless [`Photo::is_reduced`]. The last

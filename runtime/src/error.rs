@@ -31,6 +31,12 @@ pub enum Error {
         /// What the decoder said.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The photo ends before its last pixel.
+    #[error("not a readable photo: it is cut off{}; copy or download it again", there(.percent))]
+    CutOff {
+        /// How much of its data is there, where that is known.
+        percent: Option<u8>,
+    },
     /// The photo, or its file, is larger than [`Limits`](crate::Limits) allow.
     #[error("too large: {found} {unit}, and at most {limit} are allowed")]
     TooLarge {
@@ -160,4 +166,8 @@ fn nearest_hint(nearest: &Option<String>) -> String {
         Some(name) => format!(" (did you mean '{name}'?)"),
         None => String::new(),
     }
+}
+
+fn there(percent: &Option<u8>) -> String {
+    percent.map_or_else(String::new, |percent| format!(", and {percent} % of its data are there"))
 }

@@ -46,6 +46,7 @@ mod digest;
 pub mod engine;
 mod error;
 pub mod export;
+mod files;
 pub mod masks;
 mod model;
 mod onnx;
@@ -77,7 +78,7 @@ pub use taxonomy::{Class, ClassKind, Taxonomy};
 /// The same holds for the hidden modules `polygon`, `postprocess` and `preprocess`.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::decode::{Plan, ReducedPlan};
+    pub use crate::decode::{Plan, ReducedPlan, upright_size};
 
     /// Connected regions, for the parts of garments in training labels.
     pub mod regions {
@@ -87,6 +88,11 @@ pub mod internals {
     /// COCO's compressed run lengths, for the trainer's readers.
     pub mod run_length {
         pub use crate::export::coco::run_length::{compress, decompress};
+    }
+
+    /// What files are by their bytes and names, and how texts and lists are read.
+    pub mod files {
+        pub use crate::files::{PHOTO_EXTENSIONS, has_photo_extension, is_of_system, kind, list, text};
     }
 
     /// Hashes that name bytes.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::files::text;
 use crate::onnx;
 use crate::taxonomy::Taxonomy;
 
@@ -479,22 +480,10 @@ fn check_classes(description: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The text of a description: UTF-8, or UTF-16 with a byte order mark, as some editors write it.
+/// The text of a description, as any editor saves it.
 fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let text = match bytes.as_slice() {
-        [0xff, 0xfe, rest @ ..] => wide_text(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => wide_text(rest, u16::from_be_bytes),
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
-        _ => String::from_utf8(bytes).ok(),
-    };
-    text.ok_or_else(|| Error::BadSpec { reason: format!("{}: not a text in UTF-8 or UTF-16", path.display()) })
-}
-
-fn wide_text(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
-    let (units, rest) = bytes.as_chunks::<2>();
-    let units: Vec<u16> = units.iter().map(|bytes| unit(*bytes)).collect();
-    if rest.is_empty() { String::from_utf16(&units).ok() } else { None }
+    text::decode(bytes).map_err(|cause| Error::BadSpec { reason: format!("{} {cause}", path.display()) })
 }
 
 /// Reads a model file within the limits of the format.

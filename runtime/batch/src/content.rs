@@ -12,6 +12,7 @@ use super::inputs::Source;
 use super::manifest::InputRecord;
 use clothseg::Limits;
 use clothseg::internals::digest;
+use clothseg::internals::files::kind::{HEAD_BYTES, Kind};
 use clothseg::{Error, Result};
 
 /// A file's bytes.
@@ -67,6 +68,10 @@ pub(super) fn read(file: Option<File>, source: &Source, facts: &mut InputRecord,
     };
     let length = content.len() as u64;
     if length > limits.max_bytes {
+        // A film is no photo that is too large.
+        if let Kind::Unread(unread) = Kind::of(&content[..content.len().min(HEAD_BYTES)]) {
+            return Err(unread.error());
+        }
         return Err(Error::TooLarge { found: length, limit: limits.max_bytes, unit: "bytes" });
     }
     facts.bytes.get_or_insert(length);

@@ -1,10 +1,8 @@
 //! What a photo takes until its files are written, told by its header before a pixel of it is decoded.
 
-use std::io::Cursor;
-
 use super::BatchOptions;
 use clothseg::Limits;
-use clothseg::internals::{Plan, ReducedPlan};
+use clothseg::internals::{Plan, ReducedPlan, upright_size};
 use clothseg::preprocess::geometry;
 use clothseg::spec::ModelSpec;
 
@@ -60,13 +58,14 @@ fn network_bytes(spec: &ModelSpec, width: u32, height: u32) -> u64 {
 
 /// Width and height as the file has them, unless it is no photo or too large.
 fn size(content: &[u8], limits: &Limits) -> Option<(u32, u32)> {
-    let reader = image::ImageReader::new(Cursor::new(content)).with_guessed_format().ok()?;
-    let size = reader.into_dimensions().ok()?;
+    let size = upright_size(content)?;
     (u64::from(size.0) * u64::from(size.1) <= limits.max_pixels).then_some(size)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use image::{ImageFormat, RgbImage};
 
     use super::*;

@@ -44,8 +44,10 @@ pub struct Inputs {
     identities: Identities,
     /// Folders and files that could not be looked at.
     pub unreadable: Vec<(String, Error)>,
-    /// Files in folders that are no photos by their name.
+    /// Files in folders that are no photos, and no kind of file with pictures in it.
     pub skipped: usize,
+    /// Results of earlier runs in folders, which were left out.
+    pub earlier_results: usize,
 }
 
 /// What the photos of one folder share.

@@ -37,9 +37,13 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod argument;
 mod cancel;
+mod color;
 mod content;
 mod cost;
+mod departed;
+mod earlier;
 mod find;
 mod fingerprint;
 mod inputs;
@@ -53,6 +57,7 @@ mod outputs;
 mod pipeline;
 mod resume;
 mod review;
+mod room;
 mod run_files;
 mod shard;
 mod stages;
@@ -67,6 +72,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 pub use cancel::Cancel;
+pub use color::uses_color;
 pub use find::{InputFinder, find_inputs};
 pub use inputs::{Input, Inputs, Source};
 pub use manifest::{
@@ -308,13 +314,17 @@ pub fn run(
 ) -> Result<Summary> {
     let started = Instant::now();
     options.outputs.masks.validate()?;
-    options.outputs.masks.classes(&segmenter.spec().taxonomy, &options.classes)?;
+    let (taxonomy, _) = options.outputs.masks.classes(&segmenter.spec().taxonomy, &options.classes)?;
     let manifest = open_manifest(options)?;
     let known = resume::EarlierResults::read(&manifest::manifests_in(&options.output))?;
     let facts = manifest::RunFacts::new(segmenter, options)?;
     if let Some(reason) = options.resume.then(|| known.why_others(&facts.options)).flatten() {
         tracing::warn!("{}: {reason}", options.output.display());
     }
+    let departed = departed::Departed::of(&known, inputs);
+    let tells_missing = options.resume && options.shard.is_none();
+    let missing = if tells_missing { departed.missing.clone() } else { Vec::new() };
+    let summary = Summary { missing, ..Summary::default() };
     // They say that all photos are in them: they leave first and come last.
     run_files::remove(options)?;
     let work = stages::Work {
@@ -324,8 +334,10 @@ pub fn run(
         cancel,
         facts,
         known,
+        departed,
+        suffix_bytes: room::longest_suffix(options, &taxonomy),
         manifest,
-        ledger: Mutex::new(stages::Ledger { summary: Summary::default(), report, fatal: None }),
+        ledger: Mutex::new(stages::Ledger { summary, report, fatal: None }),
         broken_off: AtomicBool::new(false),
     };
     let WorkOptions { jobs, batch, network_runs, memory_bytes } = options.work;

@@ -64,6 +64,16 @@ pub(super) fn write_all(about: &Context<'_>, masked: &Masked<'_>, stem: &Path) -
     Ok(Written { files: writer.files, coco })
 }
 
+/// Removes a file; one that has gone already is no error.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Write { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes files beside each other and remembers them.
 struct Writer<'a> {
     stem: &'a Path,
@@ -86,10 +96,7 @@ impl Writer<'_> {
         if self.look(&path)? == Occupant::Nobody {
             return Ok(());
         }
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path, source }),
-            _ => Ok(()),
-        }
+        remove_file(&path)
     }
 
     /// What is there already; an error where it is one of the photos.

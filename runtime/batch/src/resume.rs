@@ -1,17 +1,18 @@
 //! What earlier runs have done: the last line of each photo in the manifests of an output folder.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::BatchOptions;
 use super::fingerprint;
 use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
 use super::manifest::{InputRecord, Record, Status, manifests_in};
-use super::review::{ReviewFiles, ReviewOptions};
+use super::review::{Reason, ReviewFiles};
 use super::stems::{spelling, stem_key, with_suffix};
 use clothseg::internals::digest::{self, Key};
 use clothseg::{Error, Result};
@@ -132,9 +133,19 @@ impl EarlierResults {
         self.last_lines.get(&stem_key(stem)).map(|line| line.facts)
     }
 
+    /// The last lines of photos that are done and have none of these stems.
+    pub(super) fn others(&self, stems: &HashSet<Key>) -> impl Iterator<Item = Record> {
+        let others =
+            self.last_lines.iter().filter(|(stem, line)| line.facts.results.is_some() && !stems.contains(*stem));
+        others.filter_map(|(_, line)| self.at(line))
+    }
+
     /// The last line of the photo with this stem.
     pub(super) fn record(&self, stem: &Path) -> Option<Record> {
-        let line = self.last_lines.get(&stem_key(stem))?;
+        self.at(self.last_lines.get(&stem_key(stem))?)
+    }
+
+    fn at(&self, line: &LastLine) -> Option<Record> {
         let text = self.manifests.get(line.manifest as usize)?.at(line.offset).ok()?;
         serde_json::from_slice(&text).ok()
     }
@@ -169,8 +180,7 @@ pub(super) fn is_whole(
     record: &Record,
     input: &Input,
     options_hash: &str,
-    output: &Path,
-    review: &ReviewOptions,
+    BatchOptions { output, review, limits, .. }: &BatchOptions,
 ) -> bool {
     let is_there = |file: &super::manifest::FileRecord| {
         let Some(suffix) = file.path.strip_prefix(record.stem.as_str()) else { return false };
@@ -179,13 +189,15 @@ pub(super) fn is_whole(
         std::fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() == file.bytes)
     };
     let (Some(width), Some(height)) = (record.width, record.height) else { return false };
+    let is_truncated = record.review.contains(&Reason::Truncated);
     record.status == Status::Done
         && record.options == options_hash
         && record.stem == spelling(&input.stem)
         && record.files.iter().all(is_there)
         // Other gates judge the same record otherwise: such a photo is done again, so that the manifest and the review folder
         // say the same.
-        && review.reasons(&record.classes, width, height) == record.review
+        && review.reasons(&record.classes, (width, height), is_truncated) == record.review
+        && (limits.allow_truncated || !is_truncated)
         && (record.review.is_empty()
             || review.folder.as_ref().is_none_or(|folder| ReviewFiles::of(input, folder).exist()))
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::{Input, Source};
 use super::manifest::ClassRecord;
+use super::outputs::remove_file;
 use super::stems::with_suffix;
 use super::write::write_atomically;
-use clothseg::{Error, Result};
+use clothseg::Result;
 
 /// Why somebody should look at a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub enum Reason {
     LowConfidence,
     /// A garment reaches the edge of the photo: part of it may be missing.
     CutByFrame,
+    /// The file is cut off, and what was missing of the photo is grey.
+    Truncated,
 }
 
 impl Reason {
@@ -31,6 +34,7 @@ impl Reason {
             Self::NothingFound => "nothing-found",
             Self::LowConfidence => "low-confidence",
             Self::CutByFrame => "cut-by-frame",
+            Self::Truncated => "truncated",
         }
     }
 }
@@ -75,8 +79,13 @@ impl ReviewOptions {
         self
     }
 
-    /// The reasons to look at a photo of `width` x `height` with these classes found. Background is no garment.
-    pub(super) fn reasons(&self, classes: &[ClassRecord], width: u32, height: u32) -> Vec<Reason> {
+    /// The reasons to look at a photo of this width and height with these classes found. Background is no garment.
+    pub(super) fn reasons(
+        &self,
+        classes: &[ClassRecord],
+        (width, height): (u32, u32),
+        is_truncated: bool,
+    ) -> Vec<Reason> {
         let garments = || classes.iter().filter(|class| class.index != 0);
         let at_edge = |class: &ClassRecord| {
             let bounds = class.bounds;
@@ -89,10 +98,14 @@ impl ReviewOptions {
             // As many decimals as a confidence has: the mean of equal ones is no smaller than they are.
             (Reason::LowConfidence, sureness / area_px + 5e-5 < self.min_confidence),
             (Reason::CutByFrame, garments().any(at_edge)),
+            (Reason::Truncated, is_truncated),
         ];
         found.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect()
     }
 }
+
+/// What the overlay's name ends with.
+pub(super) const REVIEW_SUFFIX: &str = ".review.png";
 
 /// The two files of a photo in the folder of photos to look at. No format has these endings, so that the folder may be
 /// anywhere, among the results too.
@@ -115,7 +128,7 @@ impl ReviewFiles {
             Some(ending) => with_suffix(&stem, &format!(".photo.{ending}")),
             None => with_suffix(&stem, ".photo"),
         };
-        Self { photo, overlay: with_suffix(&stem, ".review.png") }
+        Self { photo, overlay: with_suffix(&stem, REVIEW_SUFFIX) }
     }
 
     /// Both paths, the photo's first.
@@ -142,15 +155,7 @@ impl ReviewFiles {
 
     /// Removes both, where they are there.
     pub(super) fn remove(&self) -> Result<()> {
-        for path in self.paths() {
-            match std::fs::remove_file(path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::Write { path: path.to_owned(), source });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.paths().into_iter().try_for_each(remove_file)
     }
 }
 
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn each_gate_opens_at_its_own_edge() {
         let options = ReviewOptions { min_confidence: 0.6, ..ReviewOptions::default() };
-        let reasons = |classes: &[ClassRecord]| options.reasons(classes, 100, 50);
+        let reasons = |classes: &[ClassRecord]| options.reasons(classes, (100, 50), false);
         let inside = [1, 1, 98, 48];
         assert_eq!(reasons(&[]), [Reason::NothingFound]);
         assert_eq!(reasons(&[class(0, 0.1, [0, 0, 100, 50])]), [Reason::NothingFound], "background is no garment");
@@ -177,6 +182,7 @@ mod tests {
         assert_eq!(reasons(&[class(2, 0.6, inside), class(1, 0.5998, inside)]), [Reason::LowConfidence], "the mean");
         let speck = ClassRecord { area_px: 3, ..class(3, 0.01, inside) };
         assert_eq!(reasons(&[class(2, 0.9, inside), speck]), [], "a speck weighs as much as it is large");
+        assert_eq!(options.reasons(&[class(1, 0.9, inside)], (100, 50), true), [Reason::Truncated]);
         for at_edge in [[0, 1, 98, 48], [1, 0, 98, 48], [1, 1, 99, 48], [1, 1, 98, 49]] {
             assert_eq!(reasons(&[class(1, 0.9, at_edge)]), [Reason::CutByFrame], "{at_edge:?}");
         }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::content::{self, Content};
 use super::cost;
+use super::departed::Departed;
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
@@ -16,7 +17,7 @@ use super::resume::{self, EarlierResults};
 use super::review::{Reason, ReviewFiles};
 use super::stems::spelling;
 use super::timings::{StageTimings, milliseconds};
-use super::{BatchOptions, Cancel, Done, Ended, Outcome, Summary, outputs};
+use super::{BatchOptions, Cancel, Done, Ended, Outcome, Summary, outputs, room};
 use clothseg::Photo;
 use clothseg::export;
 use clothseg::export::coco::CocoPhoto;
@@ -33,6 +34,9 @@ pub(super) struct Work<'a> {
     pub(super) cancel: &'a Cancel,
     pub(super) facts: RunFacts,
     pub(super) known: EarlierResults,
+    pub(super) departed: Departed,
+    /// Bytes of the longest suffix of a result.
+    pub(super) suffix_bytes: usize,
     pub(super) manifest: Journal,
     pub(super) ledger: Mutex<Ledger<'a>>,
     /// A photo failed that should have stopped the run, or the run itself did.
@@ -93,6 +97,11 @@ struct Results {
     review: Vec<Reason>,
 }
 
+/// What warnings name the photos by.
+fn span(names: &str) -> tracing::span::EnteredSpan {
+    tracing::warn_span!("photo", file = names).entered()
+}
+
 /// A part of a stage, such as an image decoder, that panics costs its photo and not the photos after it.
 fn guard<T>(stage: &'static str, part: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)).unwrap_or_else(|_| {
@@ -123,6 +132,7 @@ impl Stages for Work<'_> {
         let input = self.inputs.get(index)?;
         let facts = InputRecord { path: input.file_name.clone(), ..InputRecord::default() };
         let mut job = Job { input, facts, started: Instant::now(), timings: StageTimings::default(), content: None };
+        let _span = span(&job.input.name);
         let look = guard("reading", || self.look(&mut job));
         job.timings.read_ms = milliseconds(job.started.elapsed());
         match look {
@@ -144,7 +154,7 @@ impl Stages for Work<'_> {
     }
 
     fn decode(&self, Loaded { mut job, content, plan, spent }: Loaded) -> Decoding<Loaded, Decoded> {
-        let started = Instant::now();
+        let (started, _span) = (Instant::now(), span(&job.input.name));
         let limits = &self.options.limits;
         let photo = guard("decoding", || match plan {
             Plan::Whole => Photo::whole_from_bytes(&content, limits, spent).map(Some),
@@ -167,7 +177,11 @@ impl Stages for Work<'_> {
 
     fn segment(&self, decoded: Vec<Decoded>) -> Vec<Option<Segmented>> {
         let (jobs, photos): (Vec<Job>, Vec<Photo>) = decoded.into_iter().map(|item| (item.job, item.photo)).unzip();
-        let segmentations = segment_together(self.segmenter, &photos);
+        let names: Vec<&str> = jobs.iter().map(|job| job.input.name.as_str()).collect();
+        let segmentations = {
+            let _span = span(&names.join(", "));
+            segment_together(self.segmenter, &photos)
+        };
         let pass_on = |((mut job, photo), segmentation): ((Job, Photo), Result<Segmentation>)| match segmentation {
             Ok(segmentation) => {
                 job.timings.add_network(segmentation.timings());
@@ -182,7 +196,7 @@ impl Stages for Work<'_> {
     }
 
     fn write(&self, Segmented { mut job, photo, segmentation }: Segmented) {
-        let started = Instant::now();
+        let (started, _span) = (Instant::now(), span(&job.input.name));
         let BatchOptions { classes, outputs, .. } = self.options;
         let results = guard("writing", || {
             let masked = segmentation.with_masks(classes, &outputs.masks)?;
@@ -200,25 +214,41 @@ impl Stages for Work<'_> {
     }
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Reads a file, unless what earlier runs have made of it is whole and what this run would make.
     fn look(&self, job: &mut Job) -> Result<Look> {
+        room::check(&self.options.output, &job.input.stem, self.suffix_bytes)?;
         let opened = content::open(&job.input.source, &mut job.facts)?;
-        let whole = |record: &super::Record| {
-            let BatchOptions { output, review, .. } = self.options;
-            resume::is_whole(record, &job.input, &self.facts.options, output, review)
-        };
-        let earlier = self.options.resume.then(|| self.known.record(&job.input.stem)).flatten().filter(whole);
-        if let Some(record) = &earlier
-            && resume::is_unchanged(&record.input, &job.facts)
-        {
-            return Ok(Look::Finished(record.review.clone()));
+        let earlier = self.options.resume.then(|| self.known.record(&job.input.stem)).flatten();
+        let is_whole = |record: &super::Record| resume::is_whole(record, &job.input, &self.facts.options, self.options);
+        let whole = earlier.as_ref().filter(|record| is_whole(record));
+        if let Some(record) = whole.filter(|record| resume::is_unchanged(&record.input, &job.facts)) {
+            return self.finished(&job.input, record);
         }
         let content = content::read(opened, &job.input.source, &mut job.facts, &self.options.limits)?;
-        Ok(match earlier {
-            Some(record) if record.input.blake3 == job.facts.blake3 => Look::Finished(record.review),
-            _ => Look::ToDo(content),
-        })
+        match whole {
+            Some(record) if record.input.blake3 == job.facts.blake3 => return self.finished(&job.input, record),
+            _ => {}
+        }
+        if earlier.is_some_and(|record| record.status == Status::Done && record.input.blake3 != job.facts.blake3) {
+            self.ledger().summary.changed.push(job.input.file_name.clone());
+        }
+        Ok(Look::ToDo(content))
+    }
+
+    fn finished(&self, input: &Input, record: &super::Record) -> Result<Look> {
+        self.remove_renamed(input, &record.files)?;
+        Ok(Look::Finished(record.review.clone()))
+    }
+
+    /// Takes away what the photo had while its stem was another.
+    fn remove_renamed(&self, input: &Input, files: &[FileRecord]) -> Result<()> {
+        let kept: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+        self.departed.remove_renamed(input, &self.options.output, &kept, self.inputs)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<'a>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the files of a photo. When this returns they are all in place, with `sync` on the disk.
@@ -244,12 +274,13 @@ impl Work<'_> {
         let regions = masked.segmentation.regions();
         let wanted = regions.iter().filter(|region| masked.classes.contains(&region.class));
         let classes: Vec<ClassRecord> = wanted.map(ClassRecord::new).collect();
-        let review = options.review.reasons(&classes, photo.width(), photo.height());
+        let review = options.review.reasons(&classes, (photo.width(), photo.height()), photo.is_truncated());
         let gathered = self.gather_for_review(job, photo, masked, &review)?;
         if options.sync {
             content::sync(&paths, &options.output)?;
             content::sync(&gathered, options.review.folder.as_deref().unwrap_or(&options.output))?;
         }
+        self.remove_renamed(&job.input, &files)?;
         paths.shrink_to_fit();
         Ok(Results { classes, paths, files, coco, review })
     }
@@ -340,7 +371,7 @@ impl Work<'_> {
     /// Counts and reports a photo that has ended.
     fn tell(&self, name: String, result: Result<Ended>) {
         let outcome = Outcome { name, result };
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.ledger();
         ledger.summary.count(&outcome);
         (ledger.report)(outcome);
     }
@@ -348,7 +379,7 @@ impl Work<'_> {
     /// Stops the run: what it does cannot be recorded any more.
     fn break_off(&self, error: Error) {
         self.broken_off.store(true, Ordering::Relaxed);
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).fatal.get_or_insert(error);
+        self.ledger().fatal.get_or_insert(error);
     }
 }
 

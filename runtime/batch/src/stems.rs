@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clothseg::export::Format;
 use clothseg::internals::digest::{self, Key};
+use clothseg::internals::files::has_photo_extension;
 
 use super::run_files;
 
-/// Endings that make a file in a folder a photo. A file named by itself is read whatever its name.
-const PHOTO_ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];
+/// Bytes that the last part of a stem has at most. File systems take 255 for a name; the rest is for suffixes, such as
+/// `.CLASS.cutout.png`.
+const MAX_NAME_BYTES: usize = 180;
+
+/// Bytes that are kept of a longer one, before its hash.
+const KEPT_BYTES: usize = 160;
 
 /// How a photo's place below the output folder becomes its stem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,7 @@ impl StemForm {
     /// The stem of the photo at this place.
     pub(super) fn apply(self, place: &Path) -> PathBuf {
         let stem = if self.keeps_ending { place.to_owned() } else { bare(place) };
-        if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) }
+        shortened(if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) })
     }
 
     /// Whether others at the same place came first.
@@ -86,14 +91,17 @@ pub(super) fn spelling(path: &Path) -> String {
     if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }
 
-/// Whether a file in a folder is a photo by its name.
-pub(super) fn has_photo_ending(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    ending.is_some_and(|ending| PHOTO_ENDINGS.contains(&ending.as_str()))
+fn bare(place: &Path) -> PathBuf {
+    if has_photo_extension(place) { place.with_extension("") } else { place.to_owned() }
 }
 
-fn bare(path: &Path) -> PathBuf {
-    if has_photo_ending(path) { path.with_extension("") } else { path.to_owned() }
+/// The stem with a name that leaves room for suffixes: a long one is cut, and its hash keeps it apart from others.
+fn shortened(stem: PathBuf) -> PathBuf {
+    let Some(name) = stem.file_name().filter(|name| name.len() > MAX_NAME_BYTES) else { return stem };
+    let hash = digest::hex(name.as_encoded_bytes());
+    let text = name.to_string_lossy();
+    let short = format!("{}~{}", &text[..text.floor_char_boundary(KEPT_BYTES)], &hash[..8]);
+    stem.with_file_name(short)
 }
 
 /// The same path with text after its last part.
@@ -128,6 +136,15 @@ mod tests {
             stems(&["coco.jpg", "a.labelme.jpg", "b/coco.jpg", "Coco-1-of-2.png", "coco"]),
             ["coco.jpg", "a.labelme.jpg", "b/coco", "Coco-1-of-2.png", "coco-2"]
         );
+    }
+
+    #[test]
+    fn long_names_are_cut_and_kept_apart() {
+        let long = |last: &str| format!("a/{}{last}.jpg", "袍".repeat(80));
+        let stems = stems(&[&long("1"), &long("2"), &long("2"), &format!("{}.jpg", "n".repeat(180))]);
+        assert!(stems[0].starts_with("a/袍袍") && stems[0] != stems[1] && stems[1] != stems[2], "{stems:?}");
+        assert!(stems.iter().all(|stem| Path::new(stem).file_name().unwrap().len() <= MAX_NAME_BYTES), "{stems:?}");
+        assert_eq!(stems[3], "n".repeat(180), "there is room for suffixes");
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub struct Summary {
     pub failed: usize,
     /// Photos that somebody should look at, of those done and those skipped.
     pub to_review: usize,
+    /// Photos that had changed since an earlier run did them, with `resume`; they are done again.
+    pub changed: Vec<String>,
+    /// Photos that an earlier run did into the same folder and that are not among those of this one, with `resume` and without
+    /// shards. Their results stay.
+    pub missing: Vec<String>,
     /// Photos that were not begun.
     pub not_begun: usize,
     /// Why they were not.

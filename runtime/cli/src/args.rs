@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use clothseg::Limits;
+use clothseg::internals::files::list;
+use clothseg::{Limits, Taxonomy};
 
 use crate::batch_args::BatchArgs;
 use crate::engine_args::EngineArgs;
@@ -19,8 +20,9 @@ pub struct Args {
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
 
-    /// Classes, aliases or groups, such as shirt,pants or lower; all classes without it
-    #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
+    /// Classes, aliases or groups, such as shirt,pants or lower; all classes without it. A name that holds commas is found as
+    /// it is, or in quotation marks
+    #[arg(short, long, value_name = "NAMES")]
     pub classes: Vec<String>,
 
     /// Folder for the results; the tree of an input folder is mirrored in it
@@ -40,6 +42,10 @@ pub struct Args {
     /// Largest photo that is read, in megapixels
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
     pub max_megapixels: u64,
+
+    /// Do photos that are cut off as far as they go, with grey for what is missing, and flag them for review
+    #[arg(long)]
+    pub allow_truncated: bool,
 
     #[command(flatten)]
     pub many: BatchArgs,
@@ -76,8 +82,19 @@ Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run,
 SIGTERM: the first finishes the photos in work, the second stops at once.";
 
 impl Args {
+    /// The classes and groups asked for, by their names; none for all.
+    pub fn class_names(&self, taxonomy: &Taxonomy) -> Result<Vec<String>, String> {
+        let mut names = Vec::new();
+        for text in &self.classes {
+            let parsed = list::parse_names(text, |name| taxonomy.resolve(name).is_ok());
+            names.extend(parsed.map_err(|cause| format!("--classes '{text}' {cause}"))?);
+        }
+        Ok(names)
+    }
+
     /// What a photo may cost.
     pub fn limits(&self) -> Limits {
-        Limits::default().with_max_pixels(self.max_megapixels.saturating_mul(1_000_000))
+        let pixels = self.max_megapixels.saturating_mul(1_000_000);
+        Limits::default().with_max_pixels(pixels).with_allow_truncated(self.allow_truncated)
     }
 }

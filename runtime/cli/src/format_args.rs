@@ -3,14 +3,15 @@
 use clap::Args;
 use clothseg::export::coco::CocoForm;
 use clothseg::export::{CropMargin, CutoutAlpha, Format, MaskDepth, OutputOptions};
+use clothseg::internals::files::list;
 use clothseg::{Outline, PolygonOptions};
 
 /// Which files are written and how they are made.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub struct FormatArgs {
-    #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", value_delimiter = ',', default_values_t = Format::DEFAULT)]
-    pub formats: Vec<Format>,
+    #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", default_value_t)]
+    pub formats: Formats,
 
     /// Bits per pixel of masks: 8 (255 = class) or 1
     #[arg(long, value_name = "BITS", default_value_t)]
@@ -56,12 +57,37 @@ impl FormatArgs {
         }
         let polygons = PolygonOptions::of(self.outline).with_tolerance_px(tolerance_px).with_min_area_px(self.min_area);
         Ok(OutputOptions::default()
-            .with_formats(self.formats.clone())
+            .with_formats(self.formats.0.clone())
             .with_mask_depth(self.mask_depth)
             .with_cutout_alpha(self.cutout_alpha)
             .with_crop_margin(self.crop_margin)
             .with_coco(self.coco)
             .with_svg_photo(self.svg_photo)
             .with_polygons(polygons))
+    }
+}
+
+/// Names of formats between commas.
+#[derive(Debug, Clone)]
+pub struct Formats(Vec<Format>);
+
+impl Default for Formats {
+    fn default() -> Self {
+        Self(Format::DEFAULT.to_vec())
+    }
+}
+
+impl std::fmt::Display for Formats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.iter().map(|format| format.exporter().name()).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl std::str::FromStr for Formats {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let format = |name: &String| name.parse().map_err(|error: clothseg::Error| error.to_string());
+        list::parse(text)?.iter().map(format).collect::<Result<_, _>>().map(Self)
     }
 }

@@ -53,6 +53,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             tracing_subscriber::EnvFilter::try_from_env("CLOTHSEG_LOG")
                 .unwrap_or_else(|_| "error,clothseg=warn".into()),
         )
+        .with_ansi(batch::uses_color(&std::io::stderr()))
+        .with_target(false)
         .with_writer(std::io::stderr)
         .without_time();
     // Where the program runs a second time in one process, the first subscriber stays.
@@ -113,7 +115,8 @@ fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Res
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
 fn nothing_to_do(args: &Args) -> Result<u8, String> {
     if args.many.shard.is_none() && args.many.files_from.is_none() {
-        return Err("there are no photos in what was named (jpg, png, webp, bmp, gif, tiff)".into());
+        let avif = if cfg!(feature = "avif") { " AVIF," } else { "" };
+        return Err(format!("there are no photos in what was named (JPEG, PNG, WebP,{avif} BMP, GIF, TIFF)"));
     }
     if !args.quiet {
         report::say("there are no photos to do");
@@ -122,12 +125,13 @@ fn nothing_to_do(args: &Args) -> Result<u8, String> {
 }
 
 fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, String> {
-    let classes = if args.classes.is_empty() {
+    let names = args.class_names(taxonomy)?;
+    let classes = if names.is_empty() {
         taxonomy.garments()
     } else {
-        taxonomy.resolve_all(&args.classes).map_err(|error| explain(&error))?
+        taxonomy.resolve_all(&names).map_err(|error| explain(&error))?
     };
-    let masks = args.masks.mask_options(taxonomy, &args.classes, &classes).map_err(|error| explain(&error))?;
+    let masks = args.masks.mask_options(taxonomy, &names, &classes).map_err(|error| explain(&error))?;
     let outputs = args
         .files
         .output_options()?
@@ -154,7 +158,11 @@ fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchO
         progress.unreadable(name, error);
     }
     let summary = batch::run(segmenter, inputs, options, &cancel, &mut |outcome| progress.photo(&outcome));
-    let summary = summary.map_err(|error| explain(&error))?;
+    let mut summary = summary.map_err(|error| explain(&error))?;
+    if args.many.files_from.is_some() {
+        // Lists are of what is new, as a rule.
+        summary.missing.clear();
+    }
     progress.finish(&summary, inputs, options, segmenter.engine_info());
     let some_failed = summary.failed + inputs.unreadable.len() > 0;
     Ok(match summary.stopped {

@@ -66,10 +66,10 @@ impl Progress {
         if self.quiet {
             return;
         }
-        if inputs.skipped > 0 {
-            let skipped = inputs.skipped;
-            say(&format!("{skipped} other files in the folders are no photos by their names and were left alone"));
-        }
+        told(inputs.skipped, "that is not a photo was", "that are not photos were", "left alone");
+        told(inputs.earlier_results, "that an earlier run made was", "that earlier runs made were", "left out");
+        named(&summary.changed, "has changed since it was done", "have changed since they were done", "done again");
+        named(&summary.missing, "of an earlier run is missing", "of earlier runs are missing", "the results are kept");
         if summary.done > 1 {
             say(&pace(summary, engine));
         }
@@ -92,6 +92,30 @@ impl Progress {
             Some(bar) => bar.suspend(|| say(text)),
             None => say(text),
         }
+    }
+}
+
+/// Says what became of so many files.
+fn told(count: usize, one: &str, several: &str, what: &str) {
+    match count {
+        0 => {}
+        1 => say(&format!("1 file {one} {what}")),
+        _ => say(&format!("{count} files {several} {what}")),
+    }
+}
+
+/// Photos that a sentence names at most.
+const NAMED: usize = 5;
+
+/// Says what is so of these photos, the first ones by name.
+fn named(photos: &[String], one: &str, several: &str, what: &str) {
+    let first = photos.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = photos.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    match photos.len() {
+        0 => {}
+        1 => say(&format!("1 photo {one}: {first}; {what}")),
+        count => say(&format!("{count} photos {several}: {first}{more}; {what}")),
     }
 }
 

@@ -177,7 +177,7 @@ fn wrong_usage_says_what_to_do() {
     env.run(&["empty"]).expect(2, &["no photos"]);
     env.run(&["a.png", "--formats", "masks,psd"]).expect(2, &["unknown format 'psd'", "overlay"]);
     env.run(&["a.png", "--tolerance", "-1"]).expect(2, &["--tolerance"]);
-    env.run(&["."]).expect(0, &["1 photo done", "other files"]);
+    env.run(&["."]).expect(0, &["1 photo done", "files that are not photos"]);
     env.run(&[".", "-o", "."]).expect(2, &["a folder of their own"]);
     env.run(&["a.png", "-o", "a.png"]).expect(2, &["cannot write a.png"]);
     env.run_plain(&["a.png", "--provider", "gpu"]).expect(2, &["unknown provider 'gpu'", "tensorrt"]);

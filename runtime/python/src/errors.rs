@@ -19,7 +19,7 @@ pub fn to_python(error: &Error) -> PyErr {
     match error {
         Error::Read { path, source } => ReadError::new_err((code(source), message, path.clone().into_os_string())),
         Error::Write { path, source } => WriteError::new_err((code(source), message, path.clone().into_os_string())),
-        Error::Decode { .. } | Error::DecodeTimeout { .. } => DecodeError::new_err(message),
+        Error::Decode { .. } | Error::CutOff { .. } | Error::DecodeTimeout { .. } => DecodeError::new_err(message),
         Error::TooLarge { unit: "pixels", .. } => {
             TooLargeError::new_err(format!("{message}; raise max_megapixels if the source is trusted"))
         }

@@ -1,12 +1,15 @@
 //! All pixels of a photo of any format.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::borrow::Cow;
+use std::io::{Cursor, ErrorKind};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use super::deadline::{Deadline, TimedReader};
-use super::{Limits, jpeg, profile};
+use super::reduced::effect;
+use super::tiff::Tiff;
+use super::{Limits, jpeg, profile, salvage};
 use crate::error::{Error, Result};
 
 /// What a decoder may always allocate, however low the limit on pixels is.
@@ -16,6 +19,8 @@ const MIN_DECODER_BYTES: u64 = 16 << 20;
 pub(super) struct Pixels {
     pub(super) rgb: RgbImage,
     pub(super) icc: Option<Vec<u8>>,
+    /// Whether pixels are missing.
+    pub(super) is_cut_off: bool,
 }
 
 /// A photo as its file has it.
@@ -23,6 +28,7 @@ struct Raw {
     image: DynamicImage,
     orientation: Orientation,
     icc: Option<Vec<u8>>,
+    is_cut_off: bool,
 }
 
 /// Decodes a JPEG of which the metadata are known.
@@ -32,73 +38,177 @@ pub(super) fn decode_jpeg(
     limits: &Limits,
     deadline: &Deadline,
 ) -> Result<Pixels> {
-    let refused = |reason: String| Error::Decode { reason, source: None };
-    match jpeg::ending(bytes) {
-        jpeg::Ending::CutOff => return Err(refused("the JPEG is cut off before its end".into())),
-        jpeg::Ending::Whole { scans } if scans > jpeg::MAX_SCANS => {
-            return Err(refused(format!("the JPEG has {scans} scans, and at most {} are read", jpeg::MAX_SCANS)));
-        }
-        jpeg::Ending::Whole { .. } | jpeg::Ending::NoScan => {}
-    }
+    let (bytes, is_cut_off) = jpeg_to_its_end(bytes, limits, deadline)?;
     let orientation = orientation(metadata.exif.as_deref());
-    // The decoder takes all bytes before it starts: a reader that watches the time would change nothing.
-    let raw = Raw { orientation, icc: metadata.icc, ..read(Cursor::new(bytes), ImageFormat::Jpeg, limits, deadline)? };
-    Ok(finish(raw))
+    let raw = read(&bytes, ImageFormat::Jpeg, limits, deadline)?;
+    Ok(finish(Raw { orientation, icc: metadata.icc, is_cut_off, ..raw }))
+}
+
+/// The JPEG with an end marker where all blocks are there, and whether some are not. The full decoder fills what is missing with
+/// grey and reports success, which would pass for a photo.
+fn jpeg_to_its_end<'a>(bytes: &'a [u8], limits: &Limits, deadline: &Deadline) -> Result<(Cow<'a, [u8]>, bool)> {
+    let cut_off = |percent| match limits.allow_truncated {
+        true => Ok((Cow::Borrowed(bytes), true)),
+        false => Err(Error::CutOff { percent }),
+    };
+    match jpeg::extent(bytes, deadline) {
+        jpeg::Extent::Whole { end: None } => Ok((Cow::Borrowed(bytes), false)),
+        jpeg::Extent::Whole { end: Some(end) } => {
+            Ok((Cow::Owned([bytes.get(..end).unwrap_or(bytes), &[0xff, 0xd9]].concat()), false))
+        }
+        jpeg::Extent::Cut { share } => cut_off(Some(percent_of(share))),
+        jpeg::Extent::Unknown => match jpeg::ending(bytes) {
+            jpeg::Ending::CutOff => cut_off(None),
+            jpeg::Ending::Whole { scans } if scans > jpeg::MAX_SCANS => Err(Error::Decode {
+                reason: format!("the JPEG has {scans} scans, and at most {} are read", jpeg::MAX_SCANS),
+                source: None,
+            }),
+            jpeg::Ending::Whole { .. } | jpeg::Ending::NoScan => Ok((Cow::Borrowed(bytes), false)),
+        },
+    }
+}
+
+/// A share in per cent; never all of what is not whole.
+pub(super) fn percent_of(share: f64) -> u8 {
+    (share * 100.0).clamp(0.0, 99.0) as u8
 }
 
 /// Decodes any other format.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline) -> Result<Pixels> {
-    read(TimedReader::new(bytes, *deadline), format, limits, deadline).map(finish)
+    let raw = match read(bytes, format, limits, deadline) {
+        // Metadata that are promised and missing say nothing about the pixels.
+        Err(Error::Decode { .. } | Error::CutOff { .. }) if webp_promises_metadata(bytes) => {
+            let mut bytes = bytes.to_vec();
+            bytes[WEBP_FLAGS] &= !WEBP_METADATA;
+            read(&bytes, format, limits, deadline)
+        }
+        raw => raw,
+    };
+    raw.map(finish)
+}
+
+/// Where a WebP file says what it has besides pixels.
+const WEBP_FLAGS: usize = 20;
+/// Of these flags EXIF and XMP.
+const WEBP_METADATA: u8 = 0b1100;
+
+fn webp_promises_metadata(bytes: &[u8]) -> bool {
+    bytes.get(8..16) == Some(b"WEBPVP8X") && bytes.get(WEBP_FLAGS).is_some_and(|flags| flags & WEBP_METADATA != 0)
 }
 
 /// Which way up a photo is. A damaged EXIF block says nothing about the pixels: such a photo is taken as it lies.
 pub(super) fn orientation(exif: Option<&[u8]>) -> Orientation {
     // Some writers of WebP and PNG leave JPEG's prefix before the block.
     let block = exif.map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
-    block.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+    block.and_then(|block| Tiff::new(block)?.orientation()).unwrap_or(Orientation::NoTransforms)
 }
 
-fn read(reader: impl BufRead + Seek, format: ImageFormat, limits: &Limits, deadline: &Deadline) -> Result<Raw> {
+fn read(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline) -> Result<Raw> {
     let broken = |source: ImageError| {
         if deadline.has_passed() {
             limits.timed_out()
+        } else if ends_early(&source) || riff_is_cut_off(bytes) {
+            Error::CutOff { percent: None }
         } else {
             Error::Decode { reason: "damaged".into(), source: Some(source.into()) }
         }
     };
-    let mut reader = ImageReader::with_format(reader, format);
-    // The pixel limit below is ours; this one keeps a decoder's own buffers in bounds (16 bytes: RGBA in 32 bit).
-    let mut decoder_limits = image::Limits::default();
-    decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(MIN_DECODER_BYTES));
-    reader.limits(decoder_limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let open = || {
+        // JPEG's decoder takes all bytes before it starts: a reader that watches the time changes nothing.
+        let mut reader = ImageReader::with_format(TimedReader::new(bytes, *deadline), format);
+        // The pixel limit below is ours; this one keeps a decoder's own buffers in bounds (16 bytes: RGBA in 32 bit).
+        let mut decoder_limits = image::Limits::default();
+        decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(MIN_DECODER_BYTES));
+        reader.limits(decoder_limits);
+        reader.into_decoder()
+    };
+    let mut decoder = open().map_err(broken)?;
     limits.check_pixels(decoder.dimensions())?;
     let (mut upright, mut icc) = (Orientation::NoTransforms, None);
     if format != ImageFormat::Jpeg {
         icc = decoder.icc_profile().ok().flatten();
-        upright = match decoder.exif_metadata() {
-            Ok(Some(exif)) => orientation(Some(&exif)),
-            // TIFF has a tag of its own.
-            _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
-        };
+        upright = orientation_of(bytes, format, &mut decoder);
     }
-    let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    let (image, is_cut_off) = match DynamicImage::from_decoder(decoder) {
+        Ok(image) => (image, false),
+        Err(error) if deadline.has_passed() => return Err(broken(error)),
+        Err(error) => salvage::salvage(open, format, limits.allow_truncated)?.ok_or_else(|| broken(error))?,
+    };
     if deadline.has_passed() {
         return Err(limits.timed_out());
     }
-    Ok(Raw { image, orientation: upright, icc })
+    Ok(Raw { image, orientation: upright, icc, is_cut_off })
 }
 
-fn finish(Raw { mut image, orientation, icc }: Raw) -> Pixels {
+/// Which way up a photo of another format than JPEG is.
+fn orientation_of(bytes: &[u8], format: ImageFormat, decoder: &mut impl ImageDecoder) -> Orientation {
+    match format {
+        // Its own tags are such a block.
+        ImageFormat::Tiff => orientation(Some(bytes)),
+        ImageFormat::Png => orientation(png_exif(bytes)),
+        _ => orientation(decoder.exif_metadata().ok().flatten().as_deref()),
+    }
+}
+
+/// Width and height by the header, upright.
+pub(super) fn upright_size(bytes: &[u8], format: ImageFormat) -> Option<(u32, u32)> {
+    let ((width, height), orientation) = if format == ImageFormat::Jpeg {
+        let metadata = jpeg::metadata(bytes);
+        (metadata.size?, orientation(metadata.exif.as_deref()))
+    } else {
+        let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().ok()?;
+        (decoder.dimensions(), orientation_of(bytes, format, &mut decoder))
+    };
+    let (is_turned, ..) = effect(orientation);
+    Some(if is_turned { (height, width) } else { (width, height) })
+}
+
+/// Whether a decoder says that there are too few bytes.
+fn ends_early(error: &ImageError) -> bool {
+    let is_end = |error: &std::io::Error| error.kind() == ErrorKind::UnexpectedEof;
+    if let ImageError::IoError(error) = error {
+        return is_end(error);
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(is_end) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether a WebP file is shorter than it says.
+fn riff_is_cut_off(bytes: &[u8]) -> bool {
+    let said = bytes.strip_prefix(b"RIFF").and_then(|rest| rest.first_chunk()).map(|size| u32::from_le_bytes(*size));
+    said.is_some_and(|size| u64::from(size) + 8 > bytes.len() as u64)
+}
+
+/// The EXIF block of a PNG, which may stand behind the pixels.
+fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(8..)?;
+    loop {
+        let (length, after) = rest.split_first_chunk()?;
+        let (kind, after) = after.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        if kind == b"eXIf" {
+            return after.get(..length);
+        }
+        rest = after.get(length.checked_add(4)?..)?;
+    }
+}
+
+fn finish(Raw { mut image, orientation, icc, is_cut_off }: Raw) -> Pixels {
     image.apply_orientation(orientation);
     let grey = !image.color().has_color();
     let mut rgb = flatten_on_white(image);
     let icc = icc.and_then(|icc| profile::adopt(icc, grey, &mut rgb));
-    Pixels { rgb, icc }
+    Pixels { rgb, icc, is_cut_off }
 }
 
 /// Cut-out product photos carry anything under their transparent pixels; white is what their makers see.
-fn flatten_on_white(image: DynamicImage) -> RgbImage {
+pub(super) fn flatten_on_white(image: DynamicImage) -> RgbImage {
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }

@@ -8,6 +8,7 @@
 //! irregularity; it returns nothing for any other, which the full decoder then reads or refuses.
 
 mod bits;
+mod extent;
 mod frame;
 mod huffman;
 mod picture;
@@ -15,6 +16,7 @@ mod scale;
 mod scan;
 mod segments;
 
+pub(super) use extent::{Extent, extent};
 pub(super) use segments::{Ending, Metadata, ending, metadata};
 
 use image::RgbImage;

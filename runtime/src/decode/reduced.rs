@@ -118,7 +118,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, detail: Detail, deadline: &D
     let grey = metadata.components == 1;
     let icc = metadata.icc.and_then(|icc| profile::adopt(icc, grey, &mut rgb)).map(Arc::from);
     let reduction = Some(Reduction { divisor, ends_left, ends_top });
-    Ok(Some(Photo { width, height, rgb, reduction, icc }))
+    Ok(Some(Photo { width, height, rgb, reduction, icc, is_truncated: false }))
 }
 
 /// How many decoded pixels there must be for each pixel of the network's, a side. With 2, label maps of the default
@@ -140,7 +140,7 @@ pub(super) fn divisor(width: u32, height: u32, content_width: u32, content_heigh
 
 /// What an orientation does to a stored picture: whether width and height change places, and whether what was its right
 /// or lower edge comes to lie on the left, and at the top.
-fn effect(orientation: Orientation) -> (bool, bool, bool) {
+pub(super) fn effect(orientation: Orientation) -> (bool, bool, bool) {
     match orientation {
         Orientation::NoTransforms => (false, false, false),
         Orientation::FlipHorizontal => (false, true, false),

@@ -38,6 +38,9 @@ struct Document<'a> {
     photo: &'a str,
     width: u32,
     height: u32,
+    /// Only where it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
     model: &'a str,
     engine: EngineJson<'a>,
     quality: &'static str,
@@ -86,6 +89,7 @@ fn document(about: &PhotoView<'_>) -> Result<Vec<u8>> {
         photo: about.name,
         width: map.width(),
         height: map.height(),
+        truncated: about.photo.is_truncated(),
         model: &segmenter.spec().name,
         engine: engine(segmenter.engine_info()),
         quality: segmenter.quality().name(),

@@ -20,7 +20,7 @@ pub fn list(root: &Path, split: &str, reading: LabelReading) -> Result<Listing> 
     let split_file = root.join(format!("{split}.txt"));
     let stems = read_text(&split_file)?;
     let mut incomplete = Vec::new();
-    let mut photos = list_by_stem(&root.join("images"), &PHOTO_EXTENSIONS, &mut incomplete)?;
+    let mut photos = list_by_stem(&root.join("images"), PHOTO_EXTENSIONS, &mut incomplete)?;
     let mut labels = list_by_stem(&root.join("labels"), &["png"], &mut incomplete)?;
     let mut pairs = Vec::new();
     for stem in stems.split_whitespace() {

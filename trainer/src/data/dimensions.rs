@@ -1,15 +1,15 @@
 //! Sizes of pictures without decoding them.
 
 use std::fs::File;
-use std::io::{BufRead, Cursor, Read, Seek};
+use std::io::Read;
 use std::path::Path;
 
-use image::metadata::Orientation;
-use image::{ImageDecoder, ImageReader, ImageResult};
+use clothseg::internals::upright_size;
+use clothseg::{Limits, Photo};
 
 use crate::error::{Error, Result};
 
-/// What is read of a file at first, in bytes. `image` reads a JPEG file to its end, and datasets hold many large ones.
+/// What is read of a file at first, in bytes. Datasets hold many large ones.
 const HEAD_BYTES: u64 = 256 << 10;
 
 /// Width and height of an image file, upright as [`clothseg::Photo`] decodes it, from its head.
@@ -17,27 +17,22 @@ pub(super) fn image_dimensions(path: &Path) -> Result<(u32, u32)> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut head = Vec::new();
     file.take(HEAD_BYTES).read_to_end(&mut head).map_err(Error::io("read", path))?;
-    if let Ok(size) = upright(ImageReader::new(Cursor::new(head))) {
+    // What turns a PNG may stand behind its pixels.
+    let tells_all = (head.len() as u64) < HEAD_BYTES || !head.starts_with(b"\x89PNG");
+    if let Some(size) = upright_size(&head).filter(|_| tells_all) {
         return Ok(size);
     }
-    let whole = ImageReader::open(path).map_err(Error::io("read", path))?;
-    upright(whole).map_err(|error| Error::file(path, format!("is no readable picture: {error}")))
-}
-
-fn upright(reader: ImageReader<impl BufRead + Seek>) -> ImageResult<(u32, u32)> {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    let mut decoder = reader.with_guessed_format()?.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let turned = matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH);
-    Ok(if turned { (height, width) } else { (width, height) })
+    let whole = std::fs::read(path).map_err(Error::io("read", path))?;
+    upright_size(&whole).ok_or_else(|| {
+        let cause = Photo::from_bytes(&whole, &Limits::default()).err().map_or(String::new(), |error| error.chain());
+        Error::file(path, format!("is no readable picture: {cause}"))
+    })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use clothseg::{Limits, Photo};
     use image::codecs::jpeg::JpegEncoder;
     use image::{ImageEncoder, RgbImage};
 

@@ -19,7 +19,7 @@ pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Re
     let meaning = Arc::new(meaning);
     let mut incomplete = Vec::new();
     let folder = root.join(split).join(labels);
-    let photos = list_by_stem(&root.join(split).join("images"), &PHOTO_EXTENSIONS, &mut incomplete)?;
+    let photos = list_by_stem(&root.join(split).join("images"), PHOTO_EXTENSIONS, &mut incomplete)?;
     let mut files = list_by_stem(&folder, &["png"], &mut incomplete)?;
     let other_names = Names::list(&folder)?;
     let mut told = HashSet::new();

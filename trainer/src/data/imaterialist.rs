@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let categories = read_categories(&annotations.with_file_name("label_descriptions.json"))?;
     let mut incomplete = Vec::new();
-    let mut photos = list_by_stem(images, &PHOTO_EXTENSIONS, &mut incomplete)?;
+    let mut photos = list_by_stem(images, PHOTO_EXTENSIONS, &mut incomplete)?;
     let mut lines = Lines::open(annotations)?;
     let header = lines.next_line()?;
     let columns = Columns::find(&header.unwrap_or_default()).map_err(|cause| Error::file(annotations, cause))?;

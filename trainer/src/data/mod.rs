@@ -46,6 +46,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub(crate) use clothseg::internals::files::{PHOTO_EXTENSIONS, is_of_system};
 use image::RgbImage;
 
 use crate::error::{Error, Result};
@@ -151,15 +152,6 @@ fn list_by_stem(folder: &Path, extensions: &[&str], incomplete: &mut Vec<String>
     Ok(files)
 }
 
-/// Extensions of photos.
-pub(crate) const PHOTO_EXTENSIONS: [&str; 13] =
-    ["jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "png", "webp", "bmp", "dib", "gif", "tif", "tiff"];
-
-/// Whether a file or folder is a system's own, such as `._a.jpg` of macOS and `@eaDir` of a network drive.
-pub(crate) fn is_of_system(name: &str) -> bool {
-    name.starts_with('.') || ["@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -172,7 +164,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::create_dir_all(root.path().join("train/labels")).unwrap();
         std::fs::write(root.path().join("class_dict.csv"), "name,r,g,b\nbackground,0,0,0\nshirt,1,1,1\n").unwrap();
-        for name in ["7.png", "7.jpg", "7.bmp", "8.jpg", "8.txt", "._8.jpg", ".DS_Store"] {
+        for name in ["7.png", "7.jpg", "7.bmp", "8.jpg", "8.txt", "._8.jpg", ".DS_Store", "Thumbs.db"] {
             std::fs::write(folder.join(name), "").unwrap();
         }
         for name in ["7.png", "8.png"] {
@@ -185,6 +177,6 @@ mod tests {
         assert_eq!(incomplete.len(), 2);
         assert!(incomplete[0].contains("7.jpg: has the name of 7.bmp"), "{incomplete:?}");
         assert!(incomplete[1].contains("7.png: has the name of 7.bmp"), "{incomplete:?}");
-        assert_eq!(files_by_stem(&folder, &PHOTO_EXTENSIONS).unwrap().len(), 2);
+        assert_eq!(files_by_stem(&folder, PHOTO_EXTENSIONS).unwrap().len(), 2);
     }
 }

@@ -17,7 +17,7 @@ pub fn list(root: &Path, split: &str, tags: &Path, mapping: Option<&Path>) -> Re
     let chosen = stems(root, split)?;
     let is_chosen = |stem: &str| chosen.as_ref().is_none_or(|stems| stems.contains(stem));
     let mut incomplete = Vec::new();
-    let mut photos = list_by_stem(&root.join("images"), &PHOTO_EXTENSIONS, &mut incomplete)?;
+    let mut photos = list_by_stem(&root.join("images"), PHOTO_EXTENSIONS, &mut incomplete)?;
     let mut pairs = Vec::new();
     for stem in tagged.photos().filter(|stem| is_chosen(stem)) {
         match photos.remove(stem) {

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::{TestScores, earlier};
 use crate::config::{Config, SourceConfig, renew};
+use crate::data::text::read_text;
 use crate::error::{Error, Result};
 use crate::onnx::CheckpointChoice;
 
@@ -153,7 +154,7 @@ impl SweepConfig {
         }
         sweep.path = path.to_path_buf();
         sweep.base_path = folder.join(&sweep.base);
-        let base = std::fs::read_to_string(&sweep.base_path).map_err(Error::io("read", &sweep.base_path))?;
+        let base = read_text(&sweep.base_path)?;
         let failed = |cause: String| Error::file(&sweep.base_path, cause);
         sweep.base_table = toml::from_str(&base).map_err(|error| failed(error.to_string()))?;
         renew(&mut sweep.base_table).map_err(failed)?;
@@ -174,7 +175,7 @@ impl SweepConfig {
     }
 
     fn parse(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path)?;
         let failed = |error: toml::de::Error| Error::file(path, error.to_string());
         let table = toml::from_str(&text).map_err(failed)?;
         match earlier::renewed(table) {

@@ -59,7 +59,7 @@ fn free_photos(sweep: &SweepConfig) -> Result<Vec<Shown>> {
     let mut paths = Vec::new();
     for path in &sweep.photos {
         match path.is_dir() {
-            true => paths.extend(files_by_stem(path, &PHOTO_EXTENSIONS)?.into_values()),
+            true => paths.extend(files_by_stem(path, PHOTO_EXTENSIONS)?.into_values()),
             false => paths.push(path.clone()),
         }
     }

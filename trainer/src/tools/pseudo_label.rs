@@ -82,7 +82,7 @@ enum Outcome {
 
 /// Labels the photos of a folder, one at a time. A call that was stopped goes on.
 pub fn pseudo_label(segmenter: &Segmenter, options: &PseudoLabelOptions) -> Result<PseudoLabelled> {
-    let files = files_by_stem(&options.photos, &PHOTO_EXTENSIONS)?;
+    let files = files_by_stem(&options.photos, PHOTO_EXTENSIONS)?;
     if files.is_empty() {
         return Err(Error::file(&options.photos, "has no photo"));
     }

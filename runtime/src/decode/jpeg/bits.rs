@@ -61,6 +61,24 @@ impl<'a> BitReader<'a> {
         self.made_up > self.held
     }
 
+    /// Whether a marker, or the end of the bytes, is in sight.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.made_up > 0
+    }
+
+    /// Behind the last byte of which a bit was used.
+    pub(super) fn position(&self) -> usize {
+        let mut at = self.at;
+        for _ in 0..self.held.saturating_sub(self.made_up) / 8 {
+            at = at.saturating_sub(1);
+            // The zero byte behind a byte 0xff is no data.
+            if at > 0 && self.bytes.get(at) == Some(&0) && self.bytes.get(at - 1) == Some(&0xff) {
+                at -= 1;
+            }
+        }
+        at
+    }
+
     /// The held bits, from the top.
     #[inline(always)]
     pub(super) fn window(&self) -> u64 {

@@ -132,6 +132,11 @@ impl AcTable {
         Some((Run::of(symbol)?, length))
     }
 
+    /// The symbol at the top of the bits, of whatever kind of scan, and the length of its code.
+    pub(super) fn symbol(&self, window: u64) -> Option<(u8, u32)> {
+        self.code.decode(window)
+    }
+
     /// The value at the top of the bits, the zeros before it and the bits of all that; nothing when it is not so short,
     /// or no value.
     #[inline(always)]

@@ -225,7 +225,7 @@ fn read_coefficients(
 
 /// Steps over the coefficients of a block from number `at` (below 64) on.
 #[inline(always)]
-fn step_over(reader: &mut BitReader<'_>, ac: &AcTable, mut at: u32) -> Option<()> {
+pub(super) fn step_over(reader: &mut BitReader<'_>, ac: &AcTable, mut at: u32) -> Option<()> {
     loop {
         reader.refill();
         // Four steps of up to 12 bits are within the 56 that are held.

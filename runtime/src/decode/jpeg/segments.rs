@@ -98,7 +98,7 @@ impl<'a> Segments<'a> {
 }
 
 /// The next marker in entropy-coded data at or behind `from`, and its position.
-fn next_marker(bytes: &[u8], mut from: usize) -> Option<(usize, Marker)> {
+pub(super) fn next_marker(bytes: &[u8], mut from: usize) -> Option<(usize, Marker)> {
     loop {
         let at = from + memchr(0xff, bytes.get(from..)?)?;
         match *bytes.get(at + 1)? {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clothseg::Quality;
 use clothseg::engine::Provider;
+use clothseg::internals::files::list;
 use clothseg_trainer::data::{LabelReading, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits};
 use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::tools::calibrate::Objective;
@@ -292,8 +293,8 @@ pub struct EvalArguments {
     #[arg(long, alias = "keep-specks")]
     pub no_cleanup: bool,
     /// Clean up with other values: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM, as in a model's description.
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 1, conflicts_with = "no_cleanup")]
-    pub cleanup: Vec<u32>,
+    #[arg(long, value_name = "NUMBERS", conflicts_with = "no_cleanup")]
+    pub cleanup: Option<Numbers>,
     /// Execution provider that runs the model: auto, cpu, cuda, tensorrt or embedded.
     #[arg(long, default_value = "auto")]
     pub provider: Provider,
@@ -326,5 +327,18 @@ impl PrepareArguments {
             jpeg_quality: self.quality,
             on_damage: self.on_damage,
         }
+    }
+}
+
+/// Whole numbers between commas.
+#[derive(Clone, Debug)]
+pub struct Numbers(pub Vec<u32>);
+
+impl std::str::FromStr for Numbers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |item: &String| item.parse().map_err(|_| format!("'{item}' is no whole number"));
+        list::parse(text)?.iter().map(number).collect::<Result<_, _>>().map(Self)
     }
 }

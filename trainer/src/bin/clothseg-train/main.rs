@@ -3,10 +3,11 @@
 mod arguments;
 mod tasks;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clothseg_batch::uses_color;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::prepare;
 use clothseg_trainer::onnx::{CheckpointChoice, Weights, export_run};
@@ -31,13 +32,10 @@ static ALLOCATOR_OPTIONS: &[u8; clothseg_trainer::ALLOCATOR_OPTIONS.len()] = clo
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
-    // Where nobody looks at a terminal, colour codes are in the way.
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let ansi = std::io::stderr().is_terminal() && !no_color;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_ansi(ansi)
+        .with_ansi(uses_color(&std::io::stderr()))
         .with_writer(LineWriter::new)
         .init();
     match run(Arguments::parse().command) {

@@ -125,7 +125,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let EvalArguments { model, quality, provider, .. } = arguments;
     let config = Config::open(&arguments.data)?;
     let dataset = labelled(arguments, &config)?;
-    let cleanup = match arguments.cleanup[..] {
+    let cleanup = match arguments.cleanup.as_ref().map_or(&[][..], |numbers| &numbers.0)[..] {
         [] => None,
         [border_percent, merge_percent, least_ppm] => Some(Cleanup { border_percent, merge_percent, least_ppm }),
         _ => {

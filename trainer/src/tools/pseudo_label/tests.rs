@@ -223,7 +223,7 @@ mod needs_data {
         let weak = WeakLabels::Boxes { file: boxes.join("boxes.csv"), mapping: shipped("cfpd-boxes-to-garments.toml") };
         let constraints = Constraints::open(&weak, &target.taxonomy).unwrap();
         let mut count = 0;
-        for (stem, photo) in files_by_stem(&boxes.join("images"), &PHOTO_EXTENSIONS).unwrap() {
+        for (stem, photo) in files_by_stem(&boxes.join("images"), PHOTO_EXTENSIONS).unwrap() {
             let (width, height) = image::image_dimensions(photo).unwrap();
             count += constraints.of(&stem, width, height).unwrap().unwrap().boxes.len();
         }

@@ -1,0 +1,124 @@
+//! What an argument stands for that names no file as it stands.
+
+use std::path::{Path, PathBuf};
+
+use clothseg::Error;
+
+/// What an argument is.
+pub(super) enum Argument {
+    /// A path, whatever is there.
+    Path,
+    /// A pattern, and the files and folders that it matches: shells of Windows leave that to the program.
+    Matches(Vec<PathBuf>),
+    /// Something that is not read.
+    Refused(Error),
+}
+
+/// Looks at an argument. What exists is a path, whatever its name looks like.
+pub(super) fn read(path: &Path) -> Argument {
+    let Some(text) = path.to_str().filter(|_| std::fs::symlink_metadata(path).is_err()) else { return Argument::Path };
+    if let Some(scheme) = scheme(text) {
+        return Argument::Refused(Error::Invalid(match scheme {
+            "file" => "it is an address of a file; name the file by its path".into(),
+            "data" => "it is data in an address; write the photo to a file first, and name that".into(),
+            _ => "it is an address, and photos are read from files; download it first, such as with: curl -LO ADDRESS"
+                .into(),
+        }));
+    }
+    if text.contains(['*', '?', '[']) { matches(text) } else { Argument::Path }
+}
+
+/// The scheme of an address, such as `https`.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    // A shell or Path may have made one slash of two.
+    let is_address =
+        rest.starts_with("//") || ["data", "http", "https"].contains(&scheme.to_ascii_lowercase().as_str());
+    (is_scheme && is_address).then_some(scheme)
+}
+
+fn matches(pattern: &str) -> Argument {
+    let options = glob::MatchOptions {
+        case_sensitive: !cfg!(windows),
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let refused = |cause: String| {
+        Argument::Refused(Error::Invalid(format!("there is no such file, and as a pattern of names {cause}")))
+    };
+    match glob::glob_with(pattern, options) {
+        Err(error) => refused(format!("it is not complete: {error}")),
+        Ok(paths) => match paths.flatten().collect::<Vec<_>>() {
+            paths if paths.is_empty() => refused("it matches none".into()),
+            paths => Argument::Matches(paths),
+        },
+    }
+}
+
+/// A path of a list. Where nothing is there, but it is without blanks and quotation marks around it, it is meant so.
+pub(super) fn listed(path: PathBuf) -> PathBuf {
+    if std::fs::symlink_metadata(&path).is_ok() {
+        return path;
+    }
+    let trimmed = path.to_str().map(str::trim).map(|text| {
+        let quoted = |mark| text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+        PathBuf::from(quoted('"').or_else(|| quoted('\'')).unwrap_or(text))
+    });
+    trimmed.filter(|trimmed| std::fs::symlink_metadata(trimmed).is_ok()).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_from_paths() {
+        for address in
+            ["https://a.org/b.jpg", "HTTP://a", "s3://bucket/a.jpg", "file:///a.jpg", "data:image/png;base64,x"]
+        {
+            assert!(scheme(address).is_some(), "{address}");
+        }
+        for path in ["C:\\a.jpg", "C:/a.jpg", "a.jpg", "a b://c", "12:30.jpg", "./https:/a", "photo:1.jpg"] {
+            assert!(scheme(path).is_none(), "{path}");
+        }
+        let Argument::Refused(error) = read(Path::new("https://a.org/b.jpg")) else { panic!("taken") };
+        assert!(error.to_string().contains("download it first"), "{error}");
+    }
+
+    #[test]
+    fn patterns_are_matched_and_names_that_look_like_them_are_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a.jpg", "b.jpg", "[c].jpg", ".d.jpg", "in/e.jpg"] {
+            std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            std::fs::write(at(name), b"x").unwrap();
+        }
+        let names = |pattern: &str| match read(&at(pattern)) {
+            Argument::Matches(paths) => {
+                paths.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect()
+            }
+            Argument::Path => vec!["path".to_owned()],
+            Argument::Refused(error) => vec![error.to_string()],
+        };
+        assert_eq!(names("[ab].jpg"), ["a.jpg", "b.jpg"]);
+        assert_eq!(names("?.jpg"), ["a.jpg", "b.jpg"]);
+        assert_eq!(names("*"), ["[c].jpg", "a.jpg", "b.jpg", "in"]);
+        assert_eq!(names("**/e.jpg").len(), 1);
+        assert_eq!([names("[c].jpg"), names("absent.jpg")], [["path"], ["path"]]);
+        assert!(names("*.png")[0].contains("matches none") && names("[.png")[0].contains("not complete"));
+    }
+
+    #[test]
+    fn blanks_and_quotation_marks_of_a_list_are_taken_off_where_that_leads_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a b.jpg");
+        std::fs::write(&path, b"x").unwrap();
+        for form in [format!("\"{}\"", path.display()), format!("  {}\t", path.display()), path.display().to_string()] {
+            assert_eq!(listed(form.into()), path);
+        }
+        assert_eq!(listed("\"absent\"".into()), Path::new("\"absent\""));
+    }
+}

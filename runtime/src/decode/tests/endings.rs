@@ -1,0 +1,201 @@
+//! Photos of which the end is missing, or damaged: what counts is whether the pixels are there.
+
+use super::*;
+
+/// Bytes that look like anything.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let mut bytes: Vec<u8> = (0..count).map(step).collect();
+    bytes.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0xff, 0xd9]);
+    bytes
+}
+
+fn cut_off(bytes: &[u8]) -> Option<u8> {
+    match Photo::from_bytes(bytes, &Limits::default()) {
+        Err(Error::CutOff { percent }) => percent,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it is read"),
+    }
+}
+
+fn part(bytes: &[u8]) -> Photo {
+    Photo::from_bytes(bytes, &Limits::default().with_allow_truncated(true)).unwrap()
+}
+
+const JPEGS: [&str; 9] = [
+    "444.jpg",
+    "422.jpg",
+    "420.jpg",
+    "grey.jpg",
+    "rgb.jpg",
+    "cmyk.jpg",
+    "restart.jpg",
+    "progressive.jpg",
+    "progressive444.jpg",
+];
+
+/// A fixture without its end marker.
+fn jpeg_without_end(name: &str) -> Vec<u8> {
+    let mut bytes = fixture(name);
+    let end = bytes.windows(2).rposition(|pair| pair == [0xff, 0xd9]).unwrap();
+    bytes.truncate(end);
+    bytes
+}
+
+#[test]
+fn a_jpeg_without_end_marker_is_whole_whatever_follows() {
+    for name in JPEGS {
+        let whole = open(&fixture(name));
+        let bytes = jpeg_without_end(name);
+        assert!(open(&bytes) == whole, "{name}");
+        assert!(open(&[&bytes[..], &[0, 0], &noise(9000)].concat()) == whole, "{name} before other bytes");
+        let stray = [&bytes[..], &[0x12, 0x34], &[0xff, 0xd9]].concat();
+        assert!(open(&stray) == whole, "{name} with stray bytes");
+        assert!(!whole.is_truncated());
+    }
+}
+
+#[test]
+fn a_jpeg_of_which_blocks_are_missing_is_cut_off_with_an_end_marker_too() {
+    for name in JPEGS {
+        let bytes = jpeg_without_end(name);
+        let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 20;
+        for share in [0.2, 0.6, 0.95] {
+            let length = scan + ((bytes.len() - scan) as f64 * share) as usize;
+            let with_end = [&bytes[..length], &[0xff, 0xd9]].concat();
+            for cut in [&bytes[..length], &with_end] {
+                let percent = cut_off(cut).unwrap();
+                assert!(percent < 100, "{name}: {percent} %");
+                let photo = part(cut);
+                assert!(photo.is_truncated(), "{name}");
+                assert_eq!((photo.width(), photo.height()), (147, 93), "{name}");
+            }
+            if !name.starts_with("progressive") {
+                let (whole, part) = (open(&fixture(name)), part(&with_end));
+                assert_eq!(part.rgb().get_pixel(3, 3), whole.rgb().get_pixel(3, 3), "{name}: what is there stays");
+                let percent = f64::from(cut_off(&with_end).unwrap());
+                assert!((percent - share * 100.0).abs() < 25.0, "{name}: {percent} % of {share}");
+            }
+        }
+        assert!(cut_off(&bytes[..bytes.len() - 30]).is_some(), "{name}");
+    }
+    assert_eq!(cut_off(&fixture("420.jpg")[..30]), None, "nothing is known of what ends before its scan");
+}
+
+/// A chunk of a PNG.
+fn chunk(kind: &[u8; 4], body: &[u8], crc: u32) -> Vec<u8> {
+    [&(body.len() as u32).to_be_bytes()[..], kind, body, &crc.to_be_bytes()].concat()
+}
+
+#[test]
+fn a_png_is_whole_when_its_rows_are() {
+    let deep = image::ImageBuffer::from_fn(40, 30, |x, y| image::Rgb([(x * 1500) as u16, (y * 2000) as u16, 9]));
+    for image in [gradient(40, 30), deep.into()] {
+        let bytes = encode(&image, ImageFormat::Png);
+        let whole = open(&bytes);
+        let pixels = bytes.len() - 12;
+        for missing in 1..=16 {
+            assert!(open(&bytes[..bytes.len() - missing]) == whole, "{missing} bytes");
+        }
+        let odd = chunk(b"tEXt", b"Comment\0broken", 1);
+        assert!(open(&[&bytes[..pixels], &odd, &bytes[pixels..]].concat()) == whole);
+        assert!(open(&[&bytes[..pixels], &odd[..9]].concat()) == whole);
+        assert!(open(&[&bytes[..pixels], &noise(100)].concat()) == whole);
+    }
+}
+
+#[test]
+fn a_png_of_which_rows_are_missing_is_cut_off() {
+    let rgb = RgbImage::from_fn(60, 60, |x, y| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (x ^ y) as u8]));
+    let bytes = encode(&rgb.clone().into(), ImageFormat::Png);
+    let half = &bytes[..bytes.len() / 2];
+    let percent = cut_off(half).unwrap();
+    assert!((20..80).contains(&percent), "{percent}");
+    let photo = part(half);
+    assert!(photo.is_truncated());
+    let last = u32::from(percent) * 60 / 100;
+    for y in 0..60 {
+        let is_there = y < last;
+        let is_as_it_was = (0..60).all(|x| photo.rgb().get_pixel(x, y) == rgb.get_pixel(x, y));
+        let is_grey = (0..60).all(|x| photo.rgb().get_pixel(x, y).0 == [128; 3]);
+        assert!(if is_there { is_as_it_was } else { is_grey || y == last }, "row {y} of {last}");
+    }
+}
+
+#[test]
+fn the_other_formats_are_whole_when_their_pixels_are() {
+    let image = gradient(33, 21);
+    let gif = encode(&image, ImageFormat::Gif);
+    assert!(open(&gif[..gif.len() - 1]) == open(&gif), "without the trailer");
+    let webp = encode(&image, ImageFormat::WebP);
+    let size = (webp.len() as u32 + 10).to_le_bytes();
+    // Promises EXIF and XMP that never come.
+    let extended = [b"VP8X\x0a\0\0\0", &[0b1100, 0, 0, 0, 32, 0, 0, 20, 0, 0][..]].concat();
+    let promising = [b"RIFF", &size[..], b"WEBP", &extended, &webp[12..]].concat();
+    assert!(open(&promising) == open(&webp));
+    for format in [ImageFormat::WebP, ImageFormat::Tiff, ImageFormat::Bmp, ImageFormat::Gif] {
+        let bytes = encode(&image, format);
+        cut_off(&bytes[..bytes.len() * 2 / 3]);
+    }
+    let bmp = encode(&image, ImageFormat::Bmp);
+    let photo = part(&bmp[..bmp.len() * 2 / 3]);
+    assert!(photo.is_truncated());
+    assert_eq!(photo.rgb().get_pixel(5, 20), image.to_rgb8().get_pixel(5, 20), "rows come from below");
+}
+
+#[test]
+fn what_is_not_read_is_called_by_its_name() {
+    let reason = |bytes: &[u8]| Photo::from_bytes(bytes, &Limits::default()).unwrap_err().to_string();
+    assert!(reason(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").contains("HEIC photo (HEIF), which is not read; convert it"));
+    assert!(reason(b"8BPS\0\x01").contains("Photoshop"));
+    assert!(reason(b"<!DOCTYPE html><html>").contains("web page"));
+    assert!(reason(b"hello").contains("it is text; JPEG, PNG, WebP"));
+}
+
+#[test]
+fn orientation_is_read_in_every_spelling_and_format() {
+    let image = RgbImage::from_fn(24, 16, |x, _| image::Rgb(if x < 12 { [10; 3] } else { [240; 3] }));
+    // Turned clockwise: as LONG, big-endian.
+    let block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06\0\0\0\0".to_vec();
+    let is_turned = |bytes: &[u8], what: &str| {
+        let photo = open(bytes);
+        assert_eq!((photo.width(), photo.height()), (16, 24), "{what}");
+        assert!(photo.rgb().get_pixel(8, 2).0[0] < 100, "{what}");
+    };
+    is_turned(&encode_jpeg(&image, Some(block.clone()), None), "JPEG");
+    let png = encode(&image.clone().into(), ImageFormat::Png);
+    let exif = chunk(b"eXIf", &block, 0);
+    for (at, what) in [(33, "PNG"), (png.len() - 12, "PNG, behind the pixels")] {
+        // The check sum of a chunk that nobody needs.
+        let crc = crc32(&exif[4..exif.len() - 4]);
+        let exif = chunk(b"eXIf", &block, crc);
+        is_turned(&[&png[..at], &exif, &png[at..]].concat(), what);
+    }
+    let mut tiff = encode(&image.into(), ImageFormat::Tiff);
+    // A directory with one entry more, of the kind BYTE, at the end.
+    let at = u32::from_le_bytes(tiff[4..8].try_into().unwrap()) as usize;
+    let count = u16::from_le_bytes(tiff[at..at + 2].try_into().unwrap());
+    let entries = tiff[at + 2..at + 2 + usize::from(count) * 12].to_vec();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for entry in entries.chunks(12) {
+        let tag = u16::from_le_bytes([entry[0], entry[1]]);
+        if tag < 274 { before.extend(entry) } else { after.extend(entry) }
+    }
+    let place = (tiff.len() as u32).to_le_bytes();
+    tiff[4..8].copy_from_slice(&place);
+    tiff.extend((count + 1).to_le_bytes());
+    tiff.extend([before, vec![0x12, 1, 1, 0, 1, 0, 0, 0, 6, 0, 0, 0], after, vec![0; 4]].concat());
+    is_turned(&tiff, "TIFF");
+}
+
+/// The check sum of a chunk of a PNG.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    };
+    !bytes.iter().fold(u32::MAX, step)
+}
