@@ -25,7 +25,7 @@ pub use segmentation::{ClassRegion, Segmentation, Timings};
 /// One is enough for any number of photos and threads: threads may call it together, and as many runs of the network are
 /// under way at once as it has sessions ([`EngineOptions::sessions`]). The other stages always run beside each other.
 pub struct Segmenter {
-    pool: Pool,
+    pool: Arc<Pool>,
     batch: BatchSize,
     spec: ModelSpec,
     taxonomy: Arc<Taxonomy>,
@@ -98,7 +98,7 @@ impl Segmenter {
         }
         let taxonomy = Arc::new(spec.taxonomy.clone());
         Ok(Self {
-            pool: Pool::new(engines),
+            pool: Arc::new(Pool::new(engines)),
             batch,
             spec,
             taxonomy,
@@ -116,6 +116,25 @@ impl Segmenter {
     pub fn with_quality(self, quality: Quality) -> Result<Self> {
         quality.check(&self.spec)?;
         Ok(Self { quality, ..self })
+    }
+
+    /// Another segmenter of another quality on the same engines: both wait for each other as threads of one do, and no weights are
+    /// held twice.
+    ///
+    /// # Errors
+    /// As [`Segmenter::with_quality`].
+    pub fn at_quality(&self, quality: Quality) -> Result<Self> {
+        quality.check(&self.spec)?;
+        Ok(Self {
+            pool: Arc::clone(&self.pool),
+            batch: self.batch,
+            spec: self.spec.clone(),
+            taxonomy: Arc::clone(&self.taxonomy),
+            info: self.info.clone(),
+            quality,
+            cleans_up: self.cleans_up,
+            model_hash: self.model_hash.clone(),
+        })
     }
 
     /// How much work it puts into a photo.

@@ -3,7 +3,7 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-mod advice;
+pub mod advice;
 mod args;
 mod batch_args;
 mod engine_args;
@@ -22,7 +22,7 @@ use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 
 use advice::{Remarks, explain};
 use args::Args;
-pub use engine_args::read_model;
+pub use engine_args::{EngineArgs, read_model};
 
 /// ONNX Runtime's wheels since 1.30 keep a device id and may report its use, unless this variable is `1` in the environment before
 /// the library is loaded. A program sets it first, while it has no other thread.

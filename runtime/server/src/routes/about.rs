@@ -1,0 +1,83 @@
+//! What is said of the model and of the server.
+
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use clothseg::ClassKind;
+use clothseg::export::Format;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+use crate::state::Shared;
+use crate::{metrics, openapi};
+
+/// A JSON document.
+fn document(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// The classes and groups of the model.
+pub async fn classes(State(state): State<Shared>) -> Result<Response, Problem> {
+    let taxonomy = &state.engines.get(None)?.spec().taxonomy;
+    let class = |(index, class): (usize, &clothseg::Class)| {
+        let kind = match class.kind {
+            _ if index == 0 => "background",
+            ClassKind::Person => "person",
+            _ => "garment",
+        };
+        json!({ "index": index, "name": class.name, "aliases": class.aliases, "color": class.color, "kind": kind })
+    };
+    let classes: Vec<Value> = taxonomy.classes.iter().enumerate().map(class).collect();
+    Ok(document(&json!({ "classes": classes, "groups": taxonomy.groups })))
+}
+
+/// The model, what runs it, and what requests may ask for.
+pub async fn model(State(state): State<Shared>) -> Result<Response, Problem> {
+    let segmenter = state.engines.get(None)?;
+    let (spec, engine, limits) = (segmenter.spec(), segmenter.engine_info(), &state.limits);
+    Ok(document(&json!({
+        "name": spec.name,
+        "hash": segmenter.model_hash(),
+        "classes": spec.taxonomy.len(),
+        "provider": engine.provider,
+        "library": engine.library,
+        "version": engine.version,
+        "threads": engine.threads,
+        "sessions": segmenter.sessions(),
+        "jobs": state.engines.jobs,
+        "quality": segmenter.quality().name(),
+        "qualities": state.engines.qualities(),
+        "formats": Format::ALL.map(Format::name),
+        "limits": {
+            "max_bytes": limits.max_bytes,
+            "max_pixels": limits.photo.max_pixels,
+            "request_seconds": limits.request_time.as_secs_f64(),
+        },
+        "server": env!("CARGO_PKG_VERSION"),
+    })))
+}
+
+/// The description of the API.
+pub async fn openapi() -> Response {
+    document(&openapi::document())
+}
+
+/// The server is up.
+pub async fn healthz() -> Response {
+    document(&json!({ "status": "ok" }))
+}
+
+/// The model is open, and the server has not been asked to stop.
+pub async fn readyz(State(state): State<Shared>) -> Result<Response, Problem> {
+    if state.stopping.load(Ordering::Relaxed) {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping"));
+    }
+    Ok(document(&json!({ "status": "ready" })))
+}
+
+/// Counters for Prometheus.
+pub async fn metrics(State(state): State<Shared>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&state)).into_response()
+}
