@@ -300,6 +300,19 @@ fn the_best_quality_goes_through_batches_too() {
 }
 
 #[test]
+fn another_quality_of_a_segmenter_runs_on_the_same_engines() {
+    let engine = Brightness::new(BatchSize::UpTo(8));
+    let runs = Arc::clone(&engine.runs);
+    let fast = Segmenter::with_engine(Box::new(engine)).unwrap();
+    let best = fast.at_quality(Quality::Best).unwrap();
+    assert_eq!((fast.quality(), best.quality(), best.sessions()), (Quality::Fast, Quality::Best, 1));
+    for (segmenter, expected) in [(&fast, 1), (&best, 3), (&fast, 4)] {
+        assert_eq!(only_class(&segmenter.segment(&photo(1, 64, 64)).unwrap()), 1);
+        assert_eq!(runs.load(Ordering::SeqCst), expected, "runs of the one engine");
+    }
+}
+
+#[test]
 fn the_best_quality_looks_at_the_larger_size_where_the_description_names_one() {
     let segment = |quality, tta_long_side| {
         let mut engine = Brightness::new(BatchSize::UpTo(8));

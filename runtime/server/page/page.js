@@ -286,7 +286,7 @@ async function open(file) {
     draw();
     const garments = page.found.filter((one) => one.kind === "garment").length;
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    const found = garments === 0 ? "No garments found" : garments === 1 ? "1 garment found" : `${garments} garments found`;
+    const found = garments === 0 ? "No garments found" : `${garments} ${garments === 1 ? "kind" : "kinds"} of garments found`;
     say(`${found} in ${seconds} s.` + (isShown ? "" : " This browser cannot show the photo itself."));
     byId("result-title").focus({ preventScroll: true });
   } catch (error) {

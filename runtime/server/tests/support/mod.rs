@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A server with the colour model and the embedded engine, so that a test means the same everywhere. It is killed in the end.
 pub struct Server {
     child: Child,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     pub address: SocketAddr,
     _folder: tempfile::TempDir,
 }
@@ -54,6 +55,7 @@ impl Server {
         let (send, lines) = mpsc::channel();
         let log = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        let lines = Mutex::new(lines);
         let mut server = Self { child, lines, address: "127.0.0.1:0".parse().unwrap(), _folder: folder };
         let line = server.line_with("listening on http://");
         let address = line.split("http://").nth(1).unwrap();
@@ -65,7 +67,8 @@ impl Server {
     #[track_caller]
     pub fn line_with(&self, text: &str) -> String {
         let mut seen = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        let lines = self.lines.lock().unwrap();
+        while let Ok(line) = lines.recv_timeout(PATIENCE) {
             if line.contains(text) {
                 return line;
             }
