@@ -6,6 +6,7 @@
 const byId = (id) => document.getElementById(id);
 const TINT = 140; // alpha of 255
 const MAX_SIDE = 2048; // of the canvases, in pixels
+const NAMES = 6; // on the picture, those of the largest classes
 const LIST_SHARE = 0.0005; // classes of a smaller share of the photo are not found
 
 const page = { classes: [], limits: null, file: null, labels: null, found: [], request: null };
@@ -150,7 +151,8 @@ function drawTint() {
 
 function drawNames() {
   const { width, height } = page.labels;
-  const tags = page.found.filter((one) => one.shown).map(({ name, place }) => {
+  const largest = page.found.filter((one) => one.shown).sort((a, b) => b.share - a.share).slice(0, NAMES);
+  const tags = largest.map(({ name, place }) => {
     const tag = document.createElement("span");
     tag.textContent = name.split(",")[0];
     tag.style.left = `${Math.min(88, Math.max(12, (place.x / width) * 100))}%`;
@@ -297,8 +299,8 @@ async function open(file) {
 async function openSample() {
   say("Looking for garments …", true);
   try {
-    const content = await (await ask("sample.jpg")).blob();
-    await open(new File([content], "sample.jpg", { type: "image/jpeg" }));
+    const content = await (await ask("sample.png")).blob();
+    await open(new File([content], "sample.png", { type: "image/png" }));
   } catch (error) {
     fail(error.message);
   }

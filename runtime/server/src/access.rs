@@ -31,7 +31,11 @@ impl Access {
                 Ok(authority) if authority.port().is_none() && !name.contains('@') => {
                     access.hosts.push(name.to_ascii_lowercase());
                 }
-                _ => return Err(format!("--allow-host {name}: a host name without port is needed, such as photos.example.com")),
+                _ => {
+                    return Err(format!(
+                        "--allow-host {name}: a host name without port is needed, such as photos.example.com"
+                    ));
+                }
             }
         }
         for origin in &args.allow_origin {
@@ -85,7 +89,8 @@ impl Access {
         let name = authority.host().to_ascii_lowercase();
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
         // An address cannot be made to lead elsewhere, as a name can.
-        let known = self.any_host || name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.hosts.contains(&name);
+        let known =
+            self.any_host || name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.hosts.contains(&name);
         if known {
             return Ok(authority.as_str().to_ascii_lowercase());
         }
@@ -121,7 +126,8 @@ mod tests {
         for host in ["localhost", "LocalHost:8080", "127.0.0.1:1", "[::1]:8080", "192.168.0.7:8080"] {
             assert_eq!(check(&plain, Some(host), None), Ok(None), "{host}");
         }
-        for host in ["attacker.example", "localhost.attacker.example:8080", "127.0.0.1.attacker.example", "localhost@x"] {
+        for host in ["attacker.example", "localhost.attacker.example:8080", "127.0.0.1.attacker.example", "localhost@x"]
+        {
             assert!(matches!(check(&plain, Some(host), None), Err(421 | 400)), "{host}");
         }
         assert_eq!(check(&plain, None, None), Err(400));

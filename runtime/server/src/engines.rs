@@ -93,9 +93,7 @@ fn sized(engine_options: EngineOptions, options: &Options, model: &Model) -> Eng
     let one_a_job = jobs(options, on_named_gpu).min(usize::try_from(fit).unwrap_or(usize::MAX));
     let by_itself = if on_named_gpu { 1 } else { one_a_job };
     let batch = options.limits.batch.map_or(GPU_BATCH, NonZeroUsize::get);
-    engine_options
-        .with_sessions(options.engine.sessions.map_or(by_itself, NonZeroUsize::get))
-        .with_max_batch(batch)
+    engine_options.with_sessions(options.engine.sessions.map_or(by_itself, NonZeroUsize::get)).with_max_batch(batch)
 }
 
 /// Photos in work at a time. On a GPU one of them does nothing but wait for it; the others keep the cores busy.

@@ -46,7 +46,13 @@ impl Wanted {
     }
 
     /// Makes the answer for the classes wanted.
-    pub fn file(&self, found: &Found<'_>, content: &[u8], classes: &[usize], options: OutputOptions) -> Result<File, Problem> {
+    pub fn file(
+        &self,
+        found: &Found<'_>,
+        content: &[u8],
+        classes: &[usize],
+        options: OutputOptions,
+    ) -> Result<File, Problem> {
         let options = options.with_formats(self.formats.clone());
         let masked = found.masked(classes)?;
         let name = photo_name(content);

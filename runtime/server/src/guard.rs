@@ -68,8 +68,7 @@ async fn checked(state: &Shared, request: Request, next: Next) -> Response {
         return response;
     };
     let asks_first = request.method() == Method::OPTIONS;
-    let mut response =
-        if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));

@@ -120,9 +120,9 @@ pub fn text(state: &State) -> String {
     };
     let one = |value: f64| vec![(String::new(), value)];
     let requests = locked(&metrics.requests);
-    let requests = requests.iter().map(|((route, status), count)| {
-        (format!("{{route=\"{}\",status=\"{status}\"}}", label(route)), *count as f64)
-    });
+    let requests = requests
+        .iter()
+        .map(|((route, status), count)| (format!("{{route=\"{}\",status=\"{status}\"}}", label(route)), *count as f64));
     family("clothseg_requests_total", "counter", "Requests answered.", requests.collect());
     let load = |gauge: &AtomicUsize| one(gauge.load(Relaxed) as f64);
     family("clothseg_requests_in_flight", "gauge", "Requests that are being answered.", load(&metrics.in_flight));

@@ -23,13 +23,25 @@ pub fn document() -> Value {
 }
 
 fn paths() -> Value {
-    let classes = query("classes", "Classes, aliases or groups with commas between, or `all` but the background; all garments without it", &text());
-    let quality = query("quality", "`best` is slower: the mean over the photo and its mirror image", &json!({
-        "type": "string", "enum": [Quality::Fast.name(), Quality::Best.name()],
-    }));
-    let tolerance = query("tolerance", "How far, in pixels, a polygon may be from its outline", &json!({
-        "type": "number", "minimum": 0, "maximum": 1000,
-    }));
+    let classes = query(
+        "classes",
+        "Classes, aliases or groups with commas between, or `all` but the background; all garments without it",
+        &text(),
+    );
+    let quality = query(
+        "quality",
+        "`best` is slower: the mean over the photo and its mirror image",
+        &json!({
+            "type": "string", "enum": [Quality::Fast.name(), Quality::Best.name()],
+        }),
+    );
+    let tolerance = query(
+        "tolerance",
+        "How far, in pixels, a polygon may be from its outline",
+        &json!({
+            "type": "number", "minimum": 0, "maximum": 1000,
+        }),
+    );
     let class = json!({
         "name": "class", "in": "path", "required": true, "schema": text(),
         "description": "A class, an alias or a group, or several with commas between",

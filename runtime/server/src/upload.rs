@@ -113,7 +113,9 @@ async fn text(limits: &Limits, name: &str, mut field: Field<'_>) -> Result<Strin
         }
     }
     let text = String::from_utf8(bytes).ok().filter(|text| text.len() <= TEXT_BYTES);
-    text.ok_or_else(|| Problem::bad_request("form", format!("the field '{name}' is no short text; the photo goes into 'file'")))
+    text.ok_or_else(|| {
+        Problem::bad_request("form", format!("the field '{name}' is no short text; the photo goes into 'file'"))
+    })
 }
 
 /// Why an upload could not be read: it was too large, or broke off, or is no form.

@@ -27,7 +27,10 @@ fn a_photo_comes_back_in_every_format() {
     let json = json.expect("application/json").json();
     assert_eq!((&json["width"], &json["height"]), (&96.into(), &128.into()));
     assert_eq!(json["photo"], "photo.png");
-    assert_eq!(json["classes"].as_array().unwrap().iter().map(|class| &class["name"]).collect::<Vec<_>>(), ["shirt", "pants"]);
+    assert_eq!(
+        json["classes"].as_array().unwrap().iter().map(|class| &class["name"]).collect::<Vec<_>>(),
+        ["shirt", "pants"]
+    );
     assert!(json["classes"][1]["polygons"].as_array().is_some_and(|polygons| !polygons.is_empty()));
 
     let labels = server.post("/v1/segment?format=labels", &photo);
@@ -36,7 +39,10 @@ fn a_photo_comes_back_in_every_format() {
     assert_eq!(overlay.expect("image/png").image().to_rgb8().dimensions(), (96, 128));
     let coco = server.post("/v1/segment?format=coco", &photo);
     let coco = coco.expect("application/json").json();
-    assert_eq!((&coco["images"][0]["file_name"], coco["annotations"].as_array().unwrap().len()), (&"photo.png".into(), 2));
+    assert_eq!(
+        (&coco["images"][0]["file_name"], coco["annotations"].as_array().unwrap().len()),
+        (&"photo.png".into(), 2)
+    );
     let labelme = server.post("/v1/segment?format=labelme", &photo).expect("application/json").json();
     assert_eq!(labelme["imagePath"], "photo.png");
     assert!(server.post("/v1/segment?format=svg", &photo).expect("image/svg+xml").text().contains("<svg"));
@@ -111,7 +117,8 @@ fn clients_of_rembg_get_what_they_expect() {
     let problem = get.expect_problem(405, "method");
     assert!(problem["detail"].as_str().unwrap().contains("nothing is fetched"));
     assert_eq!(get.headers["allow"], "POST");
-    let fields: [(&str, Option<&str>, &[u8]); 2] = [("file", Some("a.png"), &photo), ("url", None, b"http://localhost/")];
+    let fields: [(&str, Option<&str>, &[u8]); 2] =
+        [("file", Some("a.png"), &photo), ("url", None, b"http://localhost/")];
     server.post_form("/api/remove", &fields).expect_problem(400, "form");
     server.assert_idle();
 }
@@ -121,7 +128,10 @@ fn the_server_says_what_it_is() {
     let server = Server::start(&["--log", "json"]);
     let classes = server.get("/v1/classes");
     let classes = classes.expect("application/json").json();
-    assert_eq!((&classes["classes"][2]["name"], &classes["classes"][0]["kind"]), (&"pants".into(), &"background".into()));
+    assert_eq!(
+        (&classes["classes"][2]["name"], &classes["classes"][0]["kind"]),
+        (&"pants".into(), &"background".into())
+    );
     assert_eq!(classes["groups"]["garment"], serde_json::json!(["shirt", "pants"]));
     let model = server.get("/v1/model").expect("application/json").json();
     assert_eq!((&model["name"], &model["provider"]), (&"colours".into(), &"embedded".into()));
@@ -136,11 +146,13 @@ fn the_server_says_what_it_is() {
     assert!(metrics.text().contains("clothseg_requests_total{route=\"/v1/model\",status=\"200\"} 1\n"));
     let page = server.get("/");
     page.expect("text/html; charset=utf-8");
-    for (name, value) in [("x-content-type-options", "nosniff"), ("cache-control", "no-store"), ("x-frame-options", "DENY")] {
+    for (name, value) in
+        [("x-content-type-options", "nosniff"), ("cache-control", "no-store"), ("x-frame-options", "DENY")]
+    {
         assert_eq!(page.headers[name], value);
     }
     assert!(page.headers["content-security-policy"].starts_with("default-src 'none'; "));
-    for (path, kind) in [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/sample.jpg", "image/jpeg")] {
+    for (path, kind) in [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/sample.png", "image/png")] {
         assert!(server.get(path).headers["content-type"].starts_with(kind), "{path}");
     }
     let line: serde_json::Value = serde_json::from_str(&server.line_with("\"/page.css\"")).unwrap();

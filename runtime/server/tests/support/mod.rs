@@ -295,7 +295,8 @@ pub fn indices(png: &[u8]) -> (u32, u32, Vec<u8>) {
 
 /// The files of an archive without compression: names and contents.
 pub fn unzip(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
-    let number = |at: usize, count: usize| bytes[at..at + count].iter().rev().fold(0, |sum, byte| sum * 256 + *byte as usize);
+    let number =
+        |at: usize, count: usize| bytes[at..at + count].iter().rev().fold(0, |sum, byte| sum * 256 + *byte as usize);
     let mut files = BTreeMap::new();
     let mut at = 0;
     while bytes[at..].starts_with(b"PK\x03\x04") {
