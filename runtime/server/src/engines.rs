@@ -45,7 +45,8 @@ impl Engines {
         Self::of(segmenter, options).map(|engines| (engines, remarks)).map_err(named)
     }
 
-    fn of(segmenter: Segmenter, options: &Options) -> clothseg::Result<Self> {
+    /// Takes an open model.
+    pub fn of(segmenter: Segmenter, options: &Options) -> clothseg::Result<Self> {
         let usual = options.engine.quality;
         let fast = segmenter.at_quality(Quality::Fast)?;
         let best = segmenter.at_quality(Quality::Best);

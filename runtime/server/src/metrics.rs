@@ -135,12 +135,12 @@ pub fn text(state: &State) -> String {
     family("clothseg_photos_refused_total", "counter", "Photos refused because of overload.", one(refused as f64));
     let bytes = metrics.upload_bytes.load(Relaxed);
     family("clothseg_upload_bytes_total", "counter", "Bytes of photos read.", one(bytes as f64));
-    for (name, pick) in [("count", (|sum| sum.count as f64) as fn(&Sum) -> f64), ("sum", |sum| sum.seconds)] {
-        let stages = locked(&metrics.stages);
-        let samples = stages.iter().map(|(stage, sum)| (format!("{{stage=\"{stage}\"}}"), pick(sum))).collect();
-        let help = "Time of the stages of a photo, in seconds.";
-        family(&format!("clothseg_stage_seconds_{name}"), "counter", help, samples);
+    let mut stages = Vec::new();
+    for (stage, sum) in locked(&metrics.stages).iter() {
+        stages.push((format!("_sum{{stage=\"{stage}\"}}"), sum.seconds));
+        stages.push((format!("_count{{stage=\"{stage}\"}}"), sum.count as f64));
     }
+    family("clothseg_stage_seconds", "summary", "Time of the stages of a photo, in seconds.", stages);
     if let Some(bytes) = resident_bytes() {
         family("process_resident_memory_bytes", "gauge", "Resident memory.", one(bytes as f64));
     }

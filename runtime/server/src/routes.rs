@@ -74,3 +74,94 @@ fn no_fields(fields: &[(String, String)]) -> Result<(), Problem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use clap::Parser;
+    use clothseg::engine::Engine;
+    use clothseg::ndarray::{Array4, ArrayView4};
+    use clothseg::spec::{Fit, InputSpec, OutputSpec};
+    use clothseg::{EngineInfo, ModelSpec, Provider, Segmenter, Taxonomy};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::engines::Engines;
+    use crate::options::Options;
+    use crate::state::State;
+
+    /// Finds nothing in any photo.
+    struct Blind(ModelSpec, EngineInfo);
+
+    impl Engine for Blind {
+        fn spec(&self) -> &ModelSpec {
+            &self.0
+        }
+
+        fn info(&self) -> &EngineInfo {
+            &self.1
+        }
+
+        fn run(&mut self, input: ArrayView4<'_, f32>) -> clothseg::Result<Array4<f32>> {
+            let (photos, _, height, width) = input.dim();
+            Ok(Array4::zeros((photos, self.0.taxonomy.len(), height / 4, width / 4)))
+        }
+    }
+
+    fn state() -> Shared {
+        let input = InputSpec::imagenet(Fit::LongestSide { size: 64, multiple: 32 });
+        let spec = ModelSpec::new("blind", Taxonomy::builtin("garments").unwrap(), input, OutputSpec::logits(4));
+        let engine = Blind(spec, EngineInfo::new(Provider::Cpu, "blind", "1"));
+        let options = Options::try_parse_from(["clothseg-serve", "--jobs", "1"]).unwrap();
+        let engines = Engines::of(Segmenter::with_engine(Box::new(engine)).unwrap(), &options).unwrap();
+        State::new(engines, options.limits.limits(), Default::default(), 1)
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_an_answer_is_500_and_counted() {
+        let state = state();
+        let broken = || async { panic!("on purpose") };
+        let route: MethodRouter<Shared> =
+            get(move || -> std::pin::Pin<Box<dyn Future<Output = String> + Send>> { Box::pin(broken()) });
+        let router = finished(Router::new().route("/broken", route), Arc::clone(&state));
+        let request = Request::builder().uri("/broken").header("host", "localhost").body(Body::empty()).unwrap();
+        let response = TowerToHyperService::new(router).call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let counted = crate::metrics::text(&state);
+        assert!(counted.contains("clothseg_requests_total{route=\"/broken\",status=\"500\"} 1\n"), "{counted}");
+        assert!(counted.contains("clothseg_requests_in_flight 0\n"), "{counted}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_is_500_and_gives_its_place_back() {
+        let state = state();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let place = state.enter().unwrap();
+        let result: Result<(), Problem> = state.work(place, deadline, |_| panic!("on purpose")).await;
+        assert_eq!(result.unwrap_err().status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!((state.places_taken(), state.running()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_waits_too_long_is_503_and_what_takes_too_long_goes_on() {
+        let state = state();
+        let soon = Instant::now() + Duration::from_millis(20);
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let (slow, waiting) = (state.enter().unwrap(), state.enter().unwrap());
+        assert!(state.enter().is_err(), "one in work and one that waits");
+        let slow = state.work(slow, soon, move |_| ended.recv().map_err(|_| Problem::bad_request("gone", "gone")));
+        assert_eq!(slow.await.unwrap_err().status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!((state.places_taken(), state.running()), (2, 1), "the work keeps its place");
+        let waited = state.work(waiting, soon, |_| Ok(())).await;
+        assert_eq!(waited.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        end.send(()).unwrap();
+        while state.running() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(state.places_taken(), 0);
+    }
+}

@@ -1,6 +1,6 @@
 //! A running `clothseg-serve`, and a client that does nothing but what it is told.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::panic)]
 
 #[path = "../../../tests/support/mod.rs"]
 mod models;
