@@ -23,6 +23,8 @@ pub struct Engines {
     batcher: Option<Batcher>,
     /// Photos in work at a time.
     pub jobs: usize,
+    /// Photos in one run of the network, at most.
+    pub batch: usize,
 }
 
 impl Engines {
@@ -54,9 +56,9 @@ impl Engines {
         let best = if usual == Quality::Best { Some(best?) } else { best.ok() };
         let on_gpu = is_gpu(fast.engine_info().provider);
         let batch = options.limits.batch.map_or(if on_gpu { GPU_BATCH } else { 1 }, NonZeroUsize::get);
-        let batch = batch.min(fast.batch().largest());
+        let batch = batch.min(fast.batch().largest().max(1));
         let batcher = if batch > 1 { Some(Batcher::start(&fast, best.as_ref(), batch)?) } else { None };
-        Ok(Self { jobs: jobs(options, on_gpu), fast, best, usual, batcher })
+        Ok(Self { jobs: jobs(options, on_gpu), batch, fast, best, usual, batcher })
     }
 
     /// The segmenter of a quality; of the usual one where a request names none.

@@ -47,6 +47,7 @@ pub async fn model(State(state): State<Shared>) -> Result<Response, Problem> {
         "threads": engine.threads,
         "sessions": segmenter.sessions(),
         "jobs": state.engines.jobs,
+        "batch": state.engines.batch,
         "quality": segmenter.quality().name(),
         "qualities": state.engines.qualities(),
         "formats": Format::ALL.map(Format::name),
