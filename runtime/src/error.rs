@@ -148,9 +148,9 @@ impl Error {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             let said = error.to_string();
-            if !text.contains(&said) {
+            if !text.contains(said.trim()) {
                 text.push_str(": ");
-                text.push_str(&said);
+                text.push_str(said.trim());
             }
             cause = error.source();
         }

@@ -16,7 +16,8 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::TooLarge { unit: "pixels", .. } => {
             Some("raise the limit with --max-megapixels if the source is trusted")
         }
-        Error::CutOff { .. } => Some("or do as much as there is with --allow-truncated"),
+        // Of what has no known share no part is read.
+        Error::CutOff { percent: Some(_) } => Some("or do as much as there is with --allow-truncated"),
         Error::NoTensorrtCache => Some("name one with --trt-cache DIR"),
         Error::MissingSpec { .. } => Some("or name a description with --spec, or export the model with clothseg-train"),
         Error::NoOnnxRuntime { provider, .. } => Some(how_to_install(provider.parse().unwrap_or_default())),

@@ -16,7 +16,7 @@ use crate::mask_args::MaskArgs;
 #[derive(Debug, Parser)]
 #[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Args {
-    /// Photos, folders (with all below them) or '-' for standard input
+    /// Photos, folders (with all below them), patterns such as 'photos/*.jpg', or '-' for standard input
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
 
