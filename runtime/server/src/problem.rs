@@ -74,7 +74,7 @@ impl Problem {
                 let problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels", detail);
                 problem.with("limit", json!(limit)).with("unit", json!(unit))
             }
-            Error::Decode { .. } => Self::new(unprocessable, "not_a_photo", error.chain()),
+            Error::Decode { .. } | Error::CutOff { .. } => Self::new(unprocessable, "not_a_photo", error.chain()),
             Error::DecodeTimeout { limit } => {
                 let detail = format!("decoding took longer than {limit:?}; send a smaller photo, or another format");
                 Self::new(unprocessable, "decoding_too_slow", detail)
@@ -120,6 +120,13 @@ mod tests {
         let problem = Problem::of(&error);
         assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!problem.detail.contains("secret"));
+    }
+
+    #[test]
+    fn a_photo_that_is_cut_off_is_a_fault_of_what_was_sent() {
+        let problem = Problem::of(&Error::CutOff { percent: Some(40) });
+        assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(problem.detail.contains("40 %"), "{}", problem.detail);
     }
 
     #[test]
