@@ -258,7 +258,7 @@ function showAll(shown) {
 
 function refusal(file) {
   if (file.type && !file.type.startsWith("image/")) {
-    return `${file.name} is not a photo. Choose a JPEG, PNG, WebP, BMP, GIF or TIFF file.`;
+    return `${file.name} is not a photo. Choose a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file.`;
   }
   if (page.limits && file.size > page.limits.max_bytes) {
     return `${file.name} is larger than ${Math.floor(page.limits.max_bytes / 1e6)} MB, which is the most that this server takes.`;

@@ -104,7 +104,7 @@ fn photo(fields: &Value) -> Value {
     properties.extend(fields.as_object().cloned().unwrap_or_default());
     let form = json!({ "schema": { "type": "object", "required": ["file"], "properties": properties } });
     let content = json!({ "multipart/form-data": form, "image/*": {}, "application/octet-stream": {} });
-    json!({ "required": true, "description": "JPEG, PNG, WebP, BMP, GIF or TIFF", "content": content })
+    json!({ "required": true, "description": "JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF", "content": content })
 }
 
 fn operation(summary: &str, parameters: &Value, body: Option<&Value>, answer: &Value) -> Value {

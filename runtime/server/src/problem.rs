@@ -74,7 +74,8 @@ impl Problem {
                 let problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels", detail);
                 problem.with("limit", json!(limit)).with("unit", json!(unit))
             }
-            Error::Decode { .. } | Error::CutOff { .. } => Self::new(unprocessable, "not_a_photo", error.chain()),
+            Error::CutOff { .. } => Self::new(unprocessable, "cut_off", error.chain()),
+            Error::Decode { .. } => Self::new(unprocessable, "not_a_photo", error.chain()),
             Error::DecodeTimeout { limit } => {
                 let detail = format!("decoding took longer than {limit:?}; send a smaller photo, or another format");
                 Self::new(unprocessable, "decoding_too_slow", detail)

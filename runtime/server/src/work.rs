@@ -117,6 +117,7 @@ pub fn photo_name(content: &[u8]) -> String {
         [b'R', b'I', b'F', b'F', ..] => "webp",
         [b'G', b'I', b'F', ..] => "gif",
         [b'B', b'M', ..] => "bmp",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "avif",
         _ => "tif",
     };
     format!("photo.{extension}")

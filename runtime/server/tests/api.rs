@@ -179,8 +179,10 @@ fn what_is_wrong_is_said() {
     assert_eq!(unknown["nearest"], "pants");
     assert_eq!(server.post("/v1/masks/pnats", &photo).expect_problem(422, "unknown_class")["nearest"], "pants");
     server.post("/v1/masks/%FF", &photo).expect_problem(400, "path");
-    for body in [&b"no photo at all"[..], b"", &photo[..photo.len() / 2]] {
-        server.post("/v1/segment", body).expect_problem(422, "not_a_photo");
+    for (body, code) in
+        [(&b"no photo at all"[..], "not_a_photo"), (b"", "not_a_photo"), (&photo[..photo.len() / 2], "cut_off")]
+    {
+        server.post("/v1/segment", body).expect_problem(422, code);
     }
     for (name, value) in [("content-type", "text/plain"), ("content-encoding", "gzip")] {
         server.post_with("/v1/segment", &[(name, value)], &photo).expect_problem(415, "media_type");

@@ -50,6 +50,7 @@ fn health_is_the_exit_status() {
 }
 
 /// ONNX Runtime, where the environment names it.
+#[cfg(feature = "default-model")]
 fn has_onnxruntime() -> bool {
     let has = std::env::var_os("ORT_DYLIB_PATH").is_some();
     assert!(has || std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none(), "set ORT_DYLIB_PATH");
