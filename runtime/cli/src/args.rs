@@ -9,12 +9,13 @@ use clothseg::{Limits, Taxonomy};
 use crate::batch_args::BatchArgs;
 use crate::engine_args::EngineArgs;
 use crate::format_args::FormatArgs;
+use crate::generate::Generated;
 use crate::info::InfoFormat;
 use crate::mask_args::MaskArgs;
 
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
-#[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = format!("Examples:\n{EXAMPLES}\n\n{FILES}\nExit status: {EXIT_STATUS}"))]
 pub struct Args {
     /// Photos, folders (with all below them), patterns such as 'photos/*.jpg', or '-' for standard input
     #[arg(value_name = "INPUT")]
@@ -40,7 +41,7 @@ pub struct Args {
     pub masks: MaskArgs,
 
     /// Largest photo that is read, in megapixels
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
+    #[arg(long, help_heading = None::<&str>, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
     pub max_megapixels: u64,
 
     /// Do photos that are cut off as far as they go, with grey for what is missing, and flag them for review
@@ -51,35 +52,45 @@ pub struct Args {
     pub many: BatchArgs,
 
     /// Show the model's classes and groups, and stop
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub list_classes: bool,
 
     /// Show the model and what runs it, and stop; --info=json for programs
-    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
+    #[arg(long, help_heading = None::<&str>, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
     pub info: Option<InfoFormat>,
 
+    /// Write this to standard output, and stop: man (the man page), or a completion script: complete-bash, complete-zsh,
+    /// complete-fish, complete-powershell or complete-elvish
+    #[arg(long, help_heading = None::<&str>, value_name = "KIND", hide_possible_values = true, exclusive = true)]
+    pub generate: Option<Generated>,
+
     /// Say nothing but errors
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = None::<&str>)]
     pub quiet: bool,
 
     #[command(flatten)]
     pub engine: EngineArgs,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  clothseg-run photo.jpg --classes shirt,pants
+/// Command lines, one on each line.
+pub const EXAMPLES: &str = "  clothseg-run photo.jpg --classes shirt,pants
   clothseg-run photos/ -o cutouts --format masks,json
   clothseg-run photos/ -o cutouts --format masks,json --resume
   find photos -name '*.jpg' -mtime -1 -print0 | clothseg-run --files-from - --null
-  clothseg-run --list-classes
+  clothseg-run --list-classes";
 
+/// What is written.
+pub const FILES: &str = "\
 Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
-photo.overlay.png, photo.json (polygons, boxes, areas, confidence); with --format also photo.CLASS.soft.png,
-photo.CLASS.cutout.png, photo.CLASS.crop.png, photo.svg, photo.labelme.json and coco.json for all photos.
-manifest.jsonl has a line for each photo.
-Exit status: 0 all done, 1 some photos failed, 2 wrong usage or nothing can run, 130 stopped by Ctrl-C or
-SIGTERM: the first finishes the photos in work, the second stops at once.";
+photo.overlay.png, photo.json (polygons, boxes, areas, confidence); with --format also
+photo.CLASS.soft.png, photo.CLASS.cutout.png, photo.CLASS.crop.png, photo.svg,
+photo.labelme.json and coco.json for all photos. manifest.jsonl has a line for each photo.";
+
+/// What the program's exit status says.
+pub const EXIT_STATUS: &str = "\
+0 all done, 1 some photos failed, 2 wrong usage or nothing can run,
+130 stopped by Ctrl-C or SIGTERM: the first finishes the photos in work, the second stops at
+once.";
 
 impl Args {
     /// The classes and groups asked for, by their names; none for all.

@@ -8,6 +8,7 @@ mod args;
 mod batch_args;
 mod engine_args;
 mod format_args;
+mod generate;
 mod info;
 mod mask_args;
 mod report;
@@ -74,6 +75,9 @@ fn obey(args: &Args) -> Result<u8, String> {
         (Some(path), said) if !said.contains(&*path.to_string_lossy()) => format!("{}: {said}", path.display()),
         (_, said) => said,
     };
+    if let Some(what) = args.generate {
+        return print(&generate::generate(what)?);
+    }
     // What can be wrong with the command is found before an engine is opened.
     let engine_options = args.engine.options()?;
     let model = args.engine.model(args.model.as_deref()).map_err(named)?;
