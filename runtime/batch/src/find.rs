@@ -133,6 +133,19 @@ impl InputFinder {
         Ok(())
     }
 
+    /// Adds a file of a folder, where it is a photo. `place` is its path below the output folder.
+    #[cfg(feature = "watch")]
+    pub(super) fn add_at(&mut self, path: &Path, place: &Path) {
+        self.earlier.look_into(path.parent().unwrap_or(path));
+        self.add_found(path, place, path.is_symlink());
+    }
+
+    /// The photos found by now, for a round of a watch.
+    #[cfg(feature = "watch")]
+    pub(super) fn finish_beside(self, others: &mut super::watch::GivenStems) -> Inputs {
+        self.inputs.finish_beside(others)
+    }
+
     /// The photos found, or those of one shard.
     pub fn finish(self, shard: Option<Shard>) -> Inputs {
         self.inputs.finish(shard)

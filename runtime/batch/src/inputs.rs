@@ -151,6 +151,16 @@ impl Inputs {
         self.photos.shrink_to_fit();
         self
     }
+
+    /// Gives each photo the stem that it has beside those of other rounds of a watch.
+    #[cfg(feature = "watch")]
+    pub(super) fn finish_beside(mut self, others: &mut super::watch::GivenStems) -> Self {
+        let places: Vec<PathBuf> = self.photos.iter().map(|entry| self.place(entry)).collect();
+        for (entry, form) in self.photos.iter_mut().zip(others.give(&places)) {
+            entry.form = form;
+        }
+        self
+    }
 }
 
 /// A set of files by their one real path each, and the folders that they are in.

@@ -64,6 +64,8 @@ mod stages;
 mod stems;
 mod summary;
 mod timings;
+#[cfg(feature = "watch")]
+mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -83,6 +85,8 @@ pub use review::{Reason, ReviewOptions};
 pub use shard::Shard;
 pub use summary::{Stop, Summary};
 pub use timings::StageTimings;
+#[cfg(feature = "watch")]
+pub use watch::{Round, WatchEvent, WatchOptions, WatchSummary, Way, watch};
 pub use write::write_atomically;
 
 use clothseg::export::OutputOptions;
@@ -312,62 +316,100 @@ pub fn run(
     cancel: &Cancel,
     report: &mut (dyn FnMut(Outcome) + Send),
 ) -> Result<Summary> {
-    let started = Instant::now();
-    options.outputs.masks.validate()?;
-    let (taxonomy, _) = options.outputs.masks.classes(&segmenter.spec().taxonomy, &options.classes)?;
-    let manifest = open_manifest(options)?;
-    let known = resume::EarlierResults::read(&manifest::manifests_in(&options.output))?;
-    let facts = manifest::RunFacts::new(segmenter, options)?;
-    if let Some(reason) = options.resume.then(|| known.why_others(&facts.options)).flatten() {
-        tracing::warn!("{}: {reason}", options.output.display());
-    }
-    let departed = departed::Departed::of(&known, inputs);
-    let tells_missing = options.resume && options.shard.is_none();
-    let missing = if tells_missing { departed.missing.clone() } else { Vec::new() };
-    let summary = Summary { missing, ..Summary::default() };
+    let session = Session::open(segmenter, options)?;
+    let departed = departed::Departed::of(&session.known, inputs);
     // They say that all photos are in them: they leave first and come last.
     run_files::remove(options)?;
-    let work = stages::Work {
-        segmenter,
-        inputs,
-        options,
-        cancel,
-        facts,
-        known,
-        departed,
-        suffix_bytes: room::longest_suffix(options, &taxonomy),
-        manifest,
-        ledger: Mutex::new(stages::Ledger { summary, report, fatal: None }),
-        broken_off: AtomicBool::new(false),
-    };
-    let WorkOptions { jobs, batch, network_runs, memory_bytes } = options.work;
-    let (jobs, batch, network_runs) = (jobs.max(1), batch.max(1), network_runs.max(1));
-    // While the network has one batch, the next one gathers.
-    let waiting = if batch == 1 { 0 } else { batch * 2 };
-    let bounds =
-        pipeline::Bounds { photos: inputs.len(), in_flight: jobs + waiting, batch, network_runs, bytes: memory_bytes };
-    let pipeline = pipeline::Pipeline::new(&work, bounds);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(inputs.len()) {
-            scope.spawn(|| pipeline.work());
-        }
-    });
-    let stages::Ledger { mut summary, fatal, report } =
-        work.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = fatal {
-        return Err(error);
-    }
-    summary.wall_s = started.elapsed().as_secs_f64();
-    summary.not_begun = inputs.len() - summary.ended();
-    if summary.not_begun > 0 {
-        summary.stopped = Some(if cancel.is_cancelled() { Stop::Cancelled } else { Stop::Failure });
-    } else if let Err((format, error)) = run_files::write(segmenter, inputs, options) {
+    let mut summary = session.pass(segmenter, inputs, options, cancel, &departed, report)?;
+    if summary.not_begun == 0
+        && let Err((format, error)) = run_files::write(segmenter, inputs, options)
+    {
         // The photos are done; a whole file of the run that cannot be written is a failure like a photo's.
         let outcome = Outcome { name: format.into(), result: Err(error) };
         summary.count(&outcome);
         report(outcome);
     }
     Ok(summary)
+}
+
+/// What a run holds open in its output folder.
+struct Session {
+    facts: manifest::RunFacts,
+    known: resume::EarlierResults,
+    suffix_bytes: usize,
+    manifest: journal::Journal,
+}
+
+impl Session {
+    /// Checks the options, opens the manifest and reads what earlier runs have done.
+    fn open(segmenter: &Segmenter, options: &BatchOptions) -> Result<Self> {
+        options.outputs.masks.validate()?;
+        let (taxonomy, _) = options.outputs.masks.classes(&segmenter.spec().taxonomy, &options.classes)?;
+        let manifest = open_manifest(options)?;
+        let known = resume::EarlierResults::read(&manifest::manifests_in(&options.output))?;
+        let facts = manifest::RunFacts::new(segmenter, options)?;
+        if let Some(reason) = options.resume.then(|| known.why_others(&facts.options)).flatten() {
+            tracing::warn!("{}: {reason}", options.output.display());
+        }
+        Ok(Self { facts, known, suffix_bytes: room::longest_suffix(options, &taxonomy), manifest })
+    }
+
+    /// Takes these photos through all stages.
+    fn pass(
+        &self,
+        segmenter: &Segmenter,
+        inputs: &Inputs,
+        options: &BatchOptions,
+        cancel: &Cancel,
+        departed: &departed::Departed,
+        report: &mut (dyn FnMut(Outcome) + Send),
+    ) -> Result<Summary> {
+        let started = Instant::now();
+        let tells_missing = options.resume && options.shard.is_none();
+        let missing = if tells_missing { departed.missing.clone() } else { Vec::new() };
+        let summary = Summary { missing, ..Summary::default() };
+        let work = stages::Work {
+            segmenter,
+            inputs,
+            options,
+            cancel,
+            facts: &self.facts,
+            known: &self.known,
+            departed,
+            suffix_bytes: self.suffix_bytes,
+            manifest: &self.manifest,
+            ledger: Mutex::new(stages::Ledger { summary, report, fatal: None }),
+            broken_off: AtomicBool::new(false),
+        };
+        let WorkOptions { jobs, batch, network_runs, memory_bytes } = options.work;
+        let (jobs, batch, network_runs) = (jobs.max(1), batch.max(1), network_runs.max(1));
+        // While the network has one batch, the next one gathers.
+        let waiting = if batch == 1 { 0 } else { batch * 2 };
+        let bounds = pipeline::Bounds {
+            photos: inputs.len(),
+            in_flight: jobs + waiting,
+            batch,
+            network_runs,
+            bytes: memory_bytes,
+        };
+        let pipeline = pipeline::Pipeline::new(&work, bounds);
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.min(inputs.len()) {
+                scope.spawn(|| pipeline.work());
+            }
+        });
+        let stages::Ledger { mut summary, fatal, .. } =
+            work.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = fatal {
+            return Err(error);
+        }
+        summary.wall_s = started.elapsed().as_secs_f64();
+        summary.not_begun = inputs.len() - summary.ended();
+        if summary.not_begun > 0 {
+            summary.stopped = Some(if cancel.is_cancelled() { Stop::Cancelled } else { Stop::Failure });
+        }
+        Ok(summary)
+    }
 }
 
 /// Opens this run's manifest and clears away what killed runs left.

@@ -32,12 +32,12 @@ pub(super) struct Work<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) options: &'a BatchOptions,
     pub(super) cancel: &'a Cancel,
-    pub(super) facts: RunFacts,
-    pub(super) known: EarlierResults,
-    pub(super) departed: Departed,
+    pub(super) facts: &'a RunFacts,
+    pub(super) known: &'a EarlierResults,
+    pub(super) departed: &'a Departed,
     /// Bytes of the longest suffix of a result.
     pub(super) suffix_bytes: usize,
-    pub(super) manifest: Journal,
+    pub(super) manifest: &'a Journal,
     pub(super) ledger: Mutex<Ledger<'a>>,
     /// A photo failed that should have stopped the run, or the run itself did.
     pub(super) broken_off: AtomicBool,

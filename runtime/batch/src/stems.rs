@@ -35,6 +35,13 @@ impl StemForm {
         shortened(if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) })
     }
 
+    /// How a place without a number becomes this stem.
+    #[cfg(feature = "watch")]
+    pub(super) fn leading(place: &Path, stem: &Path) -> Option<Self> {
+        let forms = [false, true].map(|keeps_ending| Self { keeps_ending, number: 1 });
+        forms.into_iter().find(|form| form.apply(place) == stem)
+    }
+
     /// Whether others at the same place came first.
     pub(super) fn is_numbered(self) -> bool {
         self.number > 1
@@ -44,16 +51,25 @@ impl StemForm {
 /// Gives every place a stem of its own: without ending where that is unique, with it where not, numbered as the last
 /// resort. `places` is gone through twice.
 pub(super) fn unique_stems(places: impl Iterator<Item = PathBuf> + Clone) -> Vec<StemForm> {
+    unique_stems_beside(places, &HashSet::new())
+}
+
+/// The same beside stems that others have already.
+pub(super) fn unique_stems_beside(
+    places: impl Iterator<Item = PathBuf> + Clone,
+    others: &HashSet<Key>,
+) -> Vec<StemForm> {
     let mut sharing: HashMap<Key, u32> = HashMap::new();
     for place in places.clone() {
         *sharing.entry(stem_key(&bare(&place))).or_default() += 1;
     }
-    let mut taken: HashSet<Key> = HashSet::new();
+    let mut taken = others.clone();
     // Where the counting goes on for a name that many share; starting at 2 for each would take for ever.
     let mut last_number: HashMap<Key, u32> = HashMap::new();
     let choose = |place: PathBuf| {
         let bare = bare(&place);
-        let keeps_ending = is_of_another(&bare) || sharing.get(&stem_key(&bare)) != Some(&1);
+        let key = stem_key(&bare);
+        let keeps_ending = is_of_another(&bare) || sharing.get(&key) != Some(&1) || others.contains(&key);
         let mut form = StemForm { keeps_ending, number: 1 };
         let first = stem_key(&form.apply(&place));
         if is_of_another(&form.apply(&place)) || !taken.insert(first) {

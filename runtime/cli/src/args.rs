@@ -12,6 +12,7 @@ use crate::format_args::FormatArgs;
 use crate::generate::Generated;
 use crate::info::InfoFormat;
 use crate::mask_args::MaskArgs;
+use crate::watch_args::WatchArgs;
 
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
@@ -51,6 +52,9 @@ pub struct Args {
     #[command(flatten)]
     pub many: BatchArgs,
 
+    #[command(flatten)]
+    pub watch: WatchArgs,
+
     /// Show the model's classes and groups, and stop
     #[arg(long, help_heading = None::<&str>)]
     pub list_classes: bool,
@@ -76,6 +80,7 @@ pub struct Args {
 pub const EXAMPLES: &str = "  clothseg-run photo.jpg --classes shirt,pants
   clothseg-run photos/ -o cutouts --format masks,json
   clothseg-run photos/ -o cutouts --format masks,json --resume
+  clothseg-run inbox/ -o cutouts --watch
   find photos -name '*.jpg' -mtime -1 -print0 | clothseg-run --files-from - --null
   clothseg-run --list-classes";
 
@@ -90,7 +95,7 @@ photo.labelme.json and coco.json for all photos. manifest.jsonl has a line for e
 pub const EXIT_STATUS: &str = "\
 0 all done, 1 some photos failed, 2 wrong usage or nothing can run,
 130 stopped by Ctrl-C or SIGTERM: the first finishes the photos in work, the second stops at
-once.";
+once. With --watch, which nothing else ends, the first gives 0 or 1.";
 
 impl Args {
     /// The classes and groups asked for, by their names; none for all.

@@ -13,6 +13,8 @@ mod info;
 mod mask_args;
 mod report;
 mod signals;
+mod watch;
+mod watch_args;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -92,17 +94,25 @@ fn obey(args: &Args) -> Result<u8, String> {
     if args.inputs.is_empty() && args.many.files_from.is_none() {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
     }
-    let inputs = args.many.find(&args.inputs, &options.output, options.limits.max_bytes)?;
-    if inputs.is_empty() && inputs.unreadable.is_empty() {
+    let watched = args.watch.watch.then(|| args.watch.folder(&args.inputs)).transpose()?;
+    let inputs = match watched {
+        Some(_) => Inputs::default(),
+        None => args.many.find(&args.inputs, &options.output, options.limits.max_bytes)?,
+    };
+    if watched.is_none() && inputs.is_empty() && inputs.unreadable.is_empty() {
         return nothing_to_do(args);
     }
-    let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, inputs.len());
+    // How many arrive is not known: the engine is made for many.
+    let photos = watched.map_or(inputs.len(), |_| usize::MAX);
+    let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, photos);
     let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
     // The weights are the engine's now; a large model need not be held twice.
     drop(model);
     options.work = args.many.work_options(&segmenter);
     report::engine(segmenter.engine_info(), &remarks, args.quiet);
-    segment(args, &segmenter, &inputs, &options)
+    let Some(folder) = watched else { return segment(args, &segmenter, &inputs, &options) };
+    let summary = watch::watch(&segmenter, folder, &options, &args.watch.options(), args.quiet)?;
+    Ok(if summary.failed > 0 { SOME_FAILED } else { ALL_DONE })
 }
 
 fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Result<(Segmenter, Remarks)> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use clothseg::{ClassRegion, EngineInfo, ModelSpec};
-use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome, Summary};
+use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome, Round, Summary};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::advice::{Remarks, explain};
@@ -87,6 +87,18 @@ impl Progress {
         }
     }
 
+    /// The line of photos that arrived together: how they ended.
+    pub fn finish_round(self, round: &Round) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if !self.quiet {
+            let vanished =
+                if round.vanished > 0 { format!(", {} deleted before", round.vanished) } else { String::new() };
+            say(&format!("{}{vanished}", counts(&round.summary, 0)));
+        }
+    }
+
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(text)),
@@ -119,9 +131,13 @@ fn named(photos: &[String], one: &str, several: &str, what: &str) {
     }
 }
 
+/// A number of photos.
+pub fn photos(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "photo" } else { "photos" })
+}
+
 fn counts(summary: &Summary, unreadable: usize) -> String {
-    let photos = if summary.done == 1 { "photo" } else { "photos" };
-    let mut text = format!("{} {photos} done", summary.done);
+    let mut text = format!("{} done", photos(summary.done));
     let others =
         [(summary.failed + unreadable, "failed"), (summary.skipped, "done before"), (summary.to_review, "to look at")];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {

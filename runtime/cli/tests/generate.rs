@@ -72,10 +72,10 @@ fn bash_loads_its_script_and_completes_with_it() {
     bash("bash -n clothseg-run.bash");
     assert!(bash("source ./clothseg-run.bash; complete -p clothseg-run").contains("-F _clothseg__run "));
     let completed = bash(
-        "source ./clothseg-run.bash; COMP_WORDS=(clothseg-run --review); COMP_CWORD=1
-         _clothseg__run clothseg-run --review clothseg-run; echo \"${COMPREPLY[@]}\"",
+        "source ./clothseg-run.bash; COMP_WORDS=(clothseg-run --watch-s); COMP_CWORD=1
+         _clothseg__run clothseg-run --watch-s clothseg-run; echo \"${COMPREPLY[@]}\"",
     );
-    assert_eq!(completed.trim(), "--review-dir");
+    assert_eq!(completed.trim(), "--watch-settle");
 }
 
 #[test]
