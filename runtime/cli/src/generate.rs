@@ -1,12 +1,10 @@
-//! `--generate`: completion scripts and the man page, made from the flags themselves.
+//! `--generate`: completion scripts and the man page, made from a program's flags themselves.
 
 use std::fmt::Write as _;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
-
-use crate::args::{Args, EXAMPLES, EXIT_STATUS, FILES};
 
 /// What is made of the flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -25,33 +23,35 @@ pub enum Generated {
     CompleteElvish,
 }
 
-/// The text of it.
-pub fn generate(what: Generated) -> Result<String, String> {
+/// Makes it for the program with these flags. `sections` are titles and lines that the man page has after its flags, in place of
+/// what the help has there.
+///
+/// # Errors
+/// A text that says why, where clap cannot make it.
+pub fn generate(what: Generated, mut command: Command, sections: &[(&str, &str)]) -> Result<String, String> {
     let shell = match what {
-        Generated::Man => return man(),
+        Generated::Man => return man(command, sections),
         Generated::CompleteBash => Shell::Bash,
         Generated::CompleteZsh => Shell::Zsh,
         Generated::CompleteFish => Shell::Fish,
         Generated::CompletePowershell => Shell::PowerShell,
         Generated::CompleteElvish => Shell::Elvish,
     };
-    let mut command = Args::command();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     text(script)
 }
 
-/// The man page. What stands after the flags in the help has sections of its own, with the lines as they are.
-fn man() -> Result<String, String> {
-    let man = Man::new(Args::command().after_help(None::<&str>)).manual("clothseg");
+fn man(command: Command, sections: &[(&str, &str)]) -> Result<String, String> {
+    let man = Man::new(command.after_help(None::<&str>)).manual("clothseg");
     let mut page = Vec::new();
     man.render(&mut page).map_err(|error| format!("the man page cannot be made: {error}"))?;
     let page = text(page)?;
     // The version is the last of what is made by itself.
     let (before, version) = page.rsplit_once(".SH VERSION").unwrap_or((&page, ""));
     let mut page = before.to_owned();
-    for (title, lines) in [("EXAMPLES", EXAMPLES), ("RESULTS", FILES), ("EXIT STATUS", EXIT_STATUS)] {
+    for (title, lines) in sections {
         let _ = writeln!(page, ".SH {title:?}\n.nf\n{}\n.fi", as_it_is(lines));
     }
     let _ = write!(page, ".SH VERSION{version}");

@@ -19,13 +19,14 @@ mod watch_args;
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
 use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 
 use advice::{Remarks, explain};
 use args::Args;
 pub use engine_args::{EngineArgs, read_model};
+pub use generate::{Generated, generate};
 
 /// ONNX Runtime's wheels since 1.30 keep a device id and may report its use, unless this variable is `1` in the environment before
 /// the library is loaded. A program sets it first, while it has no other thread.
@@ -78,7 +79,8 @@ fn obey(args: &Args) -> Result<u8, String> {
         (_, said) => said,
     };
     if let Some(what) = args.generate {
-        return print(&generate::generate(what)?);
+        let sections = [("EXAMPLES", args::EXAMPLES), ("RESULTS", args::FILES), ("EXIT STATUS", args::EXIT_STATUS)];
+        return print(&generate(what, Args::command(), &sections)?);
     }
     // What can be wrong with the command is found before an engine is opened.
     let engine_options = args.engine.options()?;
