@@ -1,8 +1,9 @@
-# clothseg-run, and clothseg-serve where this tree has it, on ONNX Runtime's own library. No shell, no package manager and no other
+# clothseg-run and clothseg-serve on ONNX Runtime's own library. No shell, no package manager and no other
 # user than "nonroot" are in the image; nothing is fetched at run time, and the root may be read-only. docs/install.md says how to
-# run it. Targets: cli (the default), gpu.
+# run it. Targets: cli (the default), serve, gpu.
 #
 #   docker build -t clothseg .
+#   docker build -t clothseg-serve --target serve .
 #   docker build -t clothseg:gpu --target gpu --build-arg ONNXRUNTIME=gpu .
 
 ARG DEBIAN=bookworm
@@ -14,12 +15,9 @@ ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 FROM rust:${RUST}-slim-${DEBIAN} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked -p clothseg-cli --no-default-features --features default-model \
-    && install -D -t /out/usr/bin target/release/clothseg-run
-RUN if [ -d runtime/server ]; then \
-        cargo build --release --locked -p clothseg-server --no-default-features --features default-model \
-        && install -D -t /out/usr/bin target/release/clothseg-serve; \
-    fi
+RUN cargo build --release --locked -p clothseg-cli -p clothseg-server --no-default-features \
+        --features clothseg-cli/default-model,clothseg-server/default-model \
+    && install -D -t /out/usr/bin target/release/clothseg-run target/release/clothseg-serve
 RUN install -D -m 644 -t /out/usr/share/doc/clothseg LICENSE-APACHE LICENSE-MIT models/LICENSE models/garments-lite0.md
 
 # ONNX Runtime's library out of its wheel, which is what its hash says. ci/container compares the versions with ci/onnxruntime.
@@ -57,6 +55,12 @@ WORKDIR /data
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/clothseg-run"]
 CMD ["--help"]
+
+FROM base AS serve
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/usr/bin/clothseg-serve", "--health"]
+ENTRYPOINT ["/usr/bin/clothseg-serve"]
+CMD ["--listen", "0.0.0.0:8080"]
 
 FROM base AS cli
 ENTRYPOINT ["/usr/bin/clothseg-run"]

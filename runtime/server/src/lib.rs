@@ -31,7 +31,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use axum::body::Bytes;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -63,7 +63,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(answer.exit_code()).unwrap_or(UNUSABLE);
         }
     };
-    let outcome = if options.health {
+    let outcome = if let Some(what) = options.generate {
+        let text = clothseg_cli::generate(what, Options::command(), &[("EXAMPLES AND EXIT STATUS", options::AFTER)]);
+        // A reader that has gone is no error.
+        text.map(|text| std::io::stdout().write_all(text.as_bytes()).map_or(WELL, |()| WELL))
+            .map_err(|said| (said, UNUSABLE))
+    } else if options.health {
         health::ask(options.listen).map(|()| WELL).map_err(|said| (said, NOT_WELL))
     } else {
         start_log(options.log);

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
-use clothseg_cli::EngineArgs;
+use clothseg_cli::{EngineArgs, Generated};
 
 /// Cuts garments out of photos over HTTP: masks, polygons and cut-outs, and a page to try it.
 #[derive(Debug, Parser)]
@@ -35,11 +35,16 @@ pub struct Options {
     #[arg(long)]
     pub health: bool,
 
+    /// Write this to standard output, and stop: man (the man page), or a completion script: complete-bash, complete-zsh,
+    /// complete-fish, complete-powershell or complete-elvish
+    #[arg(long, value_name = "KIND", hide_possible_values = true, exclusive = true)]
+    pub generate: Option<Generated>,
+
     #[command(flatten)]
     pub engine: EngineArgs,
 }
 
-const AFTER: &str = "\
+pub const AFTER: &str = "\
 Examples:
   clothseg-serve
   clothseg-serve --listen 0.0.0.0:8080 --allow-host photos.example.com --log json
