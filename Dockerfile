@@ -16,7 +16,7 @@ FROM rust:${RUST}-slim-${DEBIAN} AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked -p clothseg-cli -p clothseg-server --no-default-features \
-        --features clothseg-cli/default-model,clothseg-server/default-model \
+        --features clothseg-cli/avif,clothseg-cli/default-model,clothseg-server/default-model \
     && install -D -t /out/usr/bin target/release/clothseg-run target/release/clothseg-serve
 RUN install -D -m 644 -t /out/usr/share/doc/clothseg LICENSE-APACHE LICENSE-MIT models/LICENSE models/garments-lite0.md
 

@@ -30,6 +30,16 @@ fn wrong_usage_ends_with_2_and_a_word_on_what_to_do() {
 }
 
 #[test]
+fn completions_and_the_man_page_name_the_flags() {
+    for kind in ["man", "complete-bash", "complete-zsh", "complete-fish"] {
+        let output = run(&["--generate", kind]);
+        assert_eq!(output.status.code(), Some(0), "{kind}");
+        let text = String::from_utf8(output.stdout).unwrap().replace("\\-", "-");
+        assert!(text.contains("allow-host") && text.contains("clothseg-serve"), "{kind}: {text}");
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let server = Server::start(&[]);
     let folder = tempfile::tempdir().unwrap();
