@@ -106,6 +106,11 @@ fn photos_are_done_as_they_arrive_and_when_they_are_whole() {
     wait_for_ends(&env, &mut watch, "copied", &["done", "done", "done"]);
     assert_eq!(image::image_dimensions(env.path("out/copied.labels.png")).unwrap(), (80, 50));
 
+    // A photo by its content; and one under the name of what is still being fetched.
+    env.write("in/unnamed", &bytes);
+    wait_for_ends(&env, &mut watch, "unnamed", &["done"]);
+    env.write("in/fetched.png.part", &bytes);
+
     // What is no photo, or not there any more when its time comes.
     env.write("in/notes.txt", b"text");
     env.write("in/.hidden.png", &bytes);
@@ -123,8 +128,9 @@ fn photos_are_done_as_they_arrive_and_when_they_are_whole() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("watching in: the system tells of changes"), "{stderr}");
     assert!(stderr.contains("0 photos done, 1 failed\n"), "a line for each round: {stderr}");
-    assert!(stderr.contains("stopped; since the start 10 photos done; results in out"), "{stderr}");
-    let expected = ["copied", "first", "halves", "meanwhile", "moved/photo", "new/deep/photo", "renamed", "slow"];
+    assert!(stderr.contains("stopped; since the start 11 photos done; results in out"), "{stderr}");
+    let expected =
+        ["copied", "first", "halves", "meanwhile", "moved/photo", "new/deep/photo", "renamed", "slow", "unnamed"];
     assert_eq!(stems(&env), expected.map(String::from).into());
 }
 
