@@ -3,7 +3,7 @@
 # run it. Targets: cli (the default), serve, gpu.
 #
 #   docker build -t clothseg .
-#   docker build -t clothseg-serve --target serve .
+#   docker build -t clothseg:serve --target serve .
 #   docker build -t clothseg:gpu --target gpu --build-arg ONNXRUNTIME=gpu .
 
 ARG DEBIAN=bookworm
