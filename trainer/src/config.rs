@@ -111,6 +111,9 @@ impl Config {
         }
         let refuse = |key: &str, cause| Error::Config { path: path.to_path_buf(), key: key.to_owned(), cause };
         config.taxonomy = config.taxonomy.resolved(folder).map_err(|cause| refuse("taxonomy", cause))?;
+        if let Some(tables) = config.data.class_tables() {
+            config.taxonomy = config.taxonomy.or_of_data(&tables);
+        }
         config.check().map_err(|(key, cause)| refuse(key, cause))?;
         Ok(config)
     }

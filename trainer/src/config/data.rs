@@ -94,6 +94,16 @@ impl DataConfig {
         Ok(())
     }
 
+    /// The class tables of the sources; nothing where one has none, or has a mapping file, which says what its classes are.
+    pub(super) fn class_tables(&self) -> Option<Vec<PathBuf>> {
+        let sources = self.train.iter().chain(&self.valid).chain(&self.test);
+        let table = |source: &SourceConfig| {
+            let table = source.resolve().root.join("class_dict.csv");
+            (source.layout == Layout::Folder && source.mapping.is_none() && table.is_file()).then_some(table)
+        };
+        sources.map(table).collect()
+    }
+
     /// All sources: those to train on, to validate on, to test on.
     pub(crate) fn sources_mut(&mut self) -> impl Iterator<Item = &mut SourceConfig> {
         self.train.iter_mut().chain(&mut self.valid).chain(&mut self.test)

@@ -1,7 +1,7 @@
 //! The key `taxonomy`: a built-in one by its name, classes of one's own in the config, or a file of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clothseg::{Class, ClassKind, Taxonomy};
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,41 @@ impl TaxonomyConfig {
             Self::Own(own) => own,
         };
         own.completed().map(Self::Own)
+    }
+
+    /// The classes of the data where they are none of those of a built-in taxonomy: `tables` are the class tables of all data.
+    /// Otherwise the same; whatever cannot be read is left to those who read the data.
+    pub(super) fn or_of_data(self, tables: &[PathBuf]) -> Self {
+        let Self::Named(name) = &self else { return self };
+        let (Some(target), [first, others @ ..]) = (Target::builtin(name), tables) else { return self };
+        let Ok(own) = read_file(first).and_then(|own| own.completed().map_err(|cause| Error::file(first, cause)))
+        else {
+            return self;
+        };
+        let is_same = |table: &PathBuf| {
+            read_file(table).and_then(|other| {
+                let other = other.completed().map_err(|cause| Error::file(table, cause))?;
+                Ok(other.classes == own.classes)
+            })
+        };
+        let is_known = |class: &ClassConfig| match class {
+            ClassConfig::Name(name) | ClassConfig::Class(ClassFacts { name, .. }) => {
+                target.taxonomy.index_of(name).is_some()
+            }
+        };
+        let garments = &own.classes[1..];
+        if garments.is_empty()
+            || garments.iter().any(is_known)
+            || !others.iter().all(|table| is_same(table).unwrap_or(false))
+        {
+            return self;
+        }
+        tracing::warn!(
+            "`{name}` has none of the classes of {}: they are learned as classes of one's own, as with taxonomy = \"{}\"",
+            first.display(),
+            first.display()
+        );
+        Self::Own(own)
     }
 
     /// The classes, in a config that has been opened.
@@ -335,5 +370,28 @@ mod tests {
         assert!(TaxonomyConfig::from("g.toml").resolved(root.path()).unwrap_err().contains("g.toml"));
         std::fs::write(root.path().join("h.png"), "").unwrap();
         assert!(TaxonomyConfig::from("h.png").resolved(root.path()).unwrap_err().contains(".toml and .json"));
+    }
+
+    #[test]
+    fn data_of_other_classes_bring_them() {
+        let root = tempfile::tempdir().unwrap();
+        let table = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let own = table("own.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\n");
+        let same = table("same.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\n");
+        let other = table("other.csv", "name,r,g,b\nbackground,0,0,0\nlehenga,255,0,0\n");
+        let mixed = table("mixed.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\npants,0,255,0\n");
+        let garments = TaxonomyConfig::from("garments");
+        let found = garments.clone().or_of_data(&[own.clone(), same]).target().unwrap();
+        assert_eq!((names(&found), found.taxonomy.classes[1].color), (vec!["background", "sari"], [255, 0, 0]));
+        // One class that is known: a slip of the pen is more likely than another taxonomy. And two tables are no taxonomy.
+        for tables in [vec![mixed], vec![own.clone(), other], vec![], vec![root.path().join("absent.csv")]] {
+            assert_eq!(garments.clone().or_of_data(&tables), garments);
+        }
+        let list = TaxonomyConfig::List(vec![ClassConfig::Name("dhoti".to_owned())]);
+        assert_eq!(list.clone().or_of_data(&[own]), list);
     }
 }
