@@ -117,7 +117,11 @@ impl TestEnv {
     pub fn run_elsewhere(&self, arguments: &[&str]) -> Run {
         let binary = self.path("bin/clothseg-run");
         std::fs::create_dir_all(self.path("bin")).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_clothseg-run"), &binary).unwrap();
+        if !binary.exists() {
+            // A copy is open for writing for a moment, and a process that another test starts just then keeps it so: "text file busy".
+            let program = env!("CARGO_BIN_EXE_clothseg-run");
+            std::fs::hard_link(program, &binary).or_else(|_| std::fs::copy(program, &binary).map(drop)).unwrap();
+        }
         let mut command = Command::new(binary);
         for name in ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PATH"] {
             command.env_remove(name);
