@@ -11,6 +11,14 @@ pub fn explain(error: &Error) -> String {
     }
 }
 
+/// The same of a model in this file. Most errors name the file that is at fault, which may be the description.
+pub fn explain_of(model: Option<&std::path::Path>, error: &Error) -> String {
+    match (model, explain(error)) {
+        (Some(path), said) if !said.contains(&*path.to_string_lossy()) => format!("{}: {said}", path.display()),
+        (_, said) => said,
+    }
+}
+
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
         Error::TooLarge { unit: "pixels", .. } => {

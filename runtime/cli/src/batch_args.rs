@@ -3,14 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clothseg::{EngineOptions, Error, Model, Provider, Segmenter};
+use clothseg::{EngineOptions, Error, Model, Segmenter};
 use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
 
 use crate::advice::explain;
-
-/// Weights that sessions may hold together, unless the user says how many there are to be: those of a large model, once a
-/// core, would fill a machine of many.
-const SESSIONS_BYTES: u64 = 2 << 30;
+use crate::engine_args::{EngineArgs, is_gpu, usual_jobs};
 
 /// How folders are worked through.
 #[derive(Debug, clap::Args)]
@@ -93,20 +90,16 @@ impl BatchArgs {
         Ok(finder.finish(self.shard))
     }
 
-    /// What the engine needs to know to run `photos` photos, where the user names no number of sessions. On a CPU whole photos
-    /// side by side are the fastest: each has a session, and the cores are shared out over the sessions.
+    /// What the engine needs to know to run `photos` photos.
     pub fn engine_options(
         &self,
         options: EngineOptions,
-        sessions: Option<NonZeroUsize>,
+        engine: &EngineArgs,
         model: &Model,
         photos: usize,
     ) -> EngineOptions {
-        let on_named_gpu = is_gpu(options.provider);
-        let fit = (SESSIONS_BYTES / (model.onnx().len() as u64).max(1)).max(1);
-        let one_a_job = self.jobs(on_named_gpu).min(photos.max(1)).min(usize::try_from(fit).unwrap_or(usize::MAX));
-        let by_itself = if on_named_gpu { 1 } else { one_a_job };
-        options.with_sessions(sessions.map_or(by_itself, NonZeroUsize::get)).with_max_batch(self.batch.get())
+        let at_a_time = self.jobs(is_gpu(options.provider)).min(photos);
+        engine.with_sessions(options, model, at_a_time).with_max_batch(self.batch.get())
     }
 
     /// How much is done at a time, by the execution provider.
@@ -119,10 +112,9 @@ impl BatchArgs {
         }
     }
 
-    /// Photos in work at a time. On a GPU one job does nothing but wait for it; the others keep the cores busy.
+    /// Photos in work at a time.
     fn jobs(&self, on_gpu: bool) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs.map_or_else(|| cores() + usize::from(on_gpu), NonZeroUsize::get)
+        self.jobs.map_or_else(|| usual_jobs(on_gpu), NonZeroUsize::get)
     }
 
     /// What results somebody should look at. Numbers that make no sense are refused by name.
@@ -136,8 +128,4 @@ impl BatchArgs {
             None => options,
         })
     }
-}
-
-fn is_gpu(provider: Provider) -> bool {
-    matches!(provider, Provider::Cuda | Provider::Tensorrt)
 }

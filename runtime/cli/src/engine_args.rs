@@ -5,6 +5,20 @@ use std::path::{Path, PathBuf};
 
 use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality};
 
+/// Weights that sessions may hold together, unless the user says how many there are to be.
+const SESSIONS_BYTES: u64 = 2 << 30;
+
+/// Whether a provider runs on a GPU.
+pub fn is_gpu(provider: Provider) -> bool {
+    matches!(provider, Provider::Cuda | Provider::Tensorrt)
+}
+
+/// Photos in work at a time where the user names no number. On a GPU one of them does nothing but wait for it; the others keep the
+/// cores busy.
+pub fn usual_jobs(on_gpu: bool) -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + usize::from(on_gpu)
+}
+
 /// Which description, engine and hardware.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Engine")]
@@ -70,6 +84,15 @@ impl EngineArgs {
         options.tensorrt.fp16 = self.fp16;
         options.tensorrt.cache.clone_from(&self.trt_cache);
         Ok(options)
+    }
+
+    /// The options with sessions for so many photos at a time, where the user names no number of them. On a CPU whole photos side
+    /// by side are the fastest: each has a session, and the cores are shared out over the sessions.
+    pub fn with_sessions(&self, options: EngineOptions, model: &Model, photos: usize) -> EngineOptions {
+        let fit = (SESSIONS_BYTES / (model.onnx().len() as u64).max(1)).max(1);
+        let one_a_photo = photos.max(1).min(usize::try_from(fit).unwrap_or(usize::MAX));
+        let by_itself = if is_gpu(options.provider) { 1 } else { one_a_photo };
+        options.with_sessions(self.sessions.map_or(by_itself, NonZeroUsize::get))
     }
 
     /// Reads the model in this file, else the one that is carried along.

@@ -23,9 +23,9 @@ use clap::{CommandFactory, Parser};
 use clothseg::{EngineOptions, Error, Model, Segmenter, Taxonomy, engine};
 use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 
-use advice::{Remarks, explain};
+use advice::{Remarks, explain, explain_of};
 use args::Args;
-pub use engine_args::{EngineArgs, read_model};
+pub use engine_args::{EngineArgs, is_gpu, read_model, usual_jobs};
 pub use generate::{Generated, generate};
 
 /// ONNX Runtime's wheels since 1.30 keep a device id and may report its use, unless this variable is `1` in the environment before
@@ -74,24 +74,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn obey(args: &Args) -> Result<u8, String> {
     // Most errors name the file that is at fault, which may be the description.
-    let named = |error: Error| match (&args.model, explain(&error)) {
-        (Some(path), said) if !said.contains(&*path.to_string_lossy()) => format!("{}: {said}", path.display()),
-        (_, said) => said,
-    };
+    let named = |error: Error| explain_of(args.model.as_deref(), &error);
     if let Some(what) = args.generate {
         let sections = [("EXAMPLES", args::EXAMPLES), ("RESULTS", args::FILES), ("EXIT STATUS", args::EXIT_STATUS)];
-        return print(&generate(what, Args::command(), &sections)?);
+        return print(&generate(what, Args::command(), &sections)?).map(|()| ALL_DONE);
     }
     // What can be wrong with the command is found before an engine is opened.
     let engine_options = args.engine.options()?;
     let model = args.engine.model(args.model.as_deref()).map_err(named)?;
     if args.list_classes {
-        return print(&report::class_list(model.spec()));
+        return print(&report::class_list(model.spec())).map(|()| ALL_DONE);
     }
     let mut options = batch_options(args, &model.spec().taxonomy)?;
     if let Some(format) = args.info {
         let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
-        return print(&info::info(&segmenter, &remarks, format));
+        return print(&info::info(&segmenter, &remarks, format)).map(|()| ALL_DONE);
     }
     if args.inputs.is_empty() && args.many.files_from.is_none() {
         return Err("no input: name photos, folders or '-' (see clothseg-run --help)".into());
@@ -102,11 +99,11 @@ fn obey(args: &Args) -> Result<u8, String> {
         None => args.many.find(&args.inputs, &options.output, options.limits.max_bytes)?,
     };
     if watched.is_none() && inputs.is_empty() && inputs.unreadable.is_empty() {
-        return nothing_to_do(args);
+        return nothing_to_do(args, inputs.earlier_results);
     }
     // How many arrive is not known: the engine is made for many.
     let photos = watched.map_or(inputs.len(), |_| usize::MAX);
-    let engine_options = args.many.engine_options(engine_options, args.engine.sessions, &model, photos);
+    let engine_options = args.many.engine_options(engine_options, &args.engine, &model, photos);
     let (segmenter, remarks) = open(args, &model, engine_options).map_err(named)?;
     // The weights are the engine's now; a large model need not be held twice.
     drop(model);
@@ -129,7 +126,13 @@ fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Res
 }
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
-fn nothing_to_do(args: &Args) -> Result<u8, String> {
+fn nothing_to_do(args: &Args, earlier_results: usize) -> Result<u8, String> {
+    if earlier_results > 0 {
+        return Err(format!(
+            "there are no photos in what was named but {earlier_results} results of earlier runs, which a manifest.jsonl there \
+             names; they are left out"
+        ));
+    }
     if args.many.shard.is_none() && args.many.files_from.is_none() {
         let avif = if cfg!(feature = "avif") { " AVIF," } else { "" };
         return Err(format!("there are no photos in what was named (JPEG, PNG, WebP,{avif} BMP, GIF, TIFF)"));
@@ -189,9 +192,13 @@ fn segment(args: &Args, segmenter: &Segmenter, inputs: &Inputs, options: &BatchO
 }
 
 /// Writes to standard output; a reader that has gone, such as `head`, is no error.
-fn print(text: &str) -> Result<u8, String> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+///
+/// # Errors
+/// What is wrong otherwise, such as a full disk.
+pub fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
-        _ => Ok(ALL_DONE),
+        _ => Ok(()),
     }
 }

@@ -2,15 +2,13 @@
 
 use std::num::NonZeroUsize;
 
-use clothseg::{EngineOptions, Error, Model, Photo, Provider, Quality, Segmentation, Segmenter};
+use clothseg::{Error, Photo, Quality, Segmentation, Segmenter};
 use clothseg_cli::advice::{self, Remarks};
+use clothseg_cli::{is_gpu, usual_jobs};
 
 use crate::batcher::Batcher;
 use crate::options::Options;
 use crate::problem::Problem;
-
-/// Weights that sessions may hold together, unless the user says how many there are to be.
-const SESSIONS_BYTES: u64 = 2 << 30;
 
 /// Photos in one run of the network on a GPU, unless the user says otherwise.
 const GPU_BATCH: usize = 8;
@@ -31,12 +29,11 @@ impl Engines {
     /// Reads the model that the options name and opens it. Returns what a user should know about it, too.
     pub fn open(options: &Options) -> Result<(Self, Remarks), String> {
         let mut engine_options = options.engine.options()?;
-        let named = |error: Error| match (&options.model, advice::explain(&error)) {
-            (Some(path), said) if !said.contains(&*path.to_string_lossy()) => format!("{}: {said}", path.display()),
-            (_, said) => said,
-        };
+        let named = |error: Error| advice::explain_of(options.model.as_deref(), &error);
         let model = options.engine.model(options.model.as_deref()).map_err(named)?;
-        engine_options = sized(engine_options, options, &model);
+        let at_a_time = jobs(options, is_gpu(engine_options.provider), 1);
+        let batch = options.limits.batch.map_or(GPU_BATCH, NonZeroUsize::get);
+        engine_options = options.engine.with_sessions(engine_options, &model, at_a_time).with_max_batch(batch);
         let refused = advice::complete(&mut engine_options);
         if let Some(line) = clothseg::engine::slow_start(model.onnx(), model.spec(), &engine_options).map_err(named)? {
             tracing::info!("{line}");
@@ -58,7 +55,7 @@ impl Engines {
         let batch = options.limits.batch.map_or(if on_gpu { GPU_BATCH } else { 1 }, NonZeroUsize::get);
         let batch = batch.min(fast.batch().largest().max(1));
         let batcher = if batch > 1 { Some(Batcher::start(&fast, best.as_ref(), batch)?) } else { None };
-        Ok(Self { jobs: jobs(options, on_gpu), batch, fast, best, usual, batcher })
+        Ok(Self { jobs: jobs(options, on_gpu, batch), batch, fast, best, usual, batcher })
     }
 
     /// The segmenter of a quality; of the usual one where a request names none.
@@ -89,22 +86,8 @@ impl Engines {
     }
 }
 
-/// Sessions and batches for so many photos at a time: on a CPU whole photos side by side are the fastest.
-fn sized(engine_options: EngineOptions, options: &Options, model: &Model) -> EngineOptions {
-    let on_named_gpu = is_gpu(engine_options.provider);
-    let fit = (SESSIONS_BYTES / (model.onnx().len() as u64).max(1)).max(1);
-    let one_a_job = jobs(options, on_named_gpu).min(usize::try_from(fit).unwrap_or(usize::MAX));
-    let by_itself = if on_named_gpu { 1 } else { one_a_job };
-    let batch = options.limits.batch.map_or(GPU_BATCH, NonZeroUsize::get);
-    engine_options.with_sessions(options.engine.sessions.map_or(by_itself, NonZeroUsize::get)).with_max_batch(batch)
-}
-
-/// Photos in work at a time. On a GPU one of them does nothing but wait for it; the others keep the cores busy.
-fn jobs(options: &Options, on_gpu: bool) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    options.limits.jobs.map_or_else(|| cores() + usize::from(on_gpu), NonZeroUsize::get)
-}
-
-fn is_gpu(provider: Provider) -> bool {
-    matches!(provider, Provider::Cuda | Provider::Tensorrt)
+/// Photos in work at a time. Those that run through a GPU together must all be in work.
+fn jobs(options: &Options, on_gpu: bool, batch: usize) -> usize {
+    let usual = || usual_jobs(on_gpu).max(if batch > 1 { batch + 1 } else { 1 });
+    options.limits.jobs.map_or_else(usual, NonZeroUsize::get)
 }

@@ -76,7 +76,8 @@ async fn checked(state: &Shared, request: Request, next: Next) -> Response {
     if asks_first {
         allow(headers);
     } else {
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        headers
+            .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-clothseg-ignored"));
     }
     response
 }

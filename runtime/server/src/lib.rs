@@ -20,6 +20,7 @@ mod page;
 mod pictures;
 mod problem;
 mod routes;
+mod sending;
 mod serve;
 mod state;
 mod steady;
@@ -65,12 +66,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let outcome = if let Some(what) = options.generate {
         let text = clothseg_cli::generate(what, Options::command(), &[("EXAMPLES AND EXIT STATUS", options::AFTER)]);
-        let print = |text: String| {
-            // A reader that has gone is no error.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            WELL
-        };
-        text.map(print).map_err(|said| (said, UNUSABLE))
+        text.and_then(|text| clothseg_cli::print(&text)).map(|()| WELL).map_err(|said| (said, UNUSABLE))
     } else if options.health {
         health::ask(options.listen).map(|()| WELL).map_err(|said| (said, NOT_WELL))
     } else {

@@ -11,12 +11,15 @@ use crate::state::State;
 /// Upper bounds of the buckets of times, in seconds.
 const BUCKETS_S: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
+/// Beginnings of the routes that take a photo.
+const TAKES_PHOTOS: [&str; 4] = ["/v1/segment", "/v1/masks/", "/v1/cutouts/", "/api/remove"];
+
 /// Counters since the start.
 #[derive(Default)]
 pub struct Metrics {
     /// By route and status.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
-    /// Times of requests that took a photo.
+    /// Times of photos that were answered with a result.
     seconds: Mutex<Times>,
     /// Times of the stages of a photo.
     stages: Mutex<BTreeMap<&'static str, Sum>>,
@@ -75,7 +78,8 @@ impl Metrics {
     /// A request that was answered. `route` is one of ours, never what the client wrote.
     pub fn answered(&self, route: &str, status: u16, took: Duration) {
         *locked(&self.requests).entry((route.to_owned(), status)).or_default() += 1;
-        if !route.starts_with("/v1/") && route != "/api/remove" {
+        // Refusals are fast, and would hide how slow the others are.
+        if status != 200 || !TAKES_PHOTOS.iter().any(|taking| route.starts_with(taking)) {
             return;
         }
         let seconds = took.as_secs_f64();

@@ -25,7 +25,7 @@ pub fn document() -> Value {
 fn paths() -> Value {
     let classes = query(
         "classes",
-        "Classes, aliases or groups with commas between, or `all` but the background; all garments without it",
+        "Classes, aliases or groups with commas between, or `all` for every class but the background; default: all garments",
         &text(),
     );
     let quality = query(

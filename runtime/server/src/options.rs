@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::TypedValueParser;
 use clothseg_cli::{EngineArgs, Generated};
 
 /// Cuts garments out of photos over HTTP: masks, polygons and cut-outs, and a page to try it.
@@ -60,11 +61,11 @@ Exit status: 0 stopped, all requests answered; 1 stopped with requests unanswere
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Photos in work at a time; one a core without it
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
 
-    /// Photos that may wait besides; those beyond are refused with 503 before they are read
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    /// Photos that may wait besides; those beyond are refused with 503
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).map(usize::from))]
     pub queue: usize,
 
     /// Photos in one run of the network, at most; more than 1 pays on a GPU only [default: 8 on a GPU, else 1]
@@ -131,9 +132,17 @@ impl FromStr for Seconds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..=86_400.0).contains(seconds));
-        let seconds = seconds.ok_or_else(|| format!("'{text}' is no time: write seconds, 0.001 to 86400"))?;
+        let seconds = seconds.ok_or_else(|| format!("'{text}' is not a valid time: write seconds, 0.001 to 86400"))?;
         Ok(Self(Duration::from_secs_f64(seconds)))
     }
+}
+
+/// Most photos in work at a time: each has a thread.
+const MAX_JOBS: usize = 1024;
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs = text.parse().ok().filter(|jobs: &NonZeroUsize| jobs.get() <= MAX_JOBS);
+    jobs.ok_or_else(|| format!("'{text}' is not a number from 1 to {MAX_JOBS}"))
 }
 
 /// What requests may cost, as the server needs it.

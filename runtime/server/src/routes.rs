@@ -8,7 +8,7 @@ mod segment;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -48,6 +48,8 @@ fn finished(router: Router<Shared>, state: Shared) -> Router {
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        // `upload` has the limit on bytes; without this, forms would have another one of 2 MiB.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&state), guard))
         .with_state(state)
 }
@@ -64,12 +66,12 @@ async fn method_not_allowed(request: Request) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
 }
 
-/// Options stand in the query: a field that nobody reads would be a wish that nobody fulfils.
+/// Options are read from the query string; other fields of the form are refused rather than ignored.
 fn no_fields(fields: &[(String, String)]) -> Result<(), Problem> {
     match fields.first() {
         None => Ok(()),
         Some((name, _)) => {
-            let detail = format!("the form has a field '{name}' besides 'file'; options belong into the query");
+            let detail = format!("the form has a field '{name}' besides 'file'; put options into the query string");
             Err(Problem::bad_request("form", detail))
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -50,7 +49,6 @@ pub async fn serve(listener: TcpListener, router: Router, state: Shared) -> io::
     }
     // From here on nobody new gets in.
     drop(listener);
-    state.stopping.store(true, Ordering::Relaxed);
     tracing::info!("stopping: requests in work are answered first");
     Ok(tokio::select! {
         () = graceful.shutdown() => true,

@@ -1,7 +1,6 @@
 //! What all requests share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,8 +23,6 @@ pub struct State {
     pub access: Access,
     /// What is counted.
     pub metrics: Metrics,
-    /// Whether the server has been asked to stop.
-    pub stopping: AtomicBool,
     /// Places for photos, those in work and those that wait.
     places: Arc<Semaphore>,
     /// Places in work.
@@ -36,8 +33,18 @@ pub struct State {
 /// The shared state.
 pub type Shared = Arc<State>;
 
-/// A place for a photo. It is taken before the upload is read, and kept until the work is done, even if the client has gone.
+/// A place for a photo. It is taken before the upload is read, and kept until the work is done, even if the client has gone, and
+/// until the answer is sent.
 pub struct Place(#[expect(dead_code, reason = "held, never looked at")] OwnedSemaphorePermit);
+
+#[cfg(test)]
+impl Place {
+    /// One of no state.
+    pub fn outside() -> Self {
+        let semaphore = Arc::new(Semaphore::new(1));
+        Self(semaphore.try_acquire_owned().unwrap_or_else(|_| unreachable!("one place is free")))
+    }
+}
 
 impl State {
     /// Nothing in work yet. `queue` photos may wait besides those in work.
@@ -48,7 +55,6 @@ impl State {
             limits,
             access,
             metrics: Metrics::default(),
-            stopping: AtomicBool::new(false),
             places: Arc::new(Semaphore::new(jobs.saturating_add(queue).min(Semaphore::MAX_PERMITS))),
             work: Arc::new(Semaphore::new(jobs.min(Semaphore::MAX_PERMITS))),
             queue,
@@ -62,15 +68,15 @@ impl State {
 
     /// Photos that are being uploaded, wait or are in work.
     pub fn places_taken(&self) -> usize {
-        (self.engines.jobs + self.queue).saturating_sub(self.places.available_permits())
+        self.engines.jobs.saturating_add(self.queue).saturating_sub(self.places.available_permits())
     }
 
     /// Takes a place for a photo.
     ///
     /// # Errors
     /// 503 where all are taken.
-    pub fn enter(&self) -> Result<Place, Problem> {
-        self.places.clone().try_acquire_owned().map(Place).map_err(|_| {
+    pub fn enter(&self) -> Result<Arc<Place>, Problem> {
+        self.places.clone().try_acquire_owned().map(|permit| Arc::new(Place(permit))).map_err(|_| {
             self.metrics.refused();
             self.busy("all places for photos are taken; try again later")
         })
@@ -83,12 +89,14 @@ impl State {
     /// Its own; 503 and 504 once the deadline has passed; 500 for a panic.
     pub async fn work<T: Send + 'static>(
         self: &Arc<Self>,
-        place: Place,
+        place: Arc<Place>,
         deadline: Instant,
         job: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let queued = Instant::now();
-        let Ok(Ok(turn)) = timeout_at(deadline, self.work.clone().acquire_owned()).await else {
+        let turn = timeout_at(deadline, self.work.clone().acquire_owned()).await;
+        // A turn that is free is given even after the deadline.
+        let (Ok(Ok(turn)), true) = (turn, Instant::now() < deadline) else {
             self.metrics.refused();
             return Err(self.busy("the photo waited too long for its turn; try again later"));
         };

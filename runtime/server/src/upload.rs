@@ -7,7 +7,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::options::Limits;
 use crate::problem::Problem;
@@ -28,11 +28,12 @@ pub struct Upload {
     pub fields: Vec<(String, String)>,
 }
 
-/// Reads the upload of a request, within the limits on bytes and time.
+/// Reads the upload of a request, within the limits on bytes and time, and until `deadline` at the latest.
 ///
 /// # Errors
 /// 400 for a form that is none, 408 for a slow one, 413, 415.
-pub async fn read(limits: &Limits, request: Request) -> Result<Upload, Problem> {
+pub async fn read(limits: &Limits, request: Request, deadline: Instant) -> Result<Upload, Problem> {
+    let started = Instant::now();
     let is_form = kind(request.headers())?;
     let most = if is_form { limits.max_bytes.saturating_add(FORM_BYTES) } else { limits.max_bytes };
     if announced(request.headers()).is_some_and(|bytes| bytes > most) {
@@ -48,7 +49,8 @@ pub async fn read(limits: &Limits, request: Request) -> Result<Upload, Problem> 
             Ok(Upload { photo, fields: Vec::new() })
         }
     };
-    timeout(limits.body_time, upload).await.map_err(|_| slow(limits.body_time))?
+    let end = deadline.min(started + limits.body_time);
+    timeout_at(end, upload).await.map_err(|_| slow(end - started))?
 }
 
 /// Whether the upload is a form; 415 where it is neither that nor a photo.
@@ -133,6 +135,6 @@ fn unread(limits: &Limits, error: &(dyn std::error::Error + 'static)) -> Problem
 }
 
 fn slow(limit: Duration) -> Problem {
-    let detail = format!("the upload did not arrive within {} s", limit.as_secs_f64());
+    let detail = format!("the upload did not arrive within {:.1} s", limit.as_secs_f64());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_upload", detail)
 }

@@ -1,15 +1,19 @@
 //! A photo's way: bytes to a segmentation, with the time of each stage counted.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use clothseg::internals::files::kind::{Format, HEAD_BYTES, Kind};
+use clothseg::internals::files::list;
 use clothseg::masks::{MaskOptions, Masked};
 use clothseg::{Detail, Photo, Quality, Segmentation, Segmenter, Taxonomy};
 
 use crate::problem::Problem;
+use crate::sending::Sending;
 use crate::state::{Shared, State};
 use crate::upload::{self, Upload};
 
@@ -21,12 +25,6 @@ pub struct File {
     pub content: Vec<u8>,
 }
 
-impl IntoResponse for File {
-    fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type))], self.content).into_response()
-    }
-}
-
 /// Takes a place, reads the upload, and makes the answer of it on a thread that may take its time.
 pub async fn answer(
     state: &Shared,
@@ -35,10 +33,12 @@ pub async fn answer(
 ) -> Result<Response, Problem> {
     let deadline = tokio::time::Instant::now() + state.limits.request_time;
     let place = state.enter()?;
-    let upload = upload::read(&state.limits, request).await?;
+    let upload = upload::read(&state.limits, request, deadline).await?;
     state.metrics.uploaded(upload.photo.len());
-    let file = state.work(place, deadline, move |state| make(state, upload)).await?;
-    Ok(file.into_response())
+    let file = state.work(Arc::clone(&place), deadline, move |state| make(state, upload)).await?;
+    let send_until = tokio::time::Instant::now() + state.limits.request_time;
+    let body = Body::new(Sending::new(file.content.into(), send_until, place));
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(file.media_type))], body).into_response())
 }
 
 /// A photo and what was found in it.
@@ -84,17 +84,12 @@ const ALL: &str = "all";
 /// # Errors
 /// 422 for an unknown one.
 pub fn classes(taxonomy: &Taxonomy, names: &str) -> Result<Vec<usize>, Problem> {
-    // Names may hold commas themselves.
-    if let Ok(classes) = taxonomy.resolve(names) {
-        return Ok(classes);
-    }
-    if names.eq_ignore_ascii_case(ALL) {
+    if names.trim().eq_ignore_ascii_case(ALL) && taxonomy.resolve(names.trim()).is_err() {
         return Ok((1..taxonomy.len()).collect());
     }
-    let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    if names.is_empty() {
-        return Err(Problem::bad_request("classes", "'classes' names no class; leave it out for all garments"));
-    }
+    let names = list::parse_names(names, |name| taxonomy.resolve(name.trim()).is_ok()).map_err(|cause| {
+        Problem::bad_request("classes", format!("the list of classes {cause}; leave it out for all garments"))
+    })?;
     taxonomy.resolve_all(&names).map_err(|error| Problem::of(&error))
 }
 
@@ -111,14 +106,10 @@ pub fn quality(state: &State, name: Option<&str>) -> Result<Option<Quality>, Pro
 
 /// The name that a photo has in results: nothing of the client's, as it may end up in paths.
 pub fn photo_name(content: &[u8]) -> String {
-    let extension = match content {
-        [0xFF, 0xD8, ..] => "jpg",
-        [0x89, b'P', ..] => "png",
-        [b'R', b'I', b'F', b'F', ..] => "webp",
-        [b'G', b'I', b'F', ..] => "gif",
-        [b'B', b'M', ..] => "bmp",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "avif",
-        _ => "tif",
+    let extension = match Kind::of(&content[..content.len().min(HEAD_BYTES)]) {
+        Kind::Photo(Format::Image(format)) => format.extensions_str().first().copied().unwrap_or("bin"),
+        Kind::Photo(_) => "avif",
+        _ => "bin",
     };
     format!("photo.{extension}")
 }

@@ -227,3 +227,30 @@ fn a_server_that_is_stopped_does_not_wait_for_ever() {
     server.line_with("left unanswered");
     assert_eq!(server.wait(), Some(1));
 }
+
+#[test]
+fn a_form_may_be_as_large_as_a_photo_by_itself() {
+    let server = Server::start(&["--max-megabytes", "8"]);
+    // Noise does not become smaller.
+    let mut state = 1_u32;
+    let noise = image::RgbImage::from_fn(1100, 1100, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+    });
+    let large = png_of(&noise);
+    assert!((3_000_000..8_000_000).contains(&large.len()), "{}", large.len());
+    server.post("/v1/segment?format=labels", &large).expect("image/png");
+    server.post_form("/v1/segment?format=labels", &[("file", Some("a.png"), &large)]).expect("image/png");
+    server.post_form("/api/remove", &[("file", Some("a.png"), &large)]).expect("image/png");
+    server.assert_idle();
+}
+
+#[test]
+fn an_upload_has_no_longer_than_the_request() {
+    let server = Server::start(&["--request-time", "0.3"]);
+    let mut connection = server.connect();
+    connection.head("POST", "/v1/segment", &[OCTETS, ("content-length", "1000")]);
+    connection.send(b"x");
+    connection.reply().expect_problem(408, "slow_upload");
+    server.assert_idle();
+}

@@ -1,9 +1,7 @@
 //! What is said of the model and of the server.
 
-use std::sync::atomic::Ordering;
-
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use clothseg::ClassKind;
 use clothseg::export::Format;
@@ -70,12 +68,9 @@ pub async fn healthz() -> Response {
     document(&json!({ "status": "ok" }))
 }
 
-/// The model is open, and the server has not been asked to stop.
-pub async fn readyz(State(state): State<Shared>) -> Result<Response, Problem> {
-    if state.stopping.load(Ordering::Relaxed) {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping"));
-    }
-    Ok(document(&json!({ "status": "ready" })))
+/// The model is open: it is before the server listens, and a server that stops accepts nobody.
+pub async fn readyz() -> Response {
+    document(&json!({ "status": "ready" }))
 }
 
 /// Counters for Prometheus.

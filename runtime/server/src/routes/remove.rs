@@ -15,6 +15,9 @@ const IGNORED: [&str; 8] = ["model", "a", "af", "ab", "ae", "ppm", "bgc", "extra
 
 /// Cuts all garments out of a photo; with `om` the answer is their mask.
 pub async fn remove(State(state): State<Shared>, request: Request) -> Result<Response, Problem> {
+    if request.uri().query().is_some_and(|query| !query.is_empty()) {
+        return Err(Problem::bad_request("query", "options of /api/remove are fields of the form, as in rembg"));
+    }
     let (send, ignored) = tokio::sync::oneshot::channel();
     let answer = work::answer(&state, request, move |state, Upload { photo, fields }| {
         let Asked { only_mask, ignored } = Asked::of(&fields)?;
