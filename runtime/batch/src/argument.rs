@@ -16,16 +16,23 @@ pub(super) enum Argument {
 
 /// Looks at an argument. What exists is a path, whatever its name looks like.
 pub(super) fn read(path: &Path) -> Argument {
-    let Some(text) = path.to_str().filter(|_| std::fs::symlink_metadata(path).is_err()) else { return Argument::Path };
-    if let Some(scheme) = scheme(text) {
-        return Argument::Refused(Error::Invalid(match scheme {
-            "file" => "it is an address of a file; name the file by its path".into(),
-            "data" => "it is data in an address; write the photo to a file first, and name that".into(),
-            _ => "it is an address, and photos are read from files; download it first, such as with: curl -LO ADDRESS"
-                .into(),
-        }));
+    if let Some(error) = refused(path) {
+        return Argument::Refused(error);
     }
+    let Some(text) = path.to_str().filter(|_| std::fs::symlink_metadata(path).is_err()) else { return Argument::Path };
     if text.contains(['*', '?', '[']) { matches(text) } else { Argument::Path }
+}
+
+/// Why something that names no file is not read, if it is the address of a photo.
+pub(super) fn refused(path: &Path) -> Option<Error> {
+    let text = path.to_str().filter(|_| std::fs::symlink_metadata(path).is_err())?;
+    Some(Error::Invalid(match scheme(text)? {
+        "file" => "it is an address of a file; name the file by its path".into(),
+        "data" => "it is data in an address; write the photo to a file first, and name that".into(),
+        _ => {
+            "it is an address, and photos are read from files; download it first, such as with: curl -LO ADDRESS".into()
+        }
+    }))
 }
 
 /// The scheme of an address, such as `https`.
@@ -46,13 +53,11 @@ fn matches(pattern: &str) -> Argument {
         require_literal_separator: true,
         require_literal_leading_dot: true,
     };
-    let refused = |cause: String| {
-        Argument::Refused(Error::Invalid(format!("there is no such file, and as a pattern of names {cause}")))
-    };
+    let refused = |cause: String| Argument::Refused(Error::Invalid(format!("there is no such file, and {cause}")));
     match glob::glob_with(pattern, options) {
-        Err(error) => refused(format!("it is not complete: {error}")),
+        Err(error) => refused(format!("it is not a complete pattern of names: {error}")),
         Ok(paths) => match paths.flatten().collect::<Vec<_>>() {
-            paths if paths.is_empty() => refused("it matches none".into()),
+            paths if paths.is_empty() => refused("no file name matches this pattern".into()),
             paths => Argument::Matches(paths),
         },
     }
@@ -108,7 +113,9 @@ mod tests {
         assert_eq!(names("*"), ["[c].jpg", "a.jpg", "b.jpg", "in"]);
         assert_eq!(names("**/e.jpg").len(), 1);
         assert_eq!([names("[c].jpg"), names("absent.jpg")], [["path"], ["path"]]);
-        assert!(names("*.png")[0].contains("matches none") && names("[.png")[0].contains("not complete"));
+        assert!(
+            names("*.png")[0].contains("no file name matches") && names("[.png")[0].contains("not a complete pattern")
+        );
     }
 
     #[test]

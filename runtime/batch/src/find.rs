@@ -127,7 +127,12 @@ impl InputFinder {
         for path in list.split(|byte| *byte == separator) {
             let path = if separator == b'\n' { path.strip_suffix(b"\r").unwrap_or(path) } else { path };
             if !path.is_empty() {
-                self.add(&argument::listed(path_of_bytes(path)))?;
+                let path = argument::listed(path_of_bytes(path));
+                match argument::refused(&path) {
+                    Some(error) => self.inputs.unreadable.push((path.to_string_lossy().into_owned(), error)),
+                    // A list names files: one that has gone is no pattern.
+                    None => self.add_path(&path)?,
+                }
             }
         }
         Ok(())

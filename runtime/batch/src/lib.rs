@@ -317,7 +317,7 @@ pub fn run(
     report: &mut (dyn FnMut(Outcome) + Send),
 ) -> Result<Summary> {
     let session = Session::open(segmenter, options)?;
-    let departed = departed::Departed::of(&session.known, inputs);
+    let departed = departed::Departed::of(&session.known, inputs, options);
     // They say that all photos are in them: they leave first and come last.
     run_files::remove(options)?;
     let mut summary = session.pass(segmenter, inputs, options, cancel, &departed, report)?;
@@ -365,9 +365,7 @@ impl Session {
         report: &mut (dyn FnMut(Outcome) + Send),
     ) -> Result<Summary> {
         let started = Instant::now();
-        let tells_missing = options.resume && options.shard.is_none();
-        let missing = if tells_missing { departed.missing.clone() } else { Vec::new() };
-        let summary = Summary { missing, ..Summary::default() };
+        let summary = Summary { missing: departed.missing.clone(), ..Summary::default() };
         let work = stages::Work {
             segmenter,
             inputs,

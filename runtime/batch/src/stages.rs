@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::content::{self, Content};
 use super::cost;
-use super::departed::Departed;
+use super::departed::{Departed, Same};
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
@@ -237,14 +237,14 @@ impl<'a> Work<'a> {
     }
 
     fn finished(&self, input: &Input, record: &super::Record) -> Result<Look> {
-        self.remove_renamed(input, &record.files)?;
+        self.remove_renamed(input, record.input.blake3.as_deref())?;
         Ok(Look::Finished(record.review.clone()))
     }
 
-    /// Takes away what the photo had while its stem was another.
-    fn remove_renamed(&self, input: &Input, files: &[FileRecord]) -> Result<()> {
-        let kept: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
-        self.departed.remove_renamed(input, &self.options.output, &kept, self.inputs)
+    /// Takes away what the photo with this hash had while its stem was another.
+    fn remove_renamed(&self, input: &Input, blake3: Option<&str>) -> Result<()> {
+        let now = Same { blake3, options: &self.facts.options };
+        self.departed.remove_renamed(input, &now, self.known, self.options, self.inputs)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger<'a>> {
@@ -280,7 +280,7 @@ impl<'a> Work<'a> {
             content::sync(&paths, &options.output)?;
             content::sync(&gathered, options.review.folder.as_deref().unwrap_or(&options.output))?;
         }
-        self.remove_renamed(&job.input, &files)?;
+        self.remove_renamed(&job.input, job.facts.blake3.as_deref())?;
         paths.shrink_to_fit();
         Ok(Results { classes, paths, files, coco, review })
     }

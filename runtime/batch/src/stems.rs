@@ -35,11 +35,17 @@ impl StemForm {
         shortened(if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) })
     }
 
+    const UNNUMBERED: [Self; 2] = [Self::BARE, Self { keeps_ending: true, number: 1 }];
+
+    /// The stems that a place may have without a number.
+    pub(super) fn unnumbered(place: &Path) -> [PathBuf; 2] {
+        Self::UNNUMBERED.map(|form| form.apply(place))
+    }
+
     /// How a place without a number becomes this stem.
     #[cfg(feature = "watch")]
     pub(super) fn leading(place: &Path, stem: &Path) -> Option<Self> {
-        let forms = [false, true].map(|keeps_ending| Self { keeps_ending, number: 1 });
-        forms.into_iter().find(|form| form.apply(place) == stem)
+        Self::UNNUMBERED.into_iter().find(|form| form.apply(place) == stem)
     }
 
     /// Whether others at the same place came first.
@@ -63,7 +69,8 @@ pub(super) fn unique_stems_beside(
     for place in places.clone() {
         *sharing.entry(stem_key(&bare(&place))).or_default() += 1;
     }
-    let mut taken = others.clone();
+    let mut taken: HashSet<Key> = HashSet::new();
+    let mut take = |key: Key| !others.contains(&key) && taken.insert(key);
     // Where the counting goes on for a name that many share; starting at 2 for each would take for ever.
     let mut last_number: HashMap<Key, u32> = HashMap::new();
     let choose = |place: PathBuf| {
@@ -72,9 +79,9 @@ pub(super) fn unique_stems_beside(
         let keeps_ending = is_of_another(&bare) || sharing.get(&key) != Some(&1) || others.contains(&key);
         let mut form = StemForm { keeps_ending, number: 1 };
         let first = stem_key(&form.apply(&place));
-        if is_of_another(&form.apply(&place)) || !taken.insert(first) {
+        if is_of_another(&form.apply(&place)) || !take(first) {
             form.number = *last_number.get(&first).unwrap_or(&1) + 1;
-            while !taken.insert(stem_key(&form.apply(&place))) {
+            while !take(stem_key(&form.apply(&place))) {
                 form.number += 1;
             }
             last_number.insert(first, form.number);

@@ -10,8 +10,8 @@ use clothseg::{Outline, PolygonOptions};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub struct FormatArgs {
-    #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", default_value_t)]
-    pub formats: Formats,
+    #[arg(help = format!("Files to write for each photo: {}", Format::names()), short, long = "format", alias = "formats", value_name = "NAMES", default_values_t = [Formats::default()])]
+    pub formats: Vec<Formats>,
 
     /// Bits per pixel of masks: 8 (255 = class) or 1
     #[arg(long, value_name = "BITS", default_value_t)]
@@ -57,7 +57,7 @@ impl FormatArgs {
         }
         let polygons = PolygonOptions::of(self.outline).with_tolerance_px(tolerance_px).with_min_area_px(self.min_area);
         Ok(OutputOptions::default()
-            .with_formats(self.formats.0.clone())
+            .with_formats(self.formats.iter().flat_map(|formats| formats.0.iter().copied()).collect())
             .with_mask_depth(self.mask_depth)
             .with_cutout_alpha(self.cutout_alpha)
             .with_crop_margin(self.crop_margin)

@@ -177,7 +177,8 @@ fn a_stem_that_becomes_ambiguous_leaves_nothing_behind() {
         assert_eq!(files.len(), alone.len() / 2 * 3);
     }
     std::fs::remove_file(env.path("in/a.png")).unwrap();
-    env.run(&[&formats[..], &["--resume"]].concat()).expect(0, &["1 photo done, 1 done before", "missing: a.png"]);
+    env.run(&[&formats[..], &["--resume"]].concat())
+        .expect(0, &["1 photo done, 1 done before", "not part of this run: a.png"]);
     let files = env.files("out");
     assert!(
         files.contains(&"a.labels.png".into()) && !files.iter().any(|name| name.starts_with("a.jpg.")),
@@ -196,12 +197,12 @@ fn a_resume_names_what_changed_and_what_is_missing() {
         0,
         &[
             "1 photo has changed since it was done: 00.png; done again",
-            "1 photo of an earlier run is missing: 02.png; the results are kept",
+            "1 photo in the manifest is not part of this run: 02.png; the results are kept",
             "1 photo done, 2 done before",
         ],
     );
     let silent = run(&env, &["in", "-o", "out"]);
-    assert!(!silent.expect(0, &[]).stderr.contains("missing"), "{silent:?}");
+    assert!(!silent.expect(0, &[]).stderr.contains("not part of this run"), "{silent:?}");
 }
 
 #[test]
@@ -212,7 +213,7 @@ fn patterns_are_expanded_and_addresses_refused() {
     run(&env, &["in/*.png", "-o", "out"]).expect(0, &["2 photos done"]);
     assert_eq!(env.files("out"), ["in/00.labels.png", "in/02.labels.png"]);
     run(&env, &["in/*", "-o", "all"]).expect(0, &["4 photos done", "1 file that is not a photo was left alone"]);
-    run(&env, &["in/*.tif", "-o", "none"]).expect(1, &["in/*.tif: there is no such file", "matches none"]);
+    run(&env, &["in/*.tif", "-o", "none"]).expect(1, &["in/*.tif: there is no such file", "no file name matches"]);
     run(&env, &["https://example.org/a.jpg", "in/00.png", "-o", "url"])
         .expect(1, &["https://example.org/a.jpg: it is an address", "download it first", "1 photo done, 1 failed"]);
 }
@@ -280,4 +281,38 @@ fn messages_in_a_pipe_have_no_colours_and_warnings_name_their_photo() {
     assert!(!done.stderr.contains('\u{1b}') && !done.stdout.contains('\u{1b}'), "{done:?}");
     let warning = done.stderr.lines().find(|line| line.contains("colour profile")).unwrap();
     assert!(warning.contains("in/odd.png"), "{warning}");
+}
+
+#[test]
+fn nothing_of_another_photo_or_of_other_options_is_removed() {
+    let env = TestEnv::new();
+    env.photo("spring/a.jpg");
+    env.run(&["spring", "-o", "out", "-f", "labels,json"]).expect(0, &["1 photo done"]);
+    // Another photo of the same name.
+    env.photos("summer", 2);
+    std::fs::rename(env.path("summer/00.png"), env.path("summer/a.png")).unwrap();
+    std::fs::copy(env.path("summer/a.png"), env.path("summer/a.jpg")).unwrap();
+    env.run(&["summer", "-o", "out", "-f", "labels"]).expect(0, &["photos done"]);
+    let files = env.files("out");
+    for name in ["a.labels.png", "a.json", "a.jpg.labels.png", "a.png.labels.png"] {
+        assert!(files.contains(&name.into()), "{name}: {files:?}");
+    }
+    // A part of a folder, in another format: what the whole gave stays.
+    env.photo("whole/b.jpg");
+    env.photo("whole/b.png");
+    env.run(&["whole", "-o", "all", "-f", "labels"]).expect(0, &["2 photos done"]);
+    std::fs::remove_file(env.path("whole/b.png")).unwrap();
+    env.run(&["whole", "-o", "all", "-f", "svg", "--resume"]).expect(0, &["1 photo done"]);
+    assert_eq!(env.files("all"), ["b.jpg.labels.png", "b.png.labels.png", "b.svg"]);
+}
+
+#[test]
+fn a_name_of_a_list_that_has_gone_is_no_pattern_and_formats_may_be_given_twice() {
+    let env = TestEnv::new();
+    env.photo("IMG1.jpg");
+    env.write("list.txt", b"IMG[1].jpg\n");
+    env.run(&["--files-from", "list.txt", "-o", "out"]).expect(1, &["IMG[1].jpg"]);
+    assert!(env.files("out").is_empty(), "{:?}", env.files("out"));
+    env.run(&["IMG1.jpg", "-o", "out", "--format", "labels", "--format", "json"]).expect(0, &[]);
+    assert_eq!(env.files("out"), ["IMG1.json", "IMG1.labels.png"]);
 }

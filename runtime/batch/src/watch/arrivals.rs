@@ -78,6 +78,11 @@ impl Arrivals {
         Self { settle, waiting: HashMap::new(), taken: HashMap::new() }
     }
 
+    /// From now on a file must be left unchanged for this long, if not longer.
+    pub(super) fn settle_at_least(&mut self, settle: Duration) {
+        self.settle = self.settle.max(settle);
+    }
+
     /// Something is heard of a file.
     pub(super) fn notice(&mut self, path: &Path, facts: Facts, news: News, now: Instant) {
         if !self.waiting.contains_key(path) {

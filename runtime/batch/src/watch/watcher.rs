@@ -106,7 +106,7 @@ impl<'a> Watch<'a> {
             return (self.report)(WatchEvent::Listening(Way::Looking { every, reason: None }));
         }
         let remote = mounts::remote_file_system(&self.root.real);
-        let remote = remote.map(|kind| format!("{kind} is a file system whose changes the system does not tell"));
+        let remote = remote.map(|kind| format!("the system does not report changes on {kind}"));
         let listen = || SystemNews::of(&self.root.real, &self.root.outputs);
         match remote.map_or_else(listen, Err) {
             Ok(news) => {
@@ -120,6 +120,8 @@ impl<'a> Watch<'a> {
     /// Looks for changes from now on.
     fn go_deaf(&mut self, reason: String) {
         let every = LOOK_EVERY;
+        // Between two looks nothing may change, or a photo that is still being written could pass for whole.
+        self.arrivals.settle_at_least(every);
         (self.news, self.poll, self.next_look) = (None, Some(every), Instant::now());
         (self.report)(WatchEvent::Listening(Way::Looking { every, reason: Some(reason) }));
     }
