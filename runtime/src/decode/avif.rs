@@ -70,6 +70,9 @@ impl Job<'_> {
         }
         let mut image = DynamicImage::from(rgba);
         for transform in &item.transforms {
+            if self.deadline.has_passed() {
+                return Err(self.limits.timed_out());
+            }
             match *transform {
                 Transform::Crop { x, y, width, height } => image = image.crop_imm(x, y, width, height),
                 Transform::Rotate(0) => {}

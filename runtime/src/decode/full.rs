@@ -38,6 +38,10 @@ pub(super) fn decode_jpeg(
     limits: &Limits,
     deadline: &Deadline,
 ) -> Result<Pixels> {
+    // Looking at the blocks of a progressive JPEG takes memory for each.
+    if let Some(size) = metadata.size {
+        limits.check_pixels(size)?;
+    }
     let (bytes, is_cut_off) = jpeg_to_its_end(bytes, limits, deadline)?;
     let orientation = orientation(metadata.exif.as_deref());
     let raw = read(&bytes, ImageFormat::Jpeg, limits, deadline)?;
@@ -132,7 +136,12 @@ fn read(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline)
     let (image, is_cut_off) = match DynamicImage::from_decoder(decoder) {
         Ok(image) => (image, false),
         Err(error) if deadline.has_passed() => return Err(broken(error)),
-        Err(error) => salvage::salvage(open, format, limits.allow_truncated)?.ok_or_else(|| broken(error))?,
+        // What is damaged otherwise than at its end may look like a photo.
+        Err(error) if !may_be_whole(bytes, format, &error) => return Err(broken(error)),
+        Err(error) => match salvage::salvage(open, format, limits.allow_truncated) {
+            _ if deadline.has_passed() => return Err(limits.timed_out()),
+            salvaged => salvaged?.ok_or_else(|| broken(error))?,
+        },
     };
     if deadline.has_passed() {
         return Err(limits.timed_out());
@@ -163,6 +172,49 @@ pub(super) fn upright_size(bytes: &[u8], format: ImageFormat) -> Option<(u32, u3
     Some(if is_turned { (height, width) } else { (width, height) })
 }
 
+/// The last byte of a GIF.
+const GIF_TRAILER: u8 = 0x3b;
+
+/// Whether nothing but the end of a photo may be wrong: it is missing, or what follows the pixels of a PNG is damaged.
+fn may_be_whole(bytes: &[u8], format: ImageFormat, error: &ImageError) -> bool {
+    match format {
+        ImageFormat::Png => !png_chunks(bytes).any(|chunk| &chunk.kind == b"IDAT" && !chunk.is_sound()),
+        ImageFormat::Gif => bytes.last() != Some(&GIF_TRAILER),
+        _ => ends_early(error) || riff_is_cut_off(bytes),
+    }
+}
+
+/// A chunk of a PNG that is there to its end.
+struct PngChunk<'a> {
+    kind: [u8; 4],
+    /// Kind and content.
+    whole: &'a [u8],
+    checksum: u32,
+}
+
+impl<'a> PngChunk<'a> {
+    fn content(&self) -> &'a [u8] {
+        self.whole.get(4..).unwrap_or_default()
+    }
+
+    fn is_sound(&self) -> bool {
+        crc32fast::hash(self.whole) == self.checksum
+    }
+}
+
+/// The chunks of a PNG, up to the first that is cut off.
+fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = PngChunk<'_>> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (whole, after) = after.split_at_checked(length.checked_add(4)?)?;
+        let (checksum, after) = after.split_first_chunk()?;
+        rest = after;
+        Some(PngChunk { kind: *whole.first_chunk()?, whole, checksum: u32::from_be_bytes(*checksum) })
+    })
+}
+
 /// Whether a decoder says that there are too few bytes.
 fn ends_early(error: &ImageError) -> bool {
     let is_end = |error: &std::io::Error| error.kind() == ErrorKind::UnexpectedEof;
@@ -187,16 +239,7 @@ fn riff_is_cut_off(bytes: &[u8]) -> bool {
 
 /// The EXIF block of a PNG, which may stand behind the pixels.
 fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes.get(8..)?;
-    loop {
-        let (length, after) = rest.split_first_chunk()?;
-        let (kind, after) = after.split_first_chunk()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        if kind == b"eXIf" {
-            return after.get(..length);
-        }
-        rest = after.get(length.checked_add(4)?..)?;
-    }
+    png_chunks(bytes).find(|chunk| &chunk.kind == b"eXIf").map(|chunk| chunk.content())
 }
 
 fn finish(Raw { mut image, orientation, icc, is_cut_off }: Raw) -> Pixels {

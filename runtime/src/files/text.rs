@@ -52,7 +52,7 @@ fn wide_text(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
     }
     char::decode_utf16(pairs.iter().map(|pair| unit(*pair)))
         .collect::<Result<_, _>>()
-        .map_err(|_| "is UTF-16 with characters that are none; save it as UTF-8".to_owned())
+        .map_err(|_| "is not valid UTF-16; save it as UTF-8".to_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 /// Items that are looked at: a grid has its tiles, and its transparency as many.
 const MAX_ITEMS: usize = 4096;
 
+/// Most transforms of a picture: a crop, a rotation and a mirror.
+const MAX_TRANSFORMS: usize = 3;
+
 /// What is done to a picture before it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transform {
@@ -160,13 +163,23 @@ impl<'a> Container<'a> {
         let sizes = body.number(2)? as usize;
         let [offset_bytes, length_bytes, base_bytes, index_bytes] =
             [sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15];
+        let has_known_sizes = [offset_bytes, length_bytes, base_bytes].iter().all(|bytes| matches!(bytes, 0 | 4 | 8));
+        if !has_known_sizes {
+            return None;
+        }
         let count = body.number(if version < 2 { 2 } else { 4 })?;
+        let mut all = 0;
         for _ in 0..count {
             let id = body.number(if version < 2 { 2 } else { 4 })? as u32;
             let method = if version == 0 { 0 } else { body.number(2)? & 15 };
             body.number(2)?;
             let base = body.number(base_bytes)?;
             let extents = body.number(2)?;
+            // Places of no bytes cost none, and there could be any number of them.
+            all += extents;
+            if all > MAX_ITEMS as u64 {
+                return None;
+            }
             let mut places = Vec::new();
             for _ in 0..extents {
                 if version > 0 {
@@ -241,6 +254,11 @@ impl<'a> Container<'a> {
 impl<'a> Item<'a> {
     fn add(&mut self, kind: &[u8; 4], body: &'a [u8]) -> Option<()> {
         let mut reader = Reader(body);
+        // There is one of each at most, by the standard.
+        let is_transform = matches!(kind, b"irot" | b"imir" | b"clap");
+        if is_transform && self.transforms.len() == MAX_TRANSFORMS {
+            return None;
+        }
         match kind {
             b"ispe" => {
                 reader.number(4)?;

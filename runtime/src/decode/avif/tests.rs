@@ -113,3 +113,43 @@ fn what_is_cut_off_or_damaged_is_refused() {
         }
     }
 }
+
+/// A box.
+fn make_box(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
+}
+
+#[test]
+fn a_small_file_cannot_ask_for_much_work() {
+    // Places of no bytes, as many as fit into two bytes, for each of many items.
+    let items = 4000_u16;
+    let mut locations = [&[0, 0, 0, 0, 0, 0][..], &items.to_be_bytes()].concat();
+    for id in 0..items {
+        locations.extend([&id.to_be_bytes()[..], &[0, 0], &u16::MAX.to_be_bytes()].concat());
+    }
+    let boxes = [[0; 4].to_vec(), make_box(b"iloc", &locations), make_box(b"iprp", &[])].concat();
+    let meta = make_box(b"meta", &boxes);
+    let file = [make_box(b"ftyp", b"avif\0\0\0\0avif"), meta].concat();
+    let refused = Photo::from_bytes(&file, &Limits::default()).unwrap_err();
+    assert!(refused.chain().contains("its boxes make no sense"), "{}", refused.chain());
+
+    // One rotation more than there may be, in a file that is sound otherwise.
+    let mut turned = fixture("turned.avif");
+    let find = |bytes: &[u8], kind: &[u8; 4]| bytes.windows(4).position(|four| four == kind).unwrap();
+    let (ipma, iprp, meta) = (find(&turned, b"ipma"), find(&turned, b"iprp"), find(&turned, b"meta"));
+    let size = |bytes: &[u8], at: usize| u32::from_be_bytes(*bytes[at - 4..].first_chunk().unwrap());
+    // Version, flags, count of items, the item, and the count of its properties.
+    let count = ipma + 4 + 4 + 4 + 2;
+    let end = ipma - 4 + size(&turned, ipma) as usize;
+    let properties = turned[count];
+    let rotation = turned[count + 1..end].to_vec();
+    let more: Vec<u8> = rotation.iter().copied().cycle().take(usize::from(255 - properties)).collect();
+    turned[count] = 255;
+    for at in [ipma, iprp, meta] {
+        let larger = size(&turned, at) + more.len() as u32;
+        turned[at - 4..at].copy_from_slice(&larger.to_be_bytes());
+    }
+    turned.splice(end..end, more);
+    let refused = Photo::from_bytes(&turned, &Limits::default()).unwrap_err();
+    assert!(refused.chain().contains("its boxes make no sense"), "{}", refused.chain());
+}

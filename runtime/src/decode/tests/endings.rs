@@ -199,3 +199,36 @@ fn crc32(bytes: &[u8]) -> u32 {
     };
     !bytes.iter().fold(u32::MAX, step)
 }
+
+#[test]
+fn a_png_whose_pixels_are_damaged_is_no_photo() {
+    let mut bytes = Vec::new();
+    let image = RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, (x * y) as u8]));
+    image.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Png).unwrap();
+    let data = bytes.windows(4).position(|kind| kind == b"IDAT").unwrap() + 4;
+    let length = u32::from_be_bytes(*bytes[data - 8..].first_chunk().unwrap()) as usize;
+    for at in [length / 3, length / 2, length - 6] {
+        let mut odd = bytes.clone();
+        odd[data + at] ^= 1;
+        for limits in [Limits::default(), Limits::default().with_allow_truncated(true)] {
+            let refused = Photo::from_bytes(&odd, &limits).unwrap_err();
+            assert!(matches!(refused, Error::Decode { .. }), "{at}: {refused}");
+        }
+    }
+    // What follows them may be damaged, or missing.
+    let mut odd = bytes.clone();
+    *odd.last_mut().unwrap() ^= 1;
+    assert_eq!(open(&odd).rgb(), &image);
+    assert_eq!(open(&bytes[..bytes.len() - 14]).rgb(), &image);
+}
+
+#[test]
+fn a_jpeg_of_too_many_pixels_is_refused_before_its_blocks_are_looked_at() {
+    let mut bytes = fixture("progressive.jpg");
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc2]).unwrap();
+    bytes[frame + 5..frame + 9].fill(0xff);
+    for bytes in [&bytes[..], &bytes[..bytes.len() / 2]] {
+        let refused = Photo::whole_from_bytes(bytes, &Limits::default(), Duration::ZERO).unwrap_err();
+        assert!(matches!(refused, Error::TooLarge { unit: "pixels", .. }), "{refused}");
+    }
+}
