@@ -82,6 +82,11 @@ pub struct Config {
 impl Config {
     /// Reads and checks a config. Mapping paths come back relative to the working folder.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::recorded(path)?.with_classes_of_data(path)
+    }
+
+    /// As [`Config::open`] of a run's copy, whose classes are those that were trained, whatever the data hold today.
+    pub(crate) fn recorded(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
         Self::checked(Self::parse(&text).map_err(|cause| Error::file(path, cause))?, path)
     }
@@ -89,7 +94,8 @@ impl Config {
     /// As [`Config::open`] of a file at `path` that holds `table`.
     pub fn from_table(mut table: toml::Table, path: &Path) -> Result<Self> {
         renew(&mut table).map_err(|cause| Error::file(path, cause))?;
-        Self::checked(table.try_into().map_err(|error: toml::de::Error| Error::file(path, error.to_string()))?, path)
+        let config = table.try_into().map_err(|error: toml::de::Error| Error::file(path, error.to_string()))?;
+        Self::checked(config, path)?.with_classes_of_data(path)
     }
 
     /// Reads the text of a config, also one with the keys of earlier versions, without checking its values.
@@ -111,10 +117,23 @@ impl Config {
         }
         let refuse = |key: &str, cause| Error::Config { path: path.to_path_buf(), key: key.to_owned(), cause };
         config.taxonomy = config.taxonomy.resolved(folder).map_err(|cause| refuse("taxonomy", cause))?;
-        if let Some(tables) = config.data.class_tables() {
-            config.taxonomy = config.taxonomy.or_of_data(&tables);
-        }
         config.check().map_err(|(key, cause)| refuse(key, cause))?;
+        Ok(config)
+    }
+
+    /// See [`TaxonomyConfig::or_of_data`].
+    fn with_classes_of_data(self, path: &Path) -> Result<Self> {
+        let Some(tables) = self.data.class_tables() else { return Ok(self) };
+        let taxonomy = self.taxonomy.clone().or_of_data(&tables);
+        if taxonomy == self.taxonomy {
+            return Ok(self);
+        }
+        let config = Self { taxonomy, ..self };
+        config.check().map_err(|(key, cause)| Error::Config {
+            path: path.to_path_buf(),
+            key: key.to_owned(),
+            cause,
+        })?;
         Ok(config)
     }
 

@@ -94,7 +94,7 @@ pub fn export_run(
     options: &EngineOptions,
 ) -> Result<Exported> {
     let config_path = if run.is_dir() { RunFolder::at(run).config() } else { run.to_path_buf() };
-    let config = Config::open(&config_path)?;
+    let config = Config::recorded(&config_path)?;
     let folder = if run.is_dir() { RunFolder::at(run) } else { RunFolder::at(&config.run) };
     let path = match choice {
         CheckpointChoice::Best => folder.best_or_last(),

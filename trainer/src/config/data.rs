@@ -94,9 +94,10 @@ impl DataConfig {
         Ok(())
     }
 
-    /// The class tables of the sources; nothing where one has none, or has a mapping file, which says what its classes are.
+    /// The class tables of what is trained and validated on; nothing where one source has none, or has a mapping file, which says
+    /// what its classes are.
     pub(super) fn class_tables(&self) -> Option<Vec<PathBuf>> {
-        let sources = self.train.iter().chain(&self.valid).chain(&self.test);
+        let sources = self.train.iter().chain(&self.valid);
         let table = |source: &SourceConfig| {
             let table = source.resolve().root.join("class_dict.csv");
             (source.layout == Layout::Folder && source.mapping.is_none() && table.is_file()).then_some(table)

@@ -55,6 +55,13 @@ pub enum ClassConfig {
     Class(ClassFacts),
 }
 
+impl ClassConfig {
+    fn name(&self) -> &str {
+        let (Self::Name(name) | Self::Class(ClassFacts { name, .. })) = self;
+        name
+    }
+}
+
 /// What can be said of a class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,27 +118,19 @@ impl TaxonomyConfig {
         else {
             return self;
         };
+        let names =
+            |own: &OwnTaxonomy| -> Vec<String> { own.classes.iter().map(|class| class.name().to_owned()).collect() };
         let is_same = |table: &PathBuf| {
-            read_file(table).and_then(|other| {
-                let other = other.completed().map_err(|cause| Error::file(table, cause))?;
-                Ok(other.classes == own.classes)
-            })
+            let other = read_file(table).ok().and_then(|other| other.completed().ok());
+            other.is_some_and(|other| names(&other) == names(&own))
         };
-        let is_known = |class: &ClassConfig| match class {
-            ClassConfig::Name(name) | ClassConfig::Class(ClassFacts { name, .. }) => {
-                target.taxonomy.index_of(name).is_some()
-            }
-        };
+        let is_known = |class: &ClassConfig| target.taxonomy.index_of(class.name()).is_some();
         let garments = &own.classes[1..];
-        if garments.is_empty()
-            || garments.iter().any(is_known)
-            || !others.iter().all(|table| is_same(table).unwrap_or(false))
-        {
+        if garments.is_empty() || garments.iter().any(is_known) || !others.iter().all(is_same) {
             return self;
         }
         tracing::warn!(
-            "`{name}` has none of the classes of {}: they are learned as classes of one's own, as with taxonomy = \"{}\"",
-            first.display(),
+            "none of the classes in {0} is in `{name}`; the classes of {0} are trained instead, as with taxonomy = \"{0}\"",
             first.display()
         );
         Self::Own(own)
@@ -384,8 +383,9 @@ mod tests {
         let same = table("same.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\n");
         let other = table("other.csv", "name,r,g,b\nbackground,0,0,0\nlehenga,255,0,0\n");
         let mixed = table("mixed.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\npants,0,255,0\n");
+        let plain = table("plain.csv", "name\nbackground\nsari\n");
         let garments = TaxonomyConfig::from("garments");
-        let found = garments.clone().or_of_data(&[own.clone(), same]).target().unwrap();
+        let found = garments.clone().or_of_data(&[own.clone(), same, plain]).target().unwrap();
         assert_eq!((names(&found), found.taxonomy.classes[1].color), (vec!["background", "sari"], [255, 0, 0]));
         // One class that is known: a slip of the pen is more likely than another taxonomy. And two tables are no taxonomy.
         for tables in [vec![mixed], vec![own.clone(), other], vec![], vec![root.path().join("absent.csv")]] {

@@ -1,5 +1,5 @@
 //! What the readers of annotation tools' files have in common: photos in folders, outlines of simple shapes, regions that are
-//! photo in memory, and classes that are found by their names.
+//! held in memory, and classes that are found by their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -180,26 +180,25 @@ fn look(network: &Network, pictures: Tensor<4>) -> Survey {
     pass.into_survey()
 }
 
-/// Names a file's convolutions, which must be those of `network` in the order in which they run, by their weights there. Those
-/// of parts that a file `may_lack` are left out where it has so many fewer. `fit` changes a convolution before it is
+/// Names a file's convolutions, which must be those of `network` in the order in which they run, by their weights there. Of
+/// the parts that a file `may_lack`, by the names of their fields, as many are left out in this order as it has fewer. `fit` changes a convolution before it is
 /// compared.
 /// Fails with what is different.
 pub(crate) fn name(
     network: &Network,
     convolutions: Vec<FoldedConvolution>,
-    may_lack: impl Fn(&str) -> bool,
+    may_lack: &[&str],
     fit: impl Fn(&str, FoldedConvolution) -> FoldedConvolution,
 ) -> std::result::Result<Named, String> {
     let mut layers = layers(network, &norms(network));
-    if layers.len() > convolutions.len() {
-        let all = layers.len();
-        layers.retain(|layer| !may_lack(&layer.weight));
-        if layers.len() != convolutions.len() {
-            return Err(format!("has {} convolutions, not {all}", convolutions.len()));
+    let all = layers.len();
+    for part in may_lack {
+        if layers.len() > convolutions.len() {
+            layers.retain(|layer| !layer.weight.split('.').any(|field| field == *part));
         }
     }
     if layers.len() != convolutions.len() {
-        return Err(format!("has {} convolutions, not {}", convolutions.len(), layers.len()));
+        return Err(format!("has {} convolutions, not {all}", convolutions.len()));
     }
     let mut named = Named::new();
     for (index, (layer, found)) in layers.into_iter().zip(convolutions).enumerate() {

@@ -28,7 +28,7 @@ impl RunFolder {
             if !folder.last().is_file() {
                 return Err(fail("has no last.ckpt to resume from; start without --resume"));
             }
-            let earlier = Config::open(&folder.config())?;
+            let earlier = Config::recorded(&folder.config())?;
             // So that a mapping file that is missing is named as such.
             read_mappings(&earlier)?;
             read_mappings(config)?;
@@ -61,7 +61,7 @@ impl RunFolder {
         if !self.config().exists() {
             return Ok(());
         }
-        Config::open(&self.config()).map_err(|error| Error::Run {
+        Config::recorded(&self.config()).map_err(|error| Error::Run {
             path: self.root.clone(),
             cause: format!("has a config.toml that is not of a run; set another folder in `run` ({error})"),
         })?;

@@ -18,6 +18,10 @@ use crate::run::{Checkpoint, RunFolder};
 /// The fields that make logits out of features: of every network, and of one with a head for the whole photo.
 const CLASSIFIERS: [&str; 2] = ["classifier", "presence"];
 
+/// Parts that a network may have and an exported file may lack, by their fields: the head for the whole photo alone, or all that
+/// looks at the whole photo.
+const NEW_PARTS: [&str; 2] = ["presence", "whole"];
+
 /// Weights of an earlier training.
 pub struct EarlierWeights {
     /// The file that they are from.
@@ -56,7 +60,7 @@ impl EarlierWeights {
         let path = folder
             .best_or_last()
             .ok_or_else(|| fail("has no checkpoint to start from (model.start_from)".to_owned()))?;
-        let earlier = Config::open(&folder.config())?;
+        let earlier = Config::recorded(&folder.config())?;
         if earlier.model.network != config.model.network || earlier.model.width != config.model.width {
             let [had, wanted] = [&earlier, config]
                 .map(|config| format!("{} of width {}", config.model.network.name(), config.model.width));
@@ -119,7 +123,7 @@ impl EarlierWeights {
         let rows = ClassRows::new(spec.taxonomy.classes.iter().map(|class| class.name.as_str()), target.names());
         let network = config.network(target.classes()).init(&cpu(), config.seed);
         let fresh = values::read(&network);
-        let convolutions = unfuse::name(&network, convolutions, is_whole_view, |name, convolution| {
+        let convolutions = unfuse::name(&network, convolutions, &NEW_PARTS, |name, convolution| {
             if is_classifier(name) { rows.fit_convolution(name, convolution, &fresh) } else { convolution }
         })
         .map_err(|cause| {
@@ -178,11 +182,6 @@ fn is_classifier(name: &str) -> bool {
     name.split('.').any(|field| CLASSIFIERS.contains(&field))
 }
 
-/// Whether a parameter is of what looks at the whole photo, which a network may have or not.
-fn is_whole_view(name: &str) -> bool {
-    name.split('.').any(|field| field == "whole")
-}
-
 /// Which row of an earlier classifier each class begins with: that of the same name.
 struct ClassRows(Vec<Option<usize>>);
 
@@ -213,8 +212,9 @@ impl ClassRows {
         let Some(weight) = of(name) else { return earlier };
         let bias = of(&name.replace(".weight", ".bias")).unwrap_or_else(|| vec![0.0; classes]);
         let each = weight.len() / classes;
-        if earlier.weight.len() != each * earlier.bias.len() {
-            return earlier; // other features; the comparison of shapes says so
+        let has_row = |row: &Option<usize>| row.is_none_or(|row| row < earlier.bias.len());
+        if earlier.weight.len() != each * earlier.bias.len() || !self.0.iter().all(has_row) {
+            return earlier; // other features, or fewer classes than its description has; the comparison of shapes says so
         }
         let shape = [&[classes], &earlier.shape[1..]].concat();
         FoldedConvolution {
