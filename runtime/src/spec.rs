@@ -1,28 +1,20 @@
 //! What a model expects and returns.
 
+mod check;
+mod file;
 mod hugging_face;
-
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
-use crate::files::text;
-use crate::onnx;
 use crate::taxonomy::Taxonomy;
+pub(crate) use file::read_model;
 
 /// Version of the description that this crate writes and reads.
 pub const SPEC_VERSION: u32 = 1;
 
 /// Key of the description in the metadata of an ONNX file.
 pub const METADATA_KEY: &str = "clothseg.spec";
-
-/// Largest model file read, in bytes: the limit of protobuf, in which ONNX is written.
-const MAX_MODEL_BYTES: u64 = 2 << 30;
-
-/// Largest input side that a description may ask for.
-const MAX_SIDE_PX: u32 = 8192;
 
 /// What a model expects and returns, beside its weights: JSON in the metadata of the ONNX file (key [`METADATA_KEY`]), or, for
 /// a model made elsewhere, a file `NAME.json` beside `NAME.onnx`, one of any name
@@ -291,214 +283,6 @@ impl ModelSpec {
             extra: Map::new(),
         }
     }
-
-    /// Reads a description. A byte order mark before it is passed over.
-    ///
-    /// # Errors
-    /// [`Error::BadSpec`] for text that is no description, for another version, and for values that make no sense.
-    pub fn from_json(json: &str) -> Result<Self> {
-        let json = json.trim_start_matches('\u{feff}');
-        let failed = |error: serde_json::Error| Error::BadSpec { reason: error.to_string() };
-        let value: Value = serde_json::from_str(json).map_err(failed)?;
-        match value.get("version").and_then(Value::as_u64) {
-            Some(version) if version == u64::from(SPEC_VERSION) => {}
-            Some(version) => {
-                let reason = format!("version {version}, and this program reads {SPEC_VERSION}; update clothseg");
-                return Err(Error::BadSpec { reason });
-            }
-            None => return Err(Error::BadSpec { reason: "no field 'version'".into() }),
-        }
-        check_classes(&value)?;
-        // From the text, not from the value: then an error has its line.
-        let mut spec: Self = serde_json::from_str(json).map_err(failed)?;
-        if value.pointer("/input/pad").is_none() {
-            spec.input.pad = mean_color(&spec.input);
-        }
-        spec.validate()?;
-        Ok(spec)
-    }
-
-    /// Reads a description from a file: JSON, or the `config.json` of a Hugging Face folder, which the folder stands for, too.
-    ///
-    /// # Errors
-    /// [`Error::Read`]; [`Error::BadSpec`], which names the file.
-    pub fn from_file(path: &Path) -> Result<Self> {
-        let file = if path.is_dir() { hugging_face::in_folder(path) } else { path.to_owned() };
-        if file.file_name().is_some_and(|name| name == hugging_face::CONFIG)
-            && let Some(spec) = hugging_face::of_config(&file)?
-        {
-            return Ok(spec);
-        }
-        Self::from_json(&read_text(&file)?).map_err(|error| hugging_face::in_file(&file, error))
-    }
-
-    /// The description as JSON on several lines.
-    ///
-    /// # Errors
-    /// [`Error::Encode`] when a number in it has no JSON form.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string_pretty(self)
-            .map_err(|error| Error::Encode { what: "model description", reason: error.to_string() })
-    }
-
-    /// The description in an ONNX file's metadata, if it has one.
-    ///
-    /// # Errors
-    /// [`Error::NotOnnx`] for other bytes, [`Error::BadSpec`] for a description that cannot be used.
-    pub fn from_onnx(onnx: &[u8]) -> Result<Option<Self>> {
-        onnx::metadata(onnx, METADATA_KEY)?.map(|json| Self::from_json(&json)).transpose()
-    }
-
-    /// The same ONNX file with this description in its metadata, in place of any that it had.
-    ///
-    /// # Errors
-    /// [`Error::NotOnnx`] for other bytes.
-    pub fn embed_in_onnx(&self, onnx: &[u8]) -> Result<Vec<u8>> {
-        onnx::with_metadata(onnx, METADATA_KEY, self.to_json()?)
-    }
-
-    /// The description of a model file: in its metadata, else in the sidecar `NAME.json`, else in the `config.json` and
-    /// `preprocessor_config.json` of Hugging Face beside it (above it, where its folder is called `onnx`).
-    ///
-    /// # Errors
-    /// [`Error::MissingSpec`] when there is none; else as [`ModelSpec::from_onnx`] and [`ModelSpec::from_file`].
-    pub fn of_model(path: &Path, onnx: &[u8]) -> Result<Self> {
-        if let Some(spec) = Self::from_onnx(onnx).map_err(|error| hugging_face::in_file(path, error))? {
-            return Ok(spec);
-        }
-        let sidecar = sidecar_path(path);
-        if sidecar.is_file() {
-            return Self::from_file(&sidecar);
-        }
-        hugging_face::beside(path)?.ok_or(Error::MissingSpec { sidecar })
-    }
-
-    /// The description of a model file, without opening the model: see [`ModelSpec::of_model`].
-    ///
-    /// # Errors
-    /// [`Error::Read`], [`Error::NotOnnx`]; else as [`ModelSpec::of_model`].
-    pub fn open(path: &Path) -> Result<Self> {
-        Self::of_model(path, &read_model(path)?)
-    }
-
-    /// Checks that the values make sense.
-    ///
-    /// # Errors
-    /// [`Error::BadSpec`] names the first fault.
-    pub fn validate(&self) -> Result<()> {
-        self.taxonomy.validate()?;
-        let bad = |reason: String| Err(Error::BadSpec { reason });
-        let sides = match self.input.fit {
-            Fit::Stretch { width, height } => [width, height],
-            Fit::LongestSide { size, multiple } => [size, multiple],
-        };
-        if let Some(side) = sides.into_iter().find(|side| !(1..=MAX_SIDE_PX).contains(side)) {
-            return bad(format!("an input side of {side} pixels; 1 to {MAX_SIDE_PX} are possible"));
-        }
-        match (self.input.fit, self.input.tta_long_side) {
-            (_, None) => {}
-            (Fit::LongestSide { size, .. }, Some(side)) if (size + 1..=MAX_SIDE_PX).contains(&side) => {}
-            (Fit::LongestSide { size, .. }, Some(side)) => {
-                return bad(format!("input.tta_long_side {side} must be above {size} and at most {MAX_SIDE_PX}"));
-            }
-            (Fit::Stretch { .. }, Some(_)) => {
-                return bad("input.tta_long_side is for a fit by the longest side, not for a stretch".into());
-            }
-        }
-        if let Some(fault) = normalization_fault(&self.input) {
-            return bad(fault);
-        }
-        if self.output.stride > 64 {
-            return bad(format!("output.stride {} must be 1 to 64, or 0 to find it", self.output.stride));
-        }
-        if let Some(threshold) = self.output.threshold.filter(|at| !(*at > 0.0 && *at < 1.0)) {
-            return bad(format!("output.threshold {threshold} must be above 0 and below 1"));
-        }
-        if let Some(fault) = self.output.small_regions.and_then(|small_regions| small_regions.fault()) {
-            return bad(format!("output.small_regions.{fault}"));
-        }
-        if let Some(fault) = self.output.cleanup.and_then(|cleanup| cleanup.fault()) {
-            return bad(format!("output.cleanup.{fault}"));
-        }
-        Ok(())
-    }
-}
-
-/// What is wrong with mean and deviation, with the numbers that are likely to be meant.
-fn normalization_fault(input: &InputSpec) -> Option<String> {
-    let InputSpec { mean, std, .. } = input;
-    if !mean.iter().chain(std).all(|value| value.is_finite()) {
-        return Some(format!("input.mean {mean:?} and input.std {std:?} must be finite"));
-    }
-    if !std.iter().all(|std| *std > 0.0) {
-        return Some(format!("input.std {std:?} must be above 0"));
-    }
-    // Half a level of 255: less is no deviation of a photo's values, nor the 1/255 of a network that takes whole levels.
-    const LEAST_STD: f32 = 0.5 / 255.0;
-    let largest = |values: &[f32; 3]| values.iter().copied().fold(0.0_f32, |most, value| most.max(value.abs()));
-    let share = |values: &[f32; 3]| values.map(|value| (value / 255.0 * 1e4).round() / 1e4);
-    if largest(mean) > 1.0 || largest(std) > 2.0 {
-        return Some(format!(
-            "input.mean {mean:?} and input.std {std:?} are of pixels of 0..255, and those of 0..1 are needed: divide them by 255 \
-             (mean {:?}, std {:?})",
-            share(mean),
-            share(std)
-        ));
-    }
-    if std.iter().any(|std| *std < LEAST_STD) {
-        return Some(format!(
-            "input.std {std:?} is too small: it is that of pixels of 0..1, or 1/255 (0.00392157) for a network that takes 0..255"
-        ));
-    }
-    None
-}
-
-/// The colour that is 0 for the network, or the nearest there is.
-fn mean_color(input: &InputSpec) -> [u8; 3] {
-    let mut color = [0; 3];
-    for (mean, channel) in input.mean.iter().zip(input.color.channels()) {
-        color[channel] = (mean * 255.0).round().clamp(0.0, 255.0) as u8;
-    }
-    color
-}
-
-/// Says of classes that are no objects what they should be: what the reader of JSON says of them has no place.
-fn check_classes(description: &Value) -> Result<()> {
-    let Some(classes) = description.get("classes") else {
-        return Err(Error::BadSpec { reason: "no field 'classes'".into() });
-    };
-    let classes = classes.as_array().ok_or_else(|| Error::BadSpec { reason: "'classes' is no list".into() })?;
-    for (index, class) in classes.iter().enumerate() {
-        if class.get("name").and_then(Value::as_str).is_none() || class.get("color").is_none() {
-            let reason = format!(
-                "classes[{index}] is {class}, and an object with name and color is needed, such as \
-                 {{\"name\": \"shirt\", \"color\": [230, 60, 60]}}"
-            );
-            return Err(Error::BadSpec { reason });
-        }
-    }
-    Ok(())
-}
-
-/// The text of a description, as any editor saves it.
-fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    text::decode(bytes).map_err(|cause| Error::BadSpec { reason: format!("{} {cause}", path.display()) })
-}
-
-/// Reads a model file within the limits of the format.
-pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>> {
-    let read_error = |source| Error::Read { path: path.to_owned(), source };
-    let size_bytes = std::fs::metadata(path).map_err(read_error)?.len();
-    if size_bytes > MAX_MODEL_BYTES {
-        return Err(Error::NotOnnx { reason: format!("{size_bytes} bytes, and such a file has at most 2 GiB") });
-    }
-    std::fs::read(path).map_err(read_error)
-}
-
-/// `NAME.json` beside `NAME.onnx`.
-fn sidecar_path(model: &Path) -> PathBuf {
-    model.with_extension("json")
 }
 
 #[cfg(test)]

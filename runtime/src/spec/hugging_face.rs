@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{ColorOrder, Fit, InputSpec, ModelSpec, OutputKind, OutputSpec, read_text};
+use super::check::mean_color;
+use super::file::read_text;
+use super::{ColorOrder, Fit, InputSpec, ModelSpec, OutputKind, OutputSpec};
 use crate::error::{Error, Result};
 use crate::taxonomy::{Class, Taxonomy};
 
@@ -145,7 +147,7 @@ fn input(path: &Path, json: &Value) -> Result<InputSpec> {
     let (mean, std) = (numbers("image_mean", 0.0)?, numbers("image_std", 1.0)?);
     let color = if is("do_flip_channel_order", false) { ColorOrder::Bgr } else { ColorOrder::Rgb };
     let input = InputSpec { name: String::new(), color, mean, std, ..InputSpec::imagenet(fit) };
-    Ok(InputSpec { pad: super::mean_color(&input), ..input })
+    Ok(InputSpec { pad: mean_color(&input), ..input })
 }
 
 /// `{"height": h, "width": w}`, or a number for both.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Error;
 
 fn spec() -> ModelSpec {
     let fit = Fit::LongestSide { size: 192, multiple: 32 };
