@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::BatchOptions;
+use super::existing::{Existing, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::manifest::Record;
-use super::occupant::{Occupant, ResultFolder};
 use super::outputs::remove_file;
 use super::resume::EarlierResults;
 use super::review::ReviewFiles;
@@ -64,7 +64,7 @@ impl Departed {
         }
         for path in paths {
             let folder = ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities());
-            if folder.occupant(&path) == Occupant::Other {
+            if folder.existing(&path) == Existing::Other {
                 remove_file(&path)?;
             }
         }

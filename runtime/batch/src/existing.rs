@@ -6,11 +6,11 @@ use std::path::Path;
 
 use super::inputs::Identities;
 
-/// What bears the name of a result.
+/// What has the name of a result already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occupant {
+pub(super) enum Existing {
     /// Nothing.
-    Nobody,
+    Nothing,
     /// A photo of the run, or a link to one.
     Photo,
     /// Anything else, such as a result of an earlier run.
@@ -35,13 +35,13 @@ impl<'a> ResultFolder<'a> {
     }
 
     /// What `path`, a name in this folder, stands for at this moment.
-    pub(super) fn occupant(&self, path: &Path) -> Occupant {
+    pub(super) fn existing(&self, path: &Path) -> Existing {
         match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Occupant::Nobody,
-            Ok(metadata) if !metadata.is_symlink() && !self.may_hold_photos => Occupant::Other,
+            Err(error) if error.kind() == ErrorKind::NotFound => Existing::Nothing,
+            Ok(metadata) if !metadata.is_symlink() && !self.may_hold_photos => Existing::Other,
             _ => match fs::canonicalize(path) {
-                Ok(real_path) if self.photos.contains(&real_path) => Occupant::Photo,
-                _ => Occupant::Other,
+                Ok(real_path) if self.photos.contains(&real_path) => Existing::Photo,
+                _ => Existing::Other,
             },
         }
     }
@@ -71,14 +71,14 @@ mod tests {
         let (_folder, root, photos) = tree();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos).occupant(&folder.join(name))
+            ResultFolder::new(&folder, &photos).existing(&folder.join(name))
         };
         assert_eq!(
             [at("in", "a.png"), at("in", "b.png"), at("in", "c.png")],
-            [Occupant::Photo, Occupant::Other, Occupant::Nobody]
+            [Existing::Photo, Existing::Other, Existing::Nothing]
         );
-        assert_eq!([at("out", "a.png"), at("out", "c.png")], [Occupant::Other, Occupant::Nobody]);
-        assert_eq!([at("absent", "a.png"), at("out/../in", "a.png")], [Occupant::Nobody, Occupant::Photo]);
+        assert_eq!([at("out", "a.png"), at("out", "c.png")], [Existing::Other, Existing::Nothing]);
+        assert_eq!([at("absent", "a.png"), at("out/../in", "a.png")], [Existing::Nothing, Existing::Photo]);
     }
 
     #[test]
@@ -92,11 +92,11 @@ mod tests {
         symlink(root.join("in"), root.join("linked")).unwrap();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos).occupant(&folder.join(name))
+            ResultFolder::new(&folder, &photos).existing(&folder.join(name))
         };
-        assert_eq!(at("out", "to-photo.png"), Occupant::Photo);
-        assert_eq!(at("out", "to-other.png"), Occupant::Other);
-        assert_eq!(at("out", "to-nothing.png"), Occupant::Other, "a link that leads nowhere is there all the same");
-        assert_eq!([at("linked", "a.png"), at("linked", "b.png")], [Occupant::Photo, Occupant::Other]);
+        assert_eq!(at("out", "to-photo.png"), Existing::Photo);
+        assert_eq!(at("out", "to-other.png"), Existing::Other);
+        assert_eq!(at("out", "to-nothing.png"), Existing::Other, "a link that leads nowhere is there all the same");
+        assert_eq!([at("linked", "a.png"), at("linked", "b.png")], [Existing::Photo, Existing::Other]);
     }
 }

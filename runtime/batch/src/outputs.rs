@@ -9,9 +9,9 @@ use clothseg::{Error, Photo, Result, Segmenter};
 use rayon::prelude::*;
 
 use super::BatchOptions;
+use super::existing::{Existing, ResultFolder};
 use super::inputs::{Identities, Input};
 use super::links::path_to;
-use super::occupant::{Occupant, ResultFolder};
 use super::stems::with_suffix;
 use super::write::write_atomically;
 
@@ -93,20 +93,20 @@ impl Writer<'_> {
     /// Removes the file of an earlier run, if there is one.
     fn remove(&self, suffix: &str) -> Result<()> {
         let path = with_suffix(self.stem, suffix);
-        if self.look(&path)? == Occupant::Nobody {
+        if self.look(&path)? == Existing::Nothing {
             return Ok(());
         }
         remove_file(&path)
     }
 
     /// What is there already; an error where it is one of the photos.
-    fn look(&self, path: &Path) -> Result<Occupant> {
-        match self.folder.occupant(path) {
-            Occupant::Photo => Err(Error::Invalid(format!(
+    fn look(&self, path: &Path) -> Result<Existing> {
+        match self.folder.existing(path) {
+            Existing::Photo => Err(Error::Invalid(format!(
                 "{} is a photo and would be written over; choose another output folder",
                 path.display()
             ))),
-            occupant => Ok(occupant),
+            existing => Ok(existing),
         }
     }
 }

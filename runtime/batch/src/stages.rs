@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::content::{self, Content};
 use super::cost;
 use super::departed::{Departed, Same};
+use super::existing::{Existing, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
-use super::occupant::{Occupant, ResultFolder};
 use super::pipeline::{Decoding, Stages};
 use super::resume::{self, EarlierResults};
 use super::review::{Reason, ReviewFiles};
@@ -308,7 +308,7 @@ impl<'a> Work<'a> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
         let files = ReviewFiles::of(&job.input, folder);
         let folder = ResultFolder::new(files.folder(), self.inputs.identities());
-        if let Some(path) = files.paths().iter().find(|path| folder.occupant(path) == Occupant::Photo) {
+        if let Some(path) = files.paths().iter().find(|path| folder.existing(path) == Existing::Photo) {
             let path = path.display();
             return Err(Error::Invalid(format!(
                 "{path} is a photo and would be written over; choose another review folder"
