@@ -22,6 +22,7 @@ use self::elements::{Element, for_each_element};
 use self::segmentation::Segmentation;
 use super::regions::{Categories, Fault, Gathered, Id, ReadRegion, Record, Region, RegionFile};
 use super::runs::Size;
+use super::text::TextFile;
 use super::{Listing, image_dimensions};
 use crate::error::{Error, Result};
 
@@ -80,12 +81,13 @@ struct Photos {
 /// Lists the photos of the file `annotations`; they lie in `images`.
 pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let mut incomplete = Vec::new();
-    let (categories, mut photos) = read_head(annotations, images, &mut incomplete)?;
+    let text = TextFile::new(annotations)?;
+    let (categories, mut photos) = read_head(&text, images, &mut incomplete)?;
     let classes = categories.names().to_vec();
     let mut used = BTreeSet::from([0]);
     let mut homeless = Vec::new();
     let reader = AnnotationReader { categories };
-    for_each_element(annotations, &["annotations"], |element| {
+    for_each_element(&text, &["annotations"], |element| {
         match reader.gather(element, &mut photos) {
             Ok(class) => used.extend(class),
             Err(cause) => homeless.push(format!("{}: {cause}", annotations.display())),
@@ -93,7 +95,7 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
         Ok(())
     })?;
     let unused = (0..=u8::MAX).zip(&classes).map(|(index, _)| index).filter(|index| !used.contains(index)).collect();
-    let file = Arc::new(RegionFile { path: annotations.to_owned(), reader: Box::new(reader) });
+    let file = Arc::new(RegionFile { text, reader: Box::new(reader) });
     let tables = vec![annotations.to_owned()];
     let mut listing = Listing { classes, unused, incomplete, tables, ..Listing::default() };
     let mut photos: Vec<Photo> = photos.known.into_values().collect();
@@ -106,10 +108,11 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
 }
 
 /// Reads what stands besides the annotations.
-fn read_head(path: &Path, folder: &Path, incomplete: &mut Vec<String>) -> Result<(Categories, Photos)> {
+fn read_head(text: &TextFile, folder: &Path, incomplete: &mut Vec<String>) -> Result<(Categories, Photos)> {
+    let path = text.path();
     let mut categories = Vec::new();
     let mut photos = Photos::default();
-    for_each_element(path, &["categories", "images"], |element| {
+    for_each_element(text, &["categories", "images"], |element| {
         if element.key == "categories" {
             let category: Category = serde_json::from_slice(element.bytes)
                 .map_err(|error| Error::file(path, format!("category at byte {}: {error}", element.offset)))?;

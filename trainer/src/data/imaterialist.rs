@@ -8,7 +8,6 @@
 //! The file is the list: photos without a row are no examples.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use serde::Deserialize;
 use super::regions::{Categories, Fault, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
 use super::run_length::parse_pairs;
 use super::runs::Size;
-use super::text::read_text;
+use super::text::{ReadAnywhere, TextFile, read_text};
 use super::{Listing, PHOTO_EXTENSIONS, list_by_stem};
 use crate::error::{Error, Result};
 
@@ -27,7 +26,8 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let categories = read_categories(&annotations.with_file_name("label_descriptions.json"))?;
     let mut incomplete = Vec::new();
     let mut photos = list_by_stem(images, PHOTO_EXTENSIONS, &mut incomplete)?;
-    let mut lines = Lines::open(annotations)?;
+    let text = TextFile::new(annotations)?;
+    let mut lines = Lines::open(&text)?;
     let header = lines.next_line()?;
     let columns = Columns::find(&header.unwrap_or_default()).map_err(|cause| Error::file(annotations, cause))?;
     let classes = categories.names().to_vec();
@@ -42,7 +42,7 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
             incomplete.push(format!("{}: line {} {cause}", annotations.display(), record.number));
         }
     }
-    let file = Arc::new(RegionFile { path: annotations.to_owned(), reader: Box::new(reader) });
+    let file = Arc::new(RegionFile { text, reader: Box::new(reader) });
     let mut listing = Listing { classes, incomplete, tables: vec![annotations.to_owned()], ..Listing::default() };
     for (stem, image) in gathered {
         match photos.remove(&stem) {
@@ -76,7 +76,7 @@ fn read_categories(path: &Path) -> Result<Categories> {
 /// The lines of a file, none longer than a record may be.
 struct Lines<'a> {
     path: &'a Path,
-    input: BufReader<File>,
+    input: BufReader<Box<dyn ReadAnywhere>>,
     /// Of the line that was read last: its first byte, its length, its number from 1.
     offset: u64,
     bytes: u64,
@@ -84,9 +84,9 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        Ok(Self { path, input: BufReader::with_capacity(1 << 20, file), offset: 0, bytes: 0, number: 0 })
+    fn open(text: &'a TextFile) -> Result<Self> {
+        let input = BufReader::with_capacity(1 << 20, text.open()?);
+        Ok(Self { path: text.path(), input, offset: 0, bytes: 0, number: 0 })
     }
 
     fn next_line(&mut self) -> Result<Option<Vec<u8>>> {

@@ -9,12 +9,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::runs::{Runs, Size};
+use super::text::TextFile;
 use super::{IGNORE, Label, LabelImage, Listing, Pair, polygon};
 use crate::error::{Error, Result};
 
@@ -64,8 +64,8 @@ pub trait ReadRegion: std::fmt::Debug + Send + Sync {
 /// An annotation file.
 #[derive(Debug)]
 pub struct RegionFile {
-    /// Where it is.
-    pub path: PathBuf,
+    /// Its text.
+    pub text: TextFile,
     /// How it is read.
     pub reader: Box<dyn ReadRegion>,
 }
@@ -106,7 +106,7 @@ impl RegionLabel {
     /// The annotation file.
     pub fn path(&self) -> &Path {
         match &self.regions {
-            Regions::InFile(file, _) => &file.path,
+            Regions::InFile(file, _) => file.text.path(),
             Regions::InMemory(path, _) => path,
         }
     }
@@ -124,8 +124,8 @@ impl RegionLabel {
         }
     }
 
-    fn read(&self, RegionFile { path, reader }: &RegionFile, records: &[Record]) -> Result<Vec<Region>> {
-        let mut file = File::open(path).map_err(Error::io("read", path))?;
+    fn read(&self, RegionFile { text, reader }: &RegionFile, records: &[Record]) -> Result<Vec<Region>> {
+        let (mut file, path) = (text.open()?, text.path());
         let mut regions = Vec::with_capacity(records.len());
         for record in records {
             let mut bytes = vec![0; record.bytes as usize];
@@ -266,7 +266,7 @@ impl Gathered {
 
     /// Adds the pair to a listing, and what is wrong with it, one line each.
     pub fn finish(mut self, stem: String, photo: PathBuf, file: &Arc<RegionFile>, listing: &mut Listing) {
-        let name = format!("{}: {stem}", file.path.display());
+        let name = format!("{}: {stem}", file.text.path().display());
         if self.photo.count > 0 {
             listing.incomplete.push(format!("{name}: {}", self.photo.line()));
         } else if self.pieces.tell(name, self.records.is_empty(), listing) {

@@ -1,8 +1,9 @@
 //! Text files as editors, spreadsheets and other programs save them: read as the runtime reads its own.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clothseg::internals::files::text;
 
@@ -24,4 +25,47 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
         return Err(Error::file(path, format!("is larger than {} MB, more than is read", MOST_BYTES >> 20)));
     }
     text::decode(bytes).map_err(|cause| Error::file(path, cause))
+}
+
+/// A text of which parts are read, as often as wanted: it may be larger than memory. One in UTF-16 is held in memory, in UTF-8.
+#[derive(Clone, Debug)]
+pub struct TextFile {
+    path: PathBuf,
+    decoded: Option<Arc<[u8]>>,
+}
+
+/// Something to read from at any place.
+pub trait ReadAnywhere: Read + Seek {}
+
+impl<T: Read + Seek> ReadAnywhere for T {}
+
+impl TextFile {
+    /// Looks at how a file is encoded.
+    ///
+    /// # Errors
+    /// As [`read_text`] for UTF-16; where the file cannot be read, otherwise.
+    pub fn new(path: &Path) -> Result<Self> {
+        let mut mark = Vec::new();
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        file.take(2).read_to_end(&mut mark).map_err(Error::io("read", path))?;
+        let is_utf_16 = matches!(mark[..], [0xff, 0xfe] | [0xfe, 0xff]);
+        let decoded = is_utf_16.then(|| read_text(path)).transpose()?;
+        Ok(Self { path: path.to_owned(), decoded: decoded.map(|text| text.into_bytes().into()) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the text, in UTF-8, at its beginning.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened.
+    pub fn open(&self) -> Result<Box<dyn ReadAnywhere>> {
+        match &self.decoded {
+            Some(text) => Ok(Box::new(Cursor::new(Arc::clone(text)))),
+            None => Ok(Box::new(File::open(&self.path).map_err(Error::io("read", &self.path))?)),
+        }
+    }
 }

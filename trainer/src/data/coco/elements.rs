@@ -1,10 +1,9 @@
 //! Elements of arrays in a JSON file that need not fit into memory.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 
 use crate::data::regions::MAX_RECORD_BYTES;
+use crate::data::text::TextFile;
 use crate::error::{Error, Result};
 
 /// An element: its bytes and where they stand.
@@ -22,11 +21,12 @@ pub(super) struct Element<'a> {
 ///
 /// Brackets and strings are followed; whether an element is JSON is for `each` to see.
 pub(super) fn for_each_element(
-    path: &Path,
+    text: &TextFile,
     keys: &[&str],
     mut each: impl FnMut(Element<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut input = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io("read", path))?);
+    let path = text.path();
+    let mut input = BufReader::with_capacity(1 << 20, text.open()?);
     let mut scan = Scan::default();
     let mut offset = 0;
     loop {
@@ -95,7 +95,6 @@ impl Scan {
             b' ' | b'\t' | b'\n' | b'\r' if self.element.is_empty() => Ok(false),
             // A byte order mark.
             0xef | 0xbb | 0xbf if !self.started => Ok(false),
-            0xff | 0xfe if !self.started => Err("is UTF-16; save it as UTF-8".to_owned()),
             _ if !self.started && byte != b'{' => Err("is no JSON object".to_owned()),
             _ if self.started && self.depth == 0 => {
                 Err(format!("has something after its JSON object, at byte {offset}"))
@@ -168,7 +167,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let mut found = Vec::new();
-        for_each_element(file.path(), keys, |element| {
+        for_each_element(&TextFile::new(file.path())?, keys, |element| {
             let standing = &text.as_bytes()[element.offset as usize..][..element.bytes.len()];
             assert_eq!(standing, element.bytes);
             found.push(format!("{}:{}", element.key, std::str::from_utf8(element.bytes).unwrap().trim_end()));

@@ -21,6 +21,10 @@ struct Read {
 
 /// Reads a file that lies beside `a.jpg` and `sub/b.jpg`, both of 4 x 3 pixels.
 fn read_text(text: &str) -> Result<Read> {
+    read_bytes(text.as_bytes())
+}
+
+fn read_bytes(text: &[u8]) -> Result<Read> {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("sub")).unwrap();
     for name in ["a.jpg", "sub/b.jpg"] {
@@ -51,6 +55,25 @@ fn polygons_and_codes_are_painted_small_over_large() {
     assert_eq!(stems, ["a", "sub_b"]);
     assert_eq!(labels[0], [0, 1, 1, 0, 0, 1, 2, 0, 0, 1, 2, 0]);
     assert_eq!(labels[1], [0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_file_may_be_utf_16() {
+    let annotation =
+        r#"{"id": 3, "image_id": 1, "category_id": 4, "segmentation": {"size": [3, 4], "counts": "32102O"}}"#;
+    let members = format!(r#""annotations": [{annotation}], {HEAD}, "images": [{IMAGES}], "é": 1"#);
+    let text = format!("\u{feff}{{{members}}}");
+    for bytes in [
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(),
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        text.clone().into_bytes(),
+    ] {
+        let Read { labels, damage, .. } = read_bytes(&bytes).unwrap();
+        assert!(damage.is_empty(), "{damage:?}");
+        assert_eq!(labels[1], [0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1]);
+    }
+    let odd = read_bytes(&[0xff, 0xfe, b'{']).err().unwrap().to_string();
+    assert!(odd.contains("UTF-16 that ends within a character"), "{odd}");
 }
 
 #[test]
