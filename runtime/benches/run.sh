@@ -36,6 +36,16 @@ paired() { # TITLE, then arguments of paired.py
 
 mkdir -p "$work"
 install "$work/python" "onnxruntime==$onnxruntime" "numpy==$numpy" "opencv-python-headless==$opencv" "onnx==$onnx" "rembg[cli]==$rembg"
+heavy=$work/u2net/u2net_cloth_seg.onnx
+if [ ! -f "$heavy" ]; then
+  mkdir -p "${heavy%/*}"
+  "$python" "$here/heavy_model.py" "$heavy.part" && mv "$heavy.part" "$heavy"
+fi
+# For other benchmarks that need the same tools: makes them, and says where they are.
+if [ "${parts[0]}" = --tools ]; then
+  echo "$work"
+  exit
+fi
 ci/onnxruntime
 echo "building ..." >&2
 cargo build --release --locked -p clothseg-cli
@@ -43,11 +53,6 @@ run=$PWD/${CARGO_TARGET_DIR:-target}/release/clothseg-run
 case ${CARGO_TARGET_DIR:-} in /*) run=$CARGO_TARGET_DIR/release/clothseg-run ;; esac
 for library in "$PWD"/.cache/onnxruntime/cpu/*onnxruntime.so*; do export ORT_DYLIB_PATH=$library; done
 model=$PWD/models/garments-lite0.onnx out=$work/out
-heavy=$work/u2net/u2net_cloth_seg.onnx
-if [ ! -f "$heavy" ]; then
-  mkdir -p "${heavy%/*}"
-  "$python" "$here/heavy_model.py" "$heavy.part" && mv "$heavy.part" "$heavy"
-fi
 # rembg looks for its models here, and would compare them with its own.
 export U2NET_HOME=$work/u2net MODEL_CHECKSUM_DISABLED=1
 
