@@ -10,6 +10,8 @@ mod avif;
 mod counting;
 mod deadline;
 mod full;
+#[cfg(feature = "heic")]
+mod heic;
 mod jpeg;
 pub(crate) mod profile;
 mod reduced;
@@ -35,10 +37,11 @@ use reduced::Reduction;
 pub use reduced::{Plan, ReducedPlan};
 
 /// What is read, for messages.
-const READ: &str = if cfg!(feature = "avif") {
-    "JPEG, PNG, WebP, AVIF, BMP, GIF and TIFF are read"
-} else {
-    "JPEG, PNG, WebP, BMP, GIF and TIFF are read"
+const READ: &str = match (cfg!(feature = "avif"), cfg!(feature = "heic")) {
+    (true, true) => "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF and TIFF are read",
+    (true, false) => "JPEG, PNG, WebP, AVIF, BMP, GIF and TIFF are read",
+    (false, true) => "JPEG, PNG, WebP, HEIC, BMP, GIF and TIFF are read",
+    (false, false) => "JPEG, PNG, WebP, BMP, GIF and TIFF are read",
 };
 
 /// What a photo may cost before it is refused. Photos come from anywhere; a few hundred bytes can claim gigapixels.
@@ -53,7 +56,7 @@ pub struct Limits {
     ///
     /// PNG, GIF, WebP, TIFF and BMP, and JPEG at a reduced size, are given up at the next few thousand bytes read after
     /// it. A JPEG at its full size is checked before and after: what it takes is bounded by its bytes, its pixels and
-    /// the number of its scans, of which at most 100 are read. So is each tile of an AVIF. The first frame of an animation is the only one looked
+    /// the number of its scans, of which at most 100 are read. So are each tile of an AVIF, and a HEIC as a whole. The first frame of an animation is the only one looked
     /// at.
     pub max_decode_time: Duration,
     /// Whether a photo that is cut off is read as far as it goes, with grey in place of what is missing, and not refused. JPEG,
@@ -132,6 +135,8 @@ pub fn upright_size(bytes: &[u8]) -> Option<(u32, u32)> {
         Kind::Photo(Format::Image(format)) => full::upright_size(bytes, format),
         #[cfg(feature = "avif")]
         Kind::Photo(Format::Avif) => avif::size(bytes),
+        #[cfg(feature = "heic")]
+        Kind::Photo(Format::Heic) => heic::size(bytes),
         _ => None,
     }
 }
@@ -162,7 +167,7 @@ pub struct Photo {
 
 impl Photo {
     /// Decodes a file in full. The format is told by the content, not by the name: JPEG, PNG, WebP, BMP, GIF and TIFF,
-    /// and AVIF with the feature `avif`; of an animation the first frame. Transparent pixels are laid over white.
+    /// AVIF with the feature `avif`, and HEIC with the feature `heic` where libheif is installed; of an animation the first frame. Transparent pixels are laid over white.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::TooLarge`], [`Error::DecodeTimeout`], [`Error::CutOff`], and [`Error::Decode`] for what is no
@@ -233,6 +238,8 @@ impl Photo {
             Format::Image(format) => full::decode(bytes, format, limits, &deadline)?,
             #[cfg(feature = "avif")]
             Format::Avif => avif::decode(bytes, limits, &deadline)?,
+            #[cfg(feature = "heic")]
+            Format::Heic => heic::decode(bytes, limits, &deadline)?,
         };
         let is_truncated = pixels.is_cut_off;
         Ok(Self { icc: pixels.icc.map(Arc::from), is_truncated, ..Self::from_rgb(pixels.rgb)? })

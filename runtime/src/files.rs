@@ -25,6 +25,12 @@ pub const PHOTO_EXTENSIONS: &[&str] = &[
     "tiff",
     #[cfg(feature = "avif")]
     "avif",
+    #[cfg(feature = "heic")]
+    "heic",
+    #[cfg(feature = "heic")]
+    "heif",
+    #[cfg(feature = "heic")]
+    "hif",
 ];
 
 /// Files and folders that systems and network drives leave among photos, beside hidden ones, in lower case.

@@ -135,7 +135,8 @@ fn nothing_to_do(args: &Args, earlier_results: usize) -> Result<u8, String> {
     }
     if args.many.shard.is_none() && args.many.files_from.is_none() {
         let avif = if cfg!(feature = "avif") { " AVIF," } else { "" };
-        return Err(format!("there are no photos in what was named (JPEG, PNG, WebP,{avif} BMP, GIF, TIFF)"));
+        let heic = if cfg!(feature = "heic") { " HEIC," } else { "" };
+        return Err(format!("there are no photos in what was named (JPEG, PNG, WebP,{avif}{heic} BMP, GIF, TIFF)"));
     }
     if !args.quiet {
         report::say("there are no photos to do");

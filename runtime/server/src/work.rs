@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use clothseg::internals::files::kind::{Format, HEAD_BYTES, Kind};
+use clothseg::internals::files::kind::{HEAD_BYTES, Kind};
 use clothseg::internals::files::list;
 use clothseg::masks::{MaskOptions, Masked};
 use clothseg::{Detail, Photo, Quality, Segmentation, Segmenter, Taxonomy};
@@ -107,8 +107,7 @@ pub fn quality(state: &State, name: Option<&str>) -> Result<Option<Quality>, Pro
 /// The name that a photo has in results: nothing of the client's, as it may end up in paths.
 pub fn photo_name(content: &[u8]) -> String {
     let extension = match Kind::of(&content[..content.len().min(HEAD_BYTES)]) {
-        Kind::Photo(Format::Image(format)) => format.extensions_str().first().copied().unwrap_or("bin"),
-        Kind::Photo(_) => "avif",
+        Kind::Photo(format) => format.extension(),
         _ => "bin",
     };
     format!("photo.{extension}")

@@ -28,6 +28,22 @@ pub enum Format {
     /// AV1 stills.
     #[cfg(feature = "avif")]
     Avif,
+    /// HEVC stills.
+    #[cfg(feature = "heic")]
+    Heic,
+}
+
+impl Format {
+    /// The usual extension of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Image(format) => format.extensions_str().first().copied().unwrap_or("bin"),
+            #[cfg(feature = "avif")]
+            Self::Avif => "avif",
+            #[cfg(feature = "heic")]
+            Self::Heic => "heic",
+        }
+    }
 }
 
 /// A kind of file with pictures in it that is not read.
@@ -216,6 +232,8 @@ fn read_format(head: &[u8]) -> Option<Format> {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] if raw(head).is_none() => ImageFormat::Tiff,
         #[cfg(feature = "avif")]
         _ if container(head) == Some(AVIF) => return Some(Format::Avif),
+        #[cfg(feature = "heic")]
+        _ if matches!(container(head), Some(HEIC | HEIF)) => return Some(Format::Heic),
         _ => return None,
     };
     Some(Format::Image(format))
