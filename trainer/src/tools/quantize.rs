@@ -118,13 +118,15 @@ pub fn quantize(
     simplify(proto.graph.mut_or_insert_default());
     let plan = graph::Plan::of(proto.graph.get_or_default()).map_err(fail)?;
     let observed = ranges::observe(&proto, &plan.tensors(), float.spec(), &inputs, options)?;
+    let inputs_of_convolutions = plan.inputs(proto.graph.get_or_default());
+    let means = ranges::means(&proto, &inputs_of_convolutions, float.spec(), &inputs, options)?;
     let mut spec = float.spec().clone();
     spec.name = format!("{}-int8", spec.name);
     let mut engine = engine::open(float.onnx(), float.spec(), options)?;
     let mut best: Option<(f64, Comparison, Vec<u8>)> = None;
     for share in SHARES {
         let mut eight_bits = proto.clone();
-        plan.rewrite(eight_bits.graph.mut_or_insert_default(), &observed.covering(share)).map_err(fail)?;
+        plan.rewrite(eight_bits.graph.mut_or_insert_default(), &observed.covering(share), &means).map_err(fail)?;
         let bytes = eight_bits.write_to_bytes().map_err(|error| fail(error.to_string()))?;
         let comparison = compare(engine.as_mut(), &bytes, &spec, &inputs, options)?;
         let (agreement, difference) = (comparison.agreement(), comparison.difference());

@@ -174,13 +174,36 @@ impl Plan {
         self.rounded.iter().filter(|(_, like)| like.is_none()).map(|(name, _)| name.clone()).collect()
     }
 
+    /// What the convolutions in 8 bits read, with the number of its channels; each once.
+    pub(super) fn inputs(&self, graph: &GraphProto) -> Vec<(String, usize)> {
+        let weights = |name: &String| graph.initializer.iter().find(|tensor| tensor.name == *name);
+        let nodes = graph.node.iter().enumerate().filter(|(index, _)| self.convolutions.contains(index));
+        let mut inputs: Vec<(String, usize)> = nodes
+            .filter_map(|(_, node)| {
+                let [input, name, ..] = &node.input[..] else { return None };
+                let in_a_group = usize::try_from(*weights(name)?.dims.get(1)?).ok()?;
+                Some((input.clone(), in_a_group * groups(node)))
+            })
+            .collect();
+        inputs.sort();
+        inputs.dedup();
+        inputs
+    }
+
     /// Number of convolutions in 8 bits.
     pub(super) fn convolutions(&self) -> usize {
         self.convolutions.len()
     }
 
     /// Puts the pairs in: each tensor is rounded to its range, and who read it reads it rounded.
-    pub(super) fn rewrite(&self, graph: &mut GraphProto, ranges: &HashMap<String, Range>) -> Result<(), String> {
+    ///
+    /// `means` are those of the channels that convolutions read.
+    pub(super) fn rewrite(
+        &self,
+        graph: &mut GraphProto,
+        ranges: &HashMap<String, Range>,
+        means: &HashMap<String, Vec<f32>>,
+    ) -> Result<(), String> {
         let mut steps: HashMap<&String, Steps> = HashMap::new();
         for (name, like) in &self.rounded {
             let known = match like {
@@ -204,7 +227,8 @@ impl Plan {
             }
             if self.convolutions.contains(&index) {
                 let at = steps.get(&node.input[0]).ok_or_else(|| format!("{}: unknown steps", node.name))?;
-                rewritten.round_weights(&mut node, at.size, &constants)?;
+                let means = means.get(&node.input[0]).map(Vec::as_slice);
+                rewritten.round_weights(&mut node, at.size, means, &constants)?;
             }
             for input in node.input.iter_mut().filter(|input| steps.contains_key(*input)) {
                 *input = rounded(input);
@@ -230,6 +254,23 @@ impl Plan {
         graph.value_info.clear();
         Ok(())
     }
+}
+
+/// The groups of a convolution.
+fn groups(conv: &NodeProto) -> usize {
+    let group = conv.attribute.iter().find(|attribute| attribute.name == "group");
+    group.and_then(|group| usize::try_from(group.i).ok()).unwrap_or(1).max(1)
+}
+
+/// What weights that are `lost`, `each` a channel, would add to each channel for inputs of these means.
+fn shift_of(lost: &[f32], each: usize, in_a_group: usize, groups: usize, means: &[f32]) -> Vec<f32> {
+    let channels = lost.len() / each;
+    let taps = (each / in_a_group).max(1);
+    let of_channel = |(channel, lost): (usize, &[f32])| {
+        let first = channel * groups / channels * in_a_group;
+        lost.chunks(taps).zip(&means[first..]).map(|(taps, mean)| taps.iter().sum::<f32>() * mean).sum()
+    };
+    lost.chunks(each).enumerate().map(of_channel).collect()
 }
 
 /// The name of a tensor's rounded values.
@@ -278,7 +319,16 @@ impl Rewritten {
 
     /// Replaces a convolution's weights and biases by rounded ones, with steps of their own for each output channel. A step of
     /// a bias is one of the input times one of the weights, so that sums of products need no conversion.
-    fn round_weights(&mut self, conv: &mut NodeProto, input_size: f32, constants: &Constants) -> Result<(), String> {
+    ///
+    /// What rounding the weights adds to a channel on average, for inputs of these means, is taken off its bias (Nagel et al.,
+    /// "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.2).
+    fn round_weights(
+        &mut self,
+        conv: &mut NodeProto,
+        input_size: f32,
+        means: Option<&[f32]>,
+        constants: &Constants,
+    ) -> Result<(), String> {
         let unknown = || format!("{}: its weights are not numbers in 32 bits within the file", conv.name);
         let (dims, weights) = constants.get(&conv.input[1]).ok_or_else(unknown)?;
         let bias = match conv.input.get(2).filter(|name| !name.is_empty()) {
@@ -297,13 +347,21 @@ impl Rewritten {
             if size > 0.0 { size } else { 1.0 }
         };
         let sizes: Vec<f32> = weights.chunks(each).enumerate().map(size_of).collect();
-        let steps = weights.iter().enumerate().map(|(index, weight)| (weight / sizes[index / each]).round() as i8);
+        let steps = weights.iter().enumerate().map(|(index, weight)| (weight / sizes[index / each]).round());
+        let steps: Vec<f32> = steps.collect();
+        let in_a_group = dims.get(1).map_or(1, |&inputs| inputs.max(1) as usize);
+        let lost = |(index, (weight, step)): (usize, (&f32, &f32))| weight - step * sizes[index / each];
+        let lost: Vec<f32> = weights.iter().zip(&steps).enumerate().map(lost).collect();
+        let shift = means.map(|means| shift_of(&lost, each, in_a_group, groups(conv), means));
         let base = conv.output[0].clone();
-        let steps = raw_tensor(format!("{base}_weight8"), INT8, dims, steps.map(|step| step as u8).collect());
+        let steps =
+            raw_tensor(format!("{base}_weight8"), INT8, dims, steps.iter().map(|step| *step as i8 as u8).collect());
         conv.input[1] = self.constant(steps, &sizes, 1);
         if let Some(bias) = bias {
             let sizes: Vec<f32> = sizes.iter().map(|size| size * input_size).collect();
-            let steps = bias.iter().zip(&sizes).map(|(bias, size)| (bias / size).round() as i32);
+            let shift = |channel: usize| shift.as_ref().map_or(0.0, |shift| shift[channel]);
+            let steps = bias.iter().zip(&sizes).enumerate();
+            let steps = steps.map(|(channel, (bias, size))| ((bias + shift(channel)) / size).round() as i32);
             let bytes = steps.flat_map(i32::to_le_bytes).collect();
             let steps = raw_tensor(format!("{base}_bias32"), INT32, &dims[..1], bytes);
             conv.input[2] = self.constant(steps, &sizes, 4);

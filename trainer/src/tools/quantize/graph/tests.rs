@@ -38,7 +38,7 @@ fn all_but_the_logits_are_rounded_and_rounding_does_the_relu() {
     let plan = Plan::of(&graph).unwrap();
     assert_eq!((plan.tensors(), plan.convolutions()), (vec!["x".to_owned(), "r".to_owned()], 1));
     let ranges = HashMap::from([("x".to_owned(), [-1.0, 1.0]), ("r".to_owned(), [0.0, 3.0])]);
-    plan.rewrite(&mut graph, &ranges).unwrap();
+    plan.rewrite(&mut graph, &ranges, &HashMap::new()).unwrap();
     let lines: Vec<String> = graph
         .node
         .iter()
@@ -85,7 +85,7 @@ fn logits_that_are_enlarged_stay_floats_too() {
     graph.node.push(enlarged);
     let plan = Plan::of(&graph).unwrap();
     assert_eq!((plan.tensors(), plan.convolutions()), (vec!["x".to_owned(), "r".to_owned()], 1));
-    plan.rewrite(&mut graph, &ranges(&plan)).unwrap();
+    plan.rewrite(&mut graph, &ranges(&plan), &HashMap::new()).unwrap();
     assert_eq!(lines(&graph), ["r = Conv(x_rounded)", "small = Conv(r_rounded)", "logits = Resize(small)"]);
 }
 
@@ -119,7 +119,7 @@ fn activations_are_absorbed_only_where_rounding_does_the_same() {
     };
     let absorbed = |mut graph: GraphProto| {
         let plan = Plan::of(&graph).unwrap();
-        plan.rewrite(&mut graph, &ranges(&plan)).unwrap();
+        plan.rewrite(&mut graph, &ranges(&plan), &HashMap::new()).unwrap();
         !graph.node.iter().any(|node| matches!(node.op_type.as_str(), "Clip" | "Relu"))
     };
     assert!(absorbed(with(0.0)));
@@ -142,7 +142,7 @@ fn joins_are_rounded_and_shared_weights_twice() {
     ];
     let plan = Plan::of(&graph).unwrap();
     assert_eq!(plan.tensors(), ["x", "one", "y", "other", "sum", "both"]);
-    plan.rewrite(&mut graph, &ranges(&plan)).unwrap();
+    plan.rewrite(&mut graph, &ranges(&plan), &HashMap::new()).unwrap();
     assert!(graph.initializer.iter().any(|tensor| tensor.name == "other_weight8"));
     assert_eq!(lines(&graph)[2..4], ["sum = Add(one_rounded)", "both = Concat(sum_rounded)"]);
 }
@@ -175,8 +175,28 @@ fn what_is_only_moved_keeps_its_steps() {
     let plan = Plan::of(&graph).unwrap();
     assert_eq!(plan.tensors(), ["x", "r"]);
     let ranges = HashMap::from([("x".to_owned(), [-1.0, 1.0]), ("r".to_owned(), [0.0, 3.0])]);
-    plan.rewrite(&mut graph, &ranges).unwrap();
+    plan.rewrite(&mut graph, &ranges, &HashMap::new()).unwrap();
     let pooled = graph.node.iter().find(|node| node.output[0] == "p_steps").unwrap();
     assert_eq!(pooled.input, ["p", "r_size", "r_zero"]);
-    assert!(plan.rewrite(&mut self::graph(), &HashMap::new()).unwrap_err().contains("unknown"));
+    assert!(plan.rewrite(&mut self::graph(), &HashMap::new(), &HashMap::new()).unwrap_err().contains("unknown"));
+}
+
+#[test]
+fn what_rounding_weights_adds_on_average_is_taken_off_the_bias() {
+    let mut graph = graph();
+    graph.initializer[0] = float_tensor("w", &[2, 2, 1, 1], &[1.0, 0.51, 2.0, -1.0]);
+    let plan = Plan::of(&graph).unwrap();
+    assert_eq!(plan.inputs(&graph), [("x".to_owned(), 2)]);
+    let ranges = HashMap::from([("x".to_owned(), [0.0, 255.0]), ("r".to_owned(), [0.0, 3.0])]);
+    let means = HashMap::from([("x".to_owned(), vec![3.0, 2.0])]);
+    plan.rewrite(&mut graph, &ranges, &means).unwrap();
+    let bias = graph.initializer.iter().find(|tensor| tensor.name == "c_bias32").unwrap();
+    // 0.51 is 33 steps of 1/64, 0.005625 too much: 0.01125 less of 0.25 in steps of 1/64. The other channel is exact.
+    let steps = ((0.25_f32 - 2.0 * 0.005_625) * 64.0).round() as i32;
+    assert_eq!(steps, 15);
+    assert_eq!(bias.raw_data.to_vec(), [steps.to_le_bytes(), [0; 4]].concat());
+    // Two groups of one channel each; two taps.
+    assert_eq!(shift_of(&[0.5, 0.25, 1.0, -3.0], 2, 1, 2, &[2.0, 10.0]), [1.5, -20.0]);
+    // Two groups of two channels each.
+    assert_eq!(shift_of(&[1.0, 2.0, 3.0, 4.0], 2, 2, 2, &[1.0, 10.0, 100.0, 1000.0]), [21.0, 4300.0]);
 }
