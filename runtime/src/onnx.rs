@@ -2,6 +2,8 @@
 //!
 //! Only keys and lengths are decoded; weights are stepped over, so this costs microseconds for any size.
 
+pub(crate) mod eight_bits;
+
 use std::collections::HashMap;
 
 use prost::Message;

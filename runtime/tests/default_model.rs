@@ -57,6 +57,21 @@ fn the_samples_give_the_golden_label_maps() {
 }
 
 #[test]
+fn the_embedded_engine_runs_the_model_in_8_bits_in_floats() {
+    let path = Path::new(ROOT).join("models/garments-lite0-int8.onnx");
+    let eight_bits = Model::open(&path).unwrap();
+    let options = EngineOptions::default().with_provider(Provider::Embedded);
+    let eight_bits = Segmenter::open_model(&eight_bits, &options).unwrap();
+    let float = open(Provider::Embedded).unwrap();
+    for photo in samples() {
+        let (one, other) = (segment(&eight_bits, &photo), segment(&float, &photo));
+        let same = agreement(one.labels(), other.labels());
+        // Of the portraits, on which the model wavers, rounded weights turn a region; a wrong graph would leave nothing.
+        assert!(same > 0.85, "{}: {:.2} %", photo.display(), same * 100.0);
+    }
+}
+
+#[test]
 fn the_samples_hold_garments() {
     let segmenter = open(Provider::Auto).unwrap();
     for sample in SAMPLES {

@@ -38,6 +38,9 @@ pub(super) struct Tract {
 
 impl Tract {
     pub(super) fn open(onnx: &[u8], binding: &Binding) -> Result<Self> {
+        // It calculates in floats whatever the model says.
+        let floats = crate::onnx::eight_bits::in_floats(onnx)?;
+        let onnx = floats.as_deref().unwrap_or(onnx);
         let output = binding.spec.output.name.as_str();
         let load = || -> TractResult<InferenceModel> {
             let model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx))?;
