@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: &Deadline) -> Resu
     if deadline.has_passed() {
         return Err(limits.timed_out());
     }
-    let image = pixels(&picture)?;
+    let image = pixels(&picture, limits)?;
     if deadline.has_passed() {
         return Err(limits.timed_out());
     }
@@ -41,9 +41,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, deadline: &Deadline) -> Resu
 }
 
 /// The pixels, upright: libheif turns, mirrors and crops them as the file says.
-fn pixels(picture: &Picture<'_>) -> Result<DynamicImage> {
+fn pixels(picture: &Picture<'_>, limits: &Limits) -> Result<DynamicImage> {
     let image = picture.decode().map_err(broken)?;
     let (width, height) = image.size().ok_or_else(|| damaged("it has no pixels"))?;
+    // What the pixels are and what the boxes say may be two sizes.
+    limits.check_pixels((width, height))?;
     let rows = rows(&image, width, height).ok_or_else(|| damaged("it has no pixels"))?;
     let whole = if image.has_alpha() {
         RgbaImage::from_raw(width, height, rows).map(DynamicImage::from)
