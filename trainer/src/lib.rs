@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod counted;
 pub mod data;
 pub mod device;
 mod error;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::IGNORE;
 use super::table::Table;
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
-/// A class table: row = index.
+/// A class table: row = index, or the number in the column `id`, `index` or `class_id` where there is one.
 #[derive(Clone, Debug)]
 pub struct ClassTable {
     /// Column `name`.
@@ -25,6 +26,42 @@ pub struct ClassColors {
     index_of: HashMap<[u8; 3], u8>,
 }
 
+/// A row of a class table.
+struct Row {
+    line: u64,
+    /// What the column of ids has.
+    id: Option<String>,
+    name: String,
+    color: Option<[u8; 3]>,
+}
+
+/// The rows by their ids, which must be all numbers from 0; without ids as they are.
+fn in_order(rows: Vec<Row>) -> std::result::Result<Vec<Row>, String> {
+    let count = rows.len();
+    let mut ordered: Vec<Option<Row>> = (0..count).map(|_| None).collect();
+    for (place, row) in rows.into_iter().enumerate() {
+        let Row { line, id, name, .. } = &row;
+        let number = match id {
+            None => Some(place),
+            Some(id) => id.parse::<usize>().ok().filter(|number| *number < count),
+        };
+        let Some(number) = number else {
+            let id = id.as_deref().unwrap_or_default();
+            return Err(format!(
+                "line {line}: class `{name}` has the id `{id}`; the ids of {} are 0 to {}, each once",
+                counted(count, "class", "classes"),
+                count - 1
+            ));
+        };
+        if let Some(other) = &ordered[number] {
+            return Err(format!("line {line}: class `{name}` has the id {number} of `{}`", other.name));
+        }
+        ordered[number] = Some(row);
+    }
+    // As many numbers as places, and none twice: there is no gap.
+    Ok(ordered.into_iter().flatten().collect())
+}
+
 impl ClassTable {
     /// Reads a CSV file with a column `name` and, if it has them, `r`, `g` and `b` of 0 to 255.
     pub fn open(path: &Path) -> Result<Self> {
@@ -37,21 +74,30 @@ impl ClassTable {
             [Some(r), Some(g), Some(b)] => Some([r, g, b]),
             _ => None,
         };
-        let (mut names, mut colors) = (Vec::new(), Vec::new());
+        let id = table.column(&["id", "index", "class_id"]);
+        let mut rows = Vec::new();
         table.rows(path, |record| {
             let class = record.get(name).unwrap_or_default();
-            if let Some(channels) = channels {
+            let color = channels.map(|channels| {
                 let values = channels.map(|column| record.get(column).unwrap_or_default().parse::<u8>());
                 let [Ok(r), Ok(g), Ok(b)] = values else {
                     return Err(format!("class `{class}`: r, g and b must be 0 to 255"));
                 };
-                colors.push([r, g, b]);
-            }
-            names.push(class.to_owned());
+                Ok([r, g, b])
+            });
+            let line = record.position().map_or(0, csv::Position::line);
+            let id = id.map(|id| record.get(id).unwrap_or_default().to_owned());
+            rows.push(Row { line, id, name: class.to_owned(), color: color.transpose()? });
             Ok(())
         })?;
+        let rows = in_order(rows).map_err(|cause| Error::file(path, cause))?;
+        let colors: Vec<[u8; 3]> = rows.iter().filter_map(|row| row.color).collect();
+        let names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
         if names.is_empty() || names.len() > usize::from(IGNORE) {
-            return Err(Error::file(path, format!("names {} classes; 1 to 255 are possible", names.len())));
+            return Err(Error::file(
+                path,
+                format!("names {}; 1 to 255 are possible", counted(names.len(), "class", "classes")),
+            ));
         }
         let colors = channels.map(|_| ClassColors::new(path, &colors));
         Ok(Self { names, colors })
@@ -142,6 +188,29 @@ mod tests {
             let table = open(text).unwrap();
             assert_eq!(table.names, ["background", "shirt"]);
             assert_eq!(table.colors.unwrap().indices(&pixels, 4, 2).unwrap(), [1, 0]);
+        }
+    }
+
+    #[test]
+    fn ids_are_the_indices_and_must_be_complete() {
+        for header in ["id,name", "Index;Name", "CLASS_ID,name"] {
+            let comma = if header.contains(';') { ';' } else { ',' };
+            let rows = "0,background\n2,shirt\n\n1,pants\n".replace(',', &comma.to_string());
+            assert_eq!(open(&format!("{header}\n{rows}")).unwrap().names, ["background", "pants", "shirt"], "{header}");
+        }
+        let colored = open("id,name,r,g,b\n1,shirt,9,9,9\n0,background,0,0,0\n").unwrap();
+        assert_eq!(colored.colors.unwrap().of(1), Some([9; 3]));
+        for (rows, expected) in [
+            (
+                "0,background\n1,shirt\n5,pants\n",
+                "line 4: class `pants` has the id `5`; the ids of 3 classes are 0 to 2",
+            ),
+            ("0,background\n1,shirt\n1,pants\n", "line 4: class `pants` has the id 1 of `shirt`"),
+            ("0,background\n,shirt\n", "line 3: class `shirt` has the id ``"),
+            ("one,background\n", "the ids of 1 class are 0 to 0"),
+        ] {
+            let error = open(&format!("id,name\n{rows}")).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 
