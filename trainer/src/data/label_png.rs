@@ -3,7 +3,10 @@
 //! The depths 1, 2, 4, 8 and 16 bits and all colour types are read; alpha does not matter. What a pixel means is plain in most
 //! files and never guessed in the others: see [`LabelReading`].
 
+mod whole;
+
 use std::fmt;
+use std::io::Cursor;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::colors::ClassColors;
 use super::{IGNORE, LabelImage};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// What the pixels of label PNGs mean.
@@ -73,8 +77,8 @@ impl PngMeaning {
     pub(super) fn check(&self, path: &Path) -> Result<()> {
         let cause = match self.reading {
             LabelReading::Binary if self.classes != 2 => format!(
-                "names {} classes, and reading = \"binary\" is for two: background, and what the masks show",
-                self.classes
+                "names {}, and reading = \"binary\" is for two: background, and what the masks show",
+                counted(self.classes, "class", "classes")
             ),
             LabelReading::Color if self.colors.is_none() => {
                 "has no columns r, g and b, which reading = \"color\" needs".to_owned()
@@ -104,11 +108,19 @@ pub(super) fn read(path: &Path, meaning: &PngMeaning) -> Result<LabelImage> {
 }
 
 fn decode(path: &Path) -> Result<Pixels> {
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let fail = |cause: String| Error::file(path, cause);
-    let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
+    let completed = whole::completed(&bytes);
+    let is_cut = completed.is_some();
+    let mut decoder = png::Decoder::new(Cursor::new(completed.as_deref().unwrap_or(&bytes)));
     decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(|error| fail(format!("is no readable PNG: {error}")))?;
+    // The checksum of what is completed is not there.
+    decoder.ignore_checksums(is_cut);
+    let damage = |what: &str, error: png::DecodingError| match is_cut {
+        true => fail("is cut off; copy or save it again".to_owned()),
+        false => fail(format!("{what}: {error}")),
+    };
+    let mut reader = decoder.read_info().map_err(|error| damage("is no readable PNG", error))?;
     let info = reader.info();
     let (width, height, color, depth) = (info.width, info.height, info.color_type, info.bit_depth);
     let palette = info.palette.as_ref().map(|palette| palette.to_vec());
@@ -118,7 +130,7 @@ fn decode(path: &Path) -> Result<Pixels> {
         return Err(fail(format!("is too large: {width} x {height}")));
     };
     let mut data = vec![0; size];
-    let frame = reader.next_frame(&mut data).map_err(|error| fail(format!("is damaged: {error}")))?;
+    let frame = reader.next_frame(&mut data).map_err(|error| damage("is damaged", error))?;
     data.truncate(frame.buffer_size());
     let stored = color.samples();
     let samples = match depth {

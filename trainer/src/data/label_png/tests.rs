@@ -148,3 +148,30 @@ fn readings_have_the_same_names_in_configs_and_flags() {
     }
     assert!("grey".parse::<LabelReading>().unwrap_err().contains("binary"));
 }
+
+#[test]
+fn a_file_without_its_end_is_read_where_its_rows_are_there_and_otherwise_cut_off() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("label.png");
+    let samples: Vec<u8> = (0..64 * 64_u32).map(|at| (at * at / 7 % 3) as u8).collect();
+    write_png(&path, 64, &samples, 8, None);
+    let whole = std::fs::read(&path).unwrap();
+    let read_without = |bytes: usize| {
+        open(&meaning(LabelReading::Index, 3, &[]), |path| std::fs::write(path, &whole[..whole.len() - bytes]).unwrap())
+    };
+    // The end is 12 bytes; before it stands the checksum of the pixels, 4 bytes.
+    for missing in [0, 1, 5, 12, 14, 16] {
+        assert_eq!(read_without(missing).unwrap(), samples, "{missing}");
+    }
+    for missing in [100, whole.len() / 2, whole.len() - 20, whole.len() - 40] {
+        let error = read_without(missing).unwrap_err();
+        assert!(error.contains("label.png: is cut off"), "{missing}: {error}");
+    }
+    // A whole file is still held to its checksums.
+    let mut damaged = whole.clone();
+    let at = whole.len() - 14;
+    damaged[at] ^= 1;
+    let error =
+        open(&meaning(LabelReading::Index, 3, &[]), |path| std::fs::write(path, &damaged).unwrap()).unwrap_err();
+    assert!(error.contains("is damaged"), "{error}");
+}
