@@ -9,6 +9,8 @@
 //! "sleeve" = "merge"   # a part: goes to the garment that it shares the longest border with
 //! "outwear" = ["jacket", "coat"]   # one of these; a group's name, such as "upper", is any of its classes
 //! ```
+//!
+//! Capitals do not matter, unless the file or the dataset has names that differ in nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -85,6 +87,30 @@ enum Names {
     Several(Vec<String>),
 }
 
+impl MappingFile {
+    /// For each class of the source the key that maps it: its own name, or the only one that is the same but for capitals.
+    fn keys_of(&self, source: &[String]) -> std::result::Result<Vec<Option<&str>>, String> {
+        let key = |name: &String| {
+            if let Some((key, _)) = self.classes.get_key_value(name) {
+                return Ok(Some(key.as_str()));
+            }
+            let mut alike = self.classes.keys().filter(|key| same_name(key, name));
+            match (alike.next(), alike.next()) {
+                (Some(one), Some(other)) => {
+                    Err(format!("maps `{name}` as `{one}` and as `{other}`; write it as the dataset does, once"))
+                }
+                (one, _) => Ok(one.map(String::as_str)),
+            }
+        };
+        source.iter().map(key).collect()
+    }
+}
+
+/// Whether two names are the same but for capitals and blanks around them.
+pub(super) fn same_name(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
 impl Mapping {
     /// Reads `path` for a dataset with the classes `source`, towards `target`. Sets of classes that it names are added to
     /// `sets`.
@@ -115,15 +141,16 @@ impl Mapping {
         sets: &mut LabelSets,
     ) -> std::result::Result<Self, String> {
         let file: MappingFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        if file.target != target.name {
+        if !same_name(&file.target, &target.name) {
             return Err(format!("maps to taxonomy `{}`, and `{}` is asked for", file.target, target.name));
         }
-        if let Some(unknown) = file.classes.keys().find(|name| !source.contains(*name)) {
+        let keys = file.keys_of(source)?;
+        if let Some(unknown) = file.classes.keys().find(|name| !keys.contains(&Some(name.as_str()))) {
             return Err(format!("maps `{unknown}`, which the dataset does not have"));
         }
         let mut targets = Vec::with_capacity(source.len());
-        for name in source {
-            let Some(to) = file.classes.get(name) else {
+        for (name, key) in source.iter().zip(keys) {
+            let Some(to) = key.and_then(|key| file.classes.get(key)) else {
                 return Err(format!(
                     "does not say what becomes of `{name}`; add it to [classes] with a class or group of `{}` or a list \
                      of them, \"ignore\" or \"merge\"",
@@ -131,8 +158,8 @@ impl Mapping {
                 ));
             };
             targets.push(match to {
-                Names::One(word) if word == "ignore" => MappedTo::Ignore,
-                Names::One(word) if word == "merge" => MappedTo::Merge,
+                Names::One(word) if same_name(word, "ignore") => MappedTo::Ignore,
+                Names::One(word) if same_name(word, "merge") => MappedTo::Merge,
                 Names::One(class) => label(name, std::slice::from_ref(class), target, sets)?,
                 Names::Several(classes) => label(name, classes, target, sets)?,
             });
@@ -250,6 +277,22 @@ mod tests {
         assert!(error.contains("`kimono`"), "{error}");
         let error = parse("null = 'wallpaper'", &["null"]).unwrap_err();
         assert!(error.contains("`wallpaper`"), "{error}");
+    }
+
+    #[test]
+    fn capitals_do_not_matter_where_one_name_is_meant() {
+        let target = Target::builtin("garments").unwrap();
+        let pants = target.taxonomy.index_of("pants").unwrap() as u8;
+        let text = "target = 'Garments'\n[classes]\nBackground = 'BACKGROUND'\nDUPATTA = 'Ignore'\njeans = 'Pants'\nSleeve = 'MERGE'";
+        let source = names(&["background", "dupatta", "Jeans", "sleeve"]);
+        let mapping = Mapping::parse(text, &source, &target, &mut LabelSets::from(target.classes())).unwrap();
+        let targets: Vec<_> = (0..4).map(|index| mapping.target(index).unwrap()).collect();
+        assert_eq!(targets, [MappedTo::Label(0), MappedTo::Ignore, MappedTo::Label(pants), MappedTo::Merge]);
+        // Names that differ in capitals alone keep their own meaning.
+        let two = parse("hat = 'hat'\nHat = 'ignore'", &["hat", "Hat"]).unwrap();
+        assert!(two.target(1) == Some(MappedTo::Ignore) && two.target(0) != two.target(1));
+        assert!(parse("hat = 'hat'\nHat = 'ignore'", &["HAT"]).unwrap_err().contains("as `Hat` and as `hat`"));
+        assert!(parse("hat = 'hat'\nHat = 'ignore'", &["hat"]).unwrap_err().contains("maps `Hat`, which"));
     }
 
     #[test]
