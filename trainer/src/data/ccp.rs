@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::colors::ClassTable;
 use super::label_png::PngMeaning;
+use super::photos::{list_by_stem, photos_by_stem};
 use super::text::read_text;
-use super::{Label, LabelReading, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
+use super::{Label, LabelReading, Listing, Pair};
 use crate::error::Result;
 
 /// Lists the pairs that `root/SPLIT.txt` names.
@@ -19,8 +20,8 @@ pub fn list(root: &Path, split: &str, reading: LabelReading) -> Result<Listing> 
     let meaning = Arc::new(meaning);
     let split_file = root.join(format!("{split}.txt"));
     let stems = read_text(&split_file)?;
-    let mut incomplete = Vec::new();
-    let mut photos = list_by_stem(&root.join("images"), PHOTO_EXTENSIONS, &mut incomplete)?;
+    let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
+    let mut photos = photos_by_stem(&root.join("images"), &mut incomplete, &mut notes)?;
     let mut labels = list_by_stem(&root.join("labels"), &["png"], &mut incomplete)?;
     let mut pairs = Vec::new();
     for stem in stems.split_whitespace() {
@@ -40,5 +41,5 @@ pub fn list(root: &Path, split: &str, reading: LabelReading) -> Result<Listing> 
         }
     }
     pairs.sort_by(|one, other| one.stem.cmp(&other.stem));
-    Ok(Listing { classes, pairs, incomplete, tables: vec![table], ..Listing::default() })
+    Ok(Listing { classes, pairs, incomplete, notes, tables: vec![table], ..Listing::default() })
 }

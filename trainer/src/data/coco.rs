@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use self::elements::{Element, for_each_element};
 use self::segmentation::Segmentation;
+use super::photos::distinct_names;
 use super::regions::{Categories, Fault, Gathered, Id, ReadRegion, Record, Region, RegionFile};
 use super::runs::Size;
 use super::text::TextFile;
@@ -73,7 +74,8 @@ struct Photo {
 #[derive(Default)]
 struct Photos {
     known: HashMap<Id, Photo>,
-    stems: HashSet<String>,
+    /// The files of those.
+    files: HashSet<PathBuf>,
     /// Ids of images that cannot be used: what is wrong with them has been told, and their annotations say nothing more.
     refused: HashSet<Id>,
 }
@@ -98,9 +100,7 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let file = Arc::new(RegionFile { text, reader: Box::new(reader) });
     let tables = vec![annotations.to_owned()];
     let mut listing = Listing { classes, unused, incomplete, tables, ..Listing::default() };
-    let mut photos: Vec<Photo> = photos.known.into_values().collect();
-    photos.sort_by(|one, other| one.stem.cmp(&other.stem));
-    for Photo { path, stem, gathered } in photos {
+    for Photo { path, stem, gathered } in photos.into_named(annotations, &mut listing.incomplete) {
         gathered.finish(stem, path, &file, &mut listing);
     }
     listing.incomplete.extend(homeless);
@@ -146,11 +146,32 @@ impl Photos {
                 .map_err(|error| error.to_string())
                 .and_then(|(width, height)| Size::new(width.into(), height.into()))?,
         };
-        if !self.stems.insert(stem.clone()) {
+        if !self.files.insert(path.clone()) {
             return Err(format!("`{file_name}` has the name of another image"));
         }
         self.known.insert(id, Photo { path, stem, gathered: Gathered::new(size) });
         Ok(())
+    }
+}
+
+impl Photos {
+    /// The photos by their names. Where several have one stem, such as `b.jpg` and `b.png`, the extension is part of the name.
+    fn into_named(self, annotations: &Path, incomplete: &mut Vec<String>) -> Vec<Photo> {
+        let mut photos: Vec<Photo> = self.known.into_values().collect();
+        photos.sort_by(|one, other| one.path.cmp(&other.path));
+        let names = distinct_names(photos.iter().map(|photo| (photo.stem.as_str(), photo.path.as_path())));
+        let mut named = Vec::with_capacity(photos.len());
+        for (photo, stem) in photos.into_iter().zip(names) {
+            match stem {
+                Some(stem) => named.push(Photo { stem, ..photo }),
+                None => {
+                    let (file, photo) = (annotations.display(), photo.path.display());
+                    incomplete.push(format!("{file}: {photo} has the name of another photo: rename it"));
+                }
+            }
+        }
+        named.sort_by(|one, other| one.stem.cmp(&other.stem));
+        named
     }
 }
 
@@ -208,8 +229,7 @@ struct AnnotationReader {
 impl AnnotationReader {
     /// Puts an annotation to its photo, with what is wrong with it, and tells its class; fails where the photo cannot be told.
     fn gather(&self, element: Element<'_>, photos: &mut Photos) -> Result<Option<u8>, String> {
-        let Belongs { id, image_id } = serde_json::from_slice(element.bytes)
-            .map_err(|error| format!("annotation at byte {}: {error}", element.offset))?;
+        let (Belongs { id, image_id }, no_number) = belongs(element)?;
         if photos.refused.contains(&image_id) {
             return Ok(None);
         }
@@ -217,7 +237,11 @@ impl AnnotationReader {
             .known
             .get_mut(&image_id)
             .ok_or_else(|| format!("annotation {id}: has the image_id {image_id}, which the file does not list"))?;
-        match self.read(element.bytes, photo.gathered.size) {
+        let region = match no_number {
+            Some(word) => Err(format!("has {word} where a number should stand").into()),
+            None => self.read(element.bytes, photo.gathered.size),
+        };
+        match region {
             Ok(region) => {
                 photo.gathered.records.push(Record {
                     offset: element.offset,
@@ -231,6 +255,19 @@ impl AnnotationReader {
                 Ok(None)
             }
         }
+    }
+}
+
+/// Whose annotation it is, and the word that some programs write where they have no number: JSON has none for that.
+fn belongs(element: Element<'_>) -> Result<(Belongs, Option<&'static str>), String> {
+    let fail = |error: serde_json::Error| format!("annotation at byte {}: {error}", element.offset);
+    let error = match serde_json::from_slice(element.bytes) {
+        Ok(belongs) => return Ok((belongs, None)),
+        Err(error) => error,
+    };
+    match number::without_no_numbers(element.bytes) {
+        Some((bytes, word)) if error.is_syntax() => Ok((serde_json::from_slice(&bytes).map_err(fail)?, Some(word))),
+        _ => Err(fail(error)),
     }
 }
 

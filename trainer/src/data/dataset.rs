@@ -50,7 +50,8 @@ impl Dataset {
         let (mut damage, mut pieces) = (Vec::new(), Vec::new());
         let mut all_tables = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            let Listing { classes, unused, pairs, incomplete, bad_pieces, notes, tables } = source.list()?;
+            let Listing { classes, unused, pairs, incomplete, bad_pieces, notes, tables } =
+                source.list_for(Some(target))?;
             let mapping = match &source.mapping {
                 Some(path) => Mapping::open(path, &classes, target, &mut sets)?,
                 None => {

@@ -24,8 +24,11 @@ pub(super) fn image_dimensions(path: &Path) -> Result<(u32, u32)> {
     }
     let whole = std::fs::read(path).map_err(Error::io("read", path))?;
     upright_size(&whole).ok_or_else(|| {
-        let cause = Photo::from_bytes(&whole, &Limits::default()).err().map_or(String::new(), |error| error.chain());
-        Error::file(path, format!("is no readable picture: {cause}"))
+        let cause = Photo::from_bytes(&whole, &Limits::default()).err().map(|error| error.chain());
+        Error::file(
+            path,
+            cause.unwrap_or_else(|| "has a size that cannot be told; save it again as PNG or JPEG".to_owned()),
+        )
     })
 }
 
@@ -61,6 +64,8 @@ mod tests {
             assert_eq!((photo.width(), photo.height()), expected);
         }
         std::fs::write(file.path(), "no picture").unwrap();
-        assert!(image_dimensions(file.path()).unwrap_err().to_string().contains("no readable picture"));
+        let error = image_dimensions(file.path()).unwrap_err().to_string();
+        let told = error.split_once(&format!("{}: ", file.path().display())).unwrap().1;
+        assert!(told.starts_with("not a readable photo: it is text"), "{error}");
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::coco::stem;
+use super::mapping::same_name;
 use super::regions::{Fault, Pieces, Region, RegionLabel, Shape};
 use super::runs::{Runs, Size};
-use super::{IGNORE, Label, LabelImage, Listing, Mapping, PHOTO_EXTENSIONS, Pair, is_of_system, polygon};
+use super::{IGNORE, Label, LabelImage, Listing, Mapping, Pair, Target, is_of_system, polygon};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// What annotation tools call the background, and what counts nowhere.
@@ -44,32 +45,11 @@ pub(super) fn extension(path: &Path) -> String {
     path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase()
 }
 
-/// Photos below a folder by their stems: paths without extension, folders joined by `_`. Of two of one stem the second is named
-/// in `incomplete`.
-pub(super) fn photos_below(folder: &Path, incomplete: &mut Vec<String>) -> Result<BTreeMap<String, PathBuf>> {
-    let mut photos: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for path in files_below(folder)? {
-        if !PHOTO_EXTENSIONS.contains(&extension(&path).as_str()) {
-            continue;
-        }
-        let below = path.strip_prefix(folder).unwrap_or(&path);
-        let Some(stem) = below.to_str().and_then(stem) else {
-            incomplete.push(format!("{}: has a name that is no text", path.display()));
-            continue;
-        };
-        if let Some(first) = photos.get(&stem) {
-            let first = first.display();
-            incomplete.push(format!("{}: has the name of {first}; rename or remove one of them", path.display()));
-        } else {
-            photos.insert(stem, path);
-        }
-    }
-    Ok(photos)
-}
-
 /// A region whose class has a name.
 #[derive(Debug)]
 pub(super) struct NamedRegion {
+    /// What messages call it: `shape 2`.
+    pub name: String,
     pub label: String,
     pub shape: Shape,
 }
@@ -87,17 +67,66 @@ pub(super) struct Drawn {
     pub pieces: Pieces,
 }
 
-/// The listing of photos whose classes are known by their names alone. A mapping file's names are classes, too: a split need not
-/// show them all.
-pub(super) fn listing(mut photos: Vec<Drawn>, mapping: Option<&Path>, incomplete: Vec<String>) -> Result<Listing> {
-    let is_class = |label: &&str| !BACKGROUND.contains(label) && !IGNORED.contains(label);
-    let labels = photos.iter().flat_map(|photo| &photo.regions).map(|region| region.label.as_str());
-    let names: BTreeSet<String> = labels.filter(is_class).map(str::to_owned).collect();
-    let mut classes: Vec<String> = std::iter::once("background".to_owned()).chain(names).collect();
-    if let Some(path) = mapping {
-        let more: Vec<String> = Mapping::names(path)?.into_iter().filter(|name| !classes.contains(name)).collect();
-        classes.extend(more);
+/// Which labels name a class: those of the mapping file, or without one those of the classes that a network is to learn. Where
+/// neither is known, all do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KnownLabels<'a> {
+    /// The mapping file.
+    pub mapping: Option<&'a Path>,
+    /// The classes that a network is to learn.
+    pub target: Option<&'a Target>,
+}
+
+impl KnownLabels<'_> {
+    /// The names that a mapping file has.
+    fn mapped(self) -> Result<Vec<String>> {
+        self.mapping.map(Mapping::names).transpose().map(Option::unwrap_or_default)
     }
+
+    /// What is wrong with a label that names no class, given the mapping file's names.
+    fn fault(self, label: &str, mapped: &[String]) -> Option<Fault> {
+        let is_mapped = || mapped.iter().any(|name| same_name(name, label));
+        match (self.mapping, self.target) {
+            (Some(_), _) if is_mapped() => None,
+            (Some(path), _) => Some(format!("has the label `{label}`, which {} does not name", path.display()).into()),
+            (None, Some(target)) if target.taxonomy.index_of(label).is_none() => {
+                let name = &target.name;
+                Some(
+                    format!(
+                        "has the label `{label}`, which is no class of `{name}`: correct it, or write a mapping file"
+                    )
+                    .into(),
+                )
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_background(label: &str) -> bool {
+    BACKGROUND.iter().any(|name| label.eq_ignore_ascii_case(name))
+}
+
+fn is_ignored(label: &str) -> bool {
+    IGNORED.iter().any(|name| label.eq_ignore_ascii_case(name))
+}
+
+/// The listing of photos whose classes are known by their names alone. A mapping file's names are classes, too: a split need not
+/// show them all. A region whose label names no class is left out.
+pub(super) fn listing(mut photos: Vec<Drawn>, known: KnownLabels<'_>, incomplete: Vec<String>) -> Result<Listing> {
+    let mapped = known.mapped()?;
+    for Drawn { regions, pieces, .. } in &mut photos {
+        regions.retain(|NamedRegion { name, label, .. }| {
+            let fault = known.fault(label, &mapped).filter(|_| !is_background(label) && !is_ignored(label));
+            fault.map(|fault| pieces.leave_out(name, fault)).is_none()
+        });
+    }
+    let labels = photos.iter().flat_map(|photo| &photo.regions).map(|region| region.label.as_str());
+    let names: BTreeSet<String> =
+        labels.filter(|label| !is_background(label) && !is_ignored(label)).map(str::to_owned).collect();
+    let mut classes: Vec<String> = std::iter::once("background".to_owned()).chain(names).collect();
+    let more: Vec<String> = mapped.into_iter().filter(|name| !classes.contains(name)).collect();
+    classes.extend(more);
     if classes.len() > usize::from(IGNORE) {
         let path = photos.first().map(|photo| photo.path.clone()).unwrap_or_default();
         return Err(Error::file(
@@ -109,12 +138,14 @@ pub(super) fn listing(mut photos: Vec<Drawn>, mapping: Option<&Path>, incomplete
     photos.sort_by(|one, other| one.stem.cmp(&other.stem));
     let mut listing = Listing { incomplete, ..Listing::default() };
     for Drawn { stem, photo, path, name, size, regions, pieces } in photos {
-        let class = |label: &str| match label {
-            label if IGNORED.contains(&label) && !index.contains_key(label) => IGNORE,
-            label => index.get(label).copied().unwrap_or(0),
+        let class = |label: &str| match index.get(label) {
+            None if is_ignored(label) => IGNORE,
+            class => class.copied().unwrap_or(0),
         };
-        let regions: Vec<Region> =
-            regions.into_iter().map(|NamedRegion { label, shape }| Region { class: class(&label), shape }).collect();
+        let regions: Vec<Region> = regions
+            .into_iter()
+            .map(|NamedRegion { label, shape, .. }| Region { class: class(&label), shape })
+            .collect();
         finish(DrawnPhoto { stem, photo, path, name, size, regions, pieces }, &mut listing);
     }
     listing.classes = classes;
@@ -145,7 +176,7 @@ pub(super) fn finish(drawn: DrawnPhoto, listing: &mut Listing) {
 /// A shape of one polygon, checked.
 pub(super) fn polygon(corners: Vec<[f64; 2]>, size: Size) -> std::result::Result<Shape, Fault> {
     if corners.len() < 3 {
-        return Err(Fault::empty(format!("has an outline of {} corners", corners.len())));
+        return Err(Fault::empty(format!("has an outline of {}", counted(corners.len(), "corner", "corners"))));
     }
     let rings = vec![corners];
     polygon::check(&rings, size)?;

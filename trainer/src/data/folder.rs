@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::colors::ClassTable;
 use super::label_png::PngMeaning;
-use super::{Label, LabelReading, Listing, PHOTO_EXTENSIONS, Pair, list_by_stem};
+use super::photos::{list_by_stem, photos_by_stem};
+use super::{Label, LabelReading, Listing, Pair};
 use crate::error::{Error, Result};
 
 /// Lists the pairs of `root/split`; the labels lie in its folder `labels`.
@@ -17,9 +18,9 @@ pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Re
     let meaning = PngMeaning { reading, classes: classes.len(), colors };
     meaning.check(&table)?;
     let meaning = Arc::new(meaning);
-    let mut incomplete = Vec::new();
+    let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
     let folder = root.join(split).join(labels);
-    let photos = list_by_stem(&root.join(split).join("images"), PHOTO_EXTENSIONS, &mut incomplete)?;
+    let photos = photos_by_stem(&root.join(split).join("images"), &mut incomplete, &mut notes)?;
     let mut files = list_by_stem(&folder, &["png"], &mut incomplete)?;
     let other_names = Names::list(&folder)?;
     let mut told = HashSet::new();
@@ -42,7 +43,7 @@ pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Re
     // Where a label has another name than its photo, that is told with the photo.
     files.retain(|_, label| !told.contains(label));
     incomplete.extend(files.values().map(|label| format!("{}: no photo in {split}/images", label.display())));
-    Ok(Listing { classes, pairs, incomplete, tables: vec![table], ..Listing::default() })
+    Ok(Listing { classes, pairs, incomplete, notes, tables: vec![table], ..Listing::default() })
 }
 
 /// The names in a folder.
@@ -88,6 +89,21 @@ mod tests {
         assert!(second.contains("p2.jpg") && second.contains("p2.jpg there is no PNG"), "{second}");
         assert!(third.ends_with("p3.jpg: no label in train/labels"), "{third}");
         assert!(last.contains("lost.png: no photo"), "{last}");
+    }
+
+    #[test]
+    fn a_photo_without_an_extension_is_found_by_its_bytes() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["train/images", "train/labels"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        std::fs::write(root.path().join("class_dict.csv"), "name\nbackground\nshirt\n").unwrap();
+        std::fs::write(root.path().join("train/images/p1"), [0xff, 0xd8, 0xff, 0xe0]).unwrap();
+        std::fs::write(root.path().join("train/images/p2.psd"), "8BPS").unwrap();
+        std::fs::write(root.path().join("train/labels/p1.png"), "").unwrap();
+        let listing = list(root.path(), "train", "labels", LabelReading::Auto).unwrap();
+        assert_eq!((listing.pairs.len(), listing.incomplete.len()), (1, 0), "{:?}", listing.incomplete);
+        assert!(matches!(&listing.notes[..], [note] if note.contains("p2.psd")), "{:?}", listing.notes);
     }
 
     #[test]

@@ -14,18 +14,19 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::photos::photos_by_stem;
 use super::regions::{Categories, Fault, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
 use super::run_length::parse_pairs;
 use super::runs::Size;
 use super::text::{ReadAnywhere, TextFile, read_text};
-use super::{Listing, PHOTO_EXTENSIONS, list_by_stem};
+use super::{Listing, PHOTO_EXTENSIONS};
 use crate::error::{Error, Result};
 
 /// Lists the photos that `annotations` has rows for; they lie in `images`.
 pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let categories = read_categories(&annotations.with_file_name("label_descriptions.json"))?;
-    let mut incomplete = Vec::new();
-    let mut photos = list_by_stem(images, PHOTO_EXTENSIONS, &mut incomplete)?;
+    let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
+    let mut photos = photos_by_stem(images, &mut incomplete, &mut notes)?;
     let text = TextFile::new(annotations)?;
     let mut lines = Lines::open(&text)?;
     let header = lines.next_line()?;
@@ -43,7 +44,8 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
         }
     }
     let file = Arc::new(RegionFile { text, reader: Box::new(reader) });
-    let mut listing = Listing { classes, incomplete, tables: vec![annotations.to_owned()], ..Listing::default() };
+    let mut listing =
+        Listing { classes, incomplete, notes, tables: vec![annotations.to_owned()], ..Listing::default() };
     for (stem, image) in gathered {
         match photos.remove(&stem) {
             Some(photo) => image.finish(stem, photo, &file, &mut listing),

@@ -13,28 +13,48 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::drawn::{Drawn, NamedRegion, ellipse, extension, files_below, listing, pixels, polygon, rectangle};
+use super::drawn::{Drawn, KnownLabels, NamedRegion, ellipse, listing, pixels, polygon, rectangle};
+use super::photos::{distinct_names, photos_below};
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
 use super::text::read_text;
 use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// Lists the tasks of a file; the photos lie in `images`.
-pub fn list(annotations: &Path, images: &Path, mapping: Option<&Path>) -> Result<Listing> {
+pub fn list(annotations: &Path, images: &Path, known: KnownLabels<'_>) -> Result<Listing> {
     let text = read_text(annotations)?;
     let mut tasks = Tasks::new(annotations, images)?;
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     let result = deserializer.deserialize_any(EachTask(&mut |number, task| tasks.take(number, task)));
     result.and_then(|()| deserializer.end()).map_err(|error| Error::file(annotations, error.to_string()))?;
-    let Tasks { drawn, incomplete, unlabelled, .. } = tasks;
-    let mut found = listing(drawn, mapping, incomplete)?;
-    if unlabelled > 0 {
-        let name = annotations.display();
-        found.notes.push(format!("left out: {name}: {unlabelled} tasks without an annotation"));
+    let Tasks { mut photos, drawn, mut incomplete, unlabelled, .. } = tasks;
+    let drawn = named_apart(drawn, &mut incomplete);
+    let mut found = listing(drawn, known, incomplete)?;
+    found.notes.append(&mut photos.notes);
+    if let Some(first) = unlabelled.first() {
+        let (name, count) = (annotations.display(), counted(unlabelled.len(), "task", "tasks"));
+        let such = if unlabelled.len() > 1 { "such as " } else { "" };
+        found.notes.push(format!("left out: {name}: {count} without an annotation: {such}{first}"));
     }
     found.tables.push(annotations.to_owned());
     Ok(found)
+}
+
+/// Gives photos of one stem names of their own.
+fn named_apart(drawn: Vec<Drawn>, incomplete: &mut Vec<String>) -> Vec<Drawn> {
+    let names = distinct_names(drawn.iter().map(|drawn| (drawn.stem.as_str(), drawn.photo.as_path())));
+    let mut named = Vec::with_capacity(drawn.len());
+    for (drawn, stem) in drawn.into_iter().zip(names) {
+        match stem {
+            Some(stem) => named.push(Drawn { stem, ..drawn }),
+            None => {
+                incomplete.push(format!("{}: {} has the name of another photo", drawn.name, drawn.photo.display()));
+            }
+        }
+    }
+    named
 }
 
 /// Hands tasks on one by one: brush strokes are long lists of numbers, and not all of them are held at a time.
@@ -62,22 +82,33 @@ struct Tasks<'a> {
     path: &'a Path,
     photos: Photos,
     drawn: Vec<Drawn>,
-    stems: BTreeSet<String>,
+    used: BTreeSet<PathBuf>,
     incomplete: Vec<String>,
-    unlabelled: usize,
+    /// Tasks without an annotation, with what they call their photo.
+    unlabelled: Vec<String>,
 }
 
 impl<'a> Tasks<'a> {
     fn new(path: &'a Path, images: &Path) -> Result<Self> {
         let photos = Photos::find(images)?;
-        Ok(Self { path, photos, drawn: Vec::new(), stems: BTreeSet::new(), incomplete: Vec::new(), unlabelled: 0 })
+        Ok(Self {
+            path,
+            photos,
+            drawn: Vec::new(),
+            used: BTreeSet::new(),
+            incomplete: Vec::new(),
+            unlabelled: Vec::new(),
+        })
     }
 
     fn take(&mut self, number: usize, task: Map<String, Value>) {
         let name = task.get("id").map_or_else(|| format!("number {number}"), Value::to_string);
         match self.read(&task, &name) {
             Ok(Some(drawn)) => self.drawn.push(drawn),
-            Ok(None) => self.unlabelled += 1,
+            Ok(None) => {
+                let photo = photo_names(&task).into_iter().next().map(|photo| format!(" ({photo})"));
+                self.unlabelled.push(format!("task {name}{}", photo.unwrap_or_default()));
+            }
             Err(cause) => self.incomplete.push(format!("{}: task {name}: {cause}", self.path.display())),
         }
     }
@@ -87,8 +118,8 @@ impl<'a> Tasks<'a> {
         let told = photo_names(task);
         let photo = self.photos.get(&told)?;
         let stem = photo.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if !self.stems.insert(stem.clone()) {
-            return Err(format!("{} has a task before it, or the name of another photo", photo.display()));
+        if !self.used.insert(photo.clone()) {
+            return Err(format!("{} has a task before it", photo.display()));
         }
         let (width, height) = image_dimensions(&photo).map_err(|error| error.to_string())?;
         let size = Size::new(width.into(), height.into())?;
@@ -98,9 +129,10 @@ impl<'a> Tasks<'a> {
             .collect();
         let (mut regions, mut pieces) = (Vec::new(), Pieces::default());
         for (number, result) in (1..).zip(&results) {
+            let name = format!("region {number}");
             match region(result, &labels, size) {
-                Ok(found) => regions.extend(found),
-                Err(fault) => pieces.leave_out(format_args!("region {number}"), fault),
+                Ok(found) => regions.extend(found.map(|(label, shape)| NamedRegion { name, label, shape })),
+                Err(fault) => pieces.leave_out(name, fault),
             }
         }
         let name = format!("{}: task {name}", self.path.display());
@@ -171,18 +203,19 @@ struct Photos {
     folder: PathBuf,
     by_path: BTreeMap<String, PathBuf>,
     by_name: BTreeMap<String, Vec<PathBuf>>,
+    /// What was left out of them.
+    notes: Vec<String>,
 }
 
 impl Photos {
     fn find(folder: &Path) -> Result<Self> {
-        let mut found = Self { folder: folder.to_owned(), by_path: BTreeMap::new(), by_name: BTreeMap::new() };
-        for path in files_below(folder)? {
+        let mut found =
+            Self { folder: folder.to_owned(), by_path: BTreeMap::new(), by_name: BTreeMap::new(), notes: Vec::new() };
+        for path in photos_below(folder, &mut found.notes)? {
             let below = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             let name = below.rsplit('/').next().unwrap_or_default().to_owned();
-            if PHOTO_EXTENSIONS.contains(&extension(&path).as_str()) {
-                found.by_name.entry(name).or_default().push(path.clone());
-                found.by_path.insert(below, path);
-            }
+            found.by_name.entry(name).or_default().push(path.clone());
+            found.by_path.insert(below, path);
         }
         Ok(found)
     }
@@ -228,12 +261,12 @@ struct Geometry {
     rotation: f64,
 }
 
-/// Reads a region; nothing where a result is none, such as a choice or a comment.
+/// Label and shape of a region; nothing where a result is none, such as a choice or a comment.
 fn region(
     result: &Map<String, Value>,
     labels: &BTreeMap<&str, &str>,
     size: Size,
-) -> std::result::Result<Option<NamedRegion>, Fault> {
+) -> std::result::Result<Option<(String, Shape)>, Fault> {
     // JSON-MIN has no `value` around the numbers.
     let flat = Value::Object(result.clone());
     let value = result.get("value").filter(|value| value.is_object()).unwrap_or(&flat);
@@ -255,7 +288,7 @@ fn region(
         return Err("was drawn on a photo that was turned in Label Studio".into());
     }
     let geometry = Geometry::deserialize(value).map_err(|error| format!("cannot be read: {error}"))?;
-    Ok(Some(NamedRegion { label, shape: shape(geometry, size)? }))
+    Ok(Some((label, shape(geometry, size)?)))
 }
 
 fn shape(geometry: Geometry, size: Size) -> std::result::Result<Shape, Fault> {

@@ -4,6 +4,8 @@
 //! Polygons, rectangles, circles and masks are regions; points and lines have no area and are left out. The classes are the
 //! labels' names. `_background_` is background, and `__ignore__` counts nowhere. JSON files without `shapes` are something else.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -12,11 +14,15 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::drawn::{Drawn, NamedRegion, ellipse, extension, files_below, listing, pixels, polygon, rectangle};
+use super::drawn::{
+    Drawn, KnownLabels, NamedRegion, ellipse, extension, files_below, listing, pixels, polygon, rectangle,
+};
+use super::photos::{is_photo, photos_below};
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
 use super::text::read_text;
 use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// A file, as far as it is used.
@@ -25,6 +31,10 @@ struct File {
     shapes: Option<Vec<Value>>,
     #[serde(rename = "imagePath")]
     image_path: Option<String>,
+    #[serde(default, rename = "imageWidth")]
+    image_width: Value,
+    #[serde(default, rename = "imageHeight")]
+    image_height: Value,
 }
 
 /// A shape.
@@ -37,7 +47,7 @@ struct Drawing {
 }
 
 /// Lists the files below `root/split`.
-pub fn list(root: &Path, split: &str, images: Option<&Path>, mapping: Option<&Path>) -> Result<Listing> {
+pub fn list(root: &Path, split: &str, images: Option<&Path>, known: KnownLabels<'_>) -> Result<Listing> {
     let folder = root.join(split);
     if !folder.is_dir() {
         return Err(Error::file(&folder, "there is no such folder; the JSON files of the split were looked for in it"));
@@ -47,16 +57,47 @@ pub fn list(root: &Path, split: &str, images: Option<&Path>, mapping: Option<&Pa
     let images = images.map(|images| root.join(images));
     let read = files.into_par_iter().map(|path| read(&folder, path, images.as_deref())).collect::<Vec<_>>();
     let (mut photos, mut incomplete) = (Vec::new(), Vec::new());
+    let mut used = BTreeMap::new();
     for read in read {
         match read {
-            Ok(found) => photos.extend(found),
+            Ok(None) => {}
+            Ok(Some(drawn)) => match used.entry(resolved(&drawn.photo)) {
+                Entry::Vacant(place) => {
+                    place.insert(drawn.path.clone());
+                    photos.push(drawn);
+                }
+                Entry::Occupied(first) => {
+                    let (path, first) = (drawn.path.display(), first.get().display());
+                    incomplete.push(format!("{path}: is about the same photo as {first}; remove one of them"));
+                }
+            },
             Err(error) => incomplete.push(error.to_string()),
         }
     }
     if photos.is_empty() && incomplete.is_empty() {
         return Err(Error::file(&folder, "holds no JSON file with `shapes`, as labelme writes them"));
     }
-    listing(photos, mapping, incomplete)
+    let mut notes = Vec::new();
+    let mut unlabelled = photos_below(&folder, &mut notes)?;
+    unlabelled.retain(|photo| !used.contains_key(&resolved(photo)));
+    notes.extend(unlabelled_note(&unlabelled));
+    let mut found = listing(photos, known, incomplete)?;
+    found.notes.extend(notes);
+    Ok(found)
+}
+
+/// One path for a photo, whatever way leads to it.
+fn resolved(photo: &Path) -> PathBuf {
+    photo.canonicalize().unwrap_or_else(|_| photo.to_owned())
+}
+
+/// A line about photos that no file is about.
+fn unlabelled_note(photos: &[PathBuf]) -> Option<String> {
+    let first = photos.first()?.display();
+    Some(match photos.len() {
+        1 => format!("left out: {first}: no JSON file is about it"),
+        count => format!("left out: {count} photos that no JSON file is about, such as {first}"),
+    })
 }
 
 /// Reads a file; nothing where it is not one of labelme's.
@@ -73,16 +114,39 @@ fn read(folder: &Path, path: PathBuf, images: Option<&Path>) -> Result<Option<Dr
     let photo = find_photo(&path, file.image_path.as_deref(), images, &stem_path)?;
     let (width, height) = image_dimensions(&photo)?;
     let size = Size::new(width.into(), height.into()).map_err(|cause| Error::file(&photo, cause))?;
+    let drawn = drawn_size([&file.image_width, &file.image_height], size).map_err(|cause| Error::file(&path, cause))?;
     let (mut regions, mut pieces) = (Vec::new(), Pieces::default());
     for (number, shape) in (1..).zip(shapes) {
-        match region(shape, size) {
-            Ok(region) => regions.push(region),
-            Err(fault) => pieces.leave_out(format_args!("shape {number}"), fault),
+        let name = format!("shape {number}");
+        match region(shape, drawn).and_then(|(label, shape)| Ok((label, shape.scaled(drawn, size)?))) {
+            Ok((label, shape)) => regions.push(NamedRegion { name, label, shape }),
+            Err(fault) => pieces.leave_out(name, fault),
         }
     }
     let names: Vec<_> = stem_path.iter().map(|part| part.to_string_lossy()).collect();
     let name = path.display().to_string();
     Ok(Some(Drawn { stem: names.join("_"), photo, path, name, size, regions, pieces }))
+}
+
+/// The size that the shapes were drawn on. A photo that was made smaller or larger since then keeps its shapes; on one of another
+/// shape they would lie in the wrong place.
+fn drawn_size(told: [&Value; 2], photo: Size) -> std::result::Result<Size, String> {
+    let [Some(width), Some(height)] = told.map(|side| side.as_u64().filter(|side| *side > 0)) else { return Ok(photo) };
+    if (width, height) == (photo.width().into(), photo.height().into()) {
+        return Ok(photo);
+    }
+    let told = Size::new(width, height)?;
+    // Rounding moves a side of the smaller one by up to a pixel.
+    let fits = |from: Size, to: Size| {
+        let width = f64::from(from.width()) * f64::from(to.height()) / f64::from(from.height());
+        (width - f64::from(to.width())).abs() <= 1.0
+    };
+    if fits(told, photo) || fits(photo, told) {
+        return Ok(told);
+    }
+    Err(format!(
+        "is of a picture of {told}, and the photo is {photo}: it was cropped, turned or replaced after labelling"
+    ))
 }
 
 /// A path without `.json`, and without the `.labelme` that this project writes before it.
@@ -112,6 +176,9 @@ fn find_photo(path: &Path, told: Option<&str>, images: Option<&Path>, stem: &Pat
         places.push(with_ending(beside, Path::new(name), ending));
         places.extend(images.map(|images| with_ending(images, stem, ending)));
     }
+    // Without an extension; such a name may be a folder's, too.
+    let bare = [Some(beside.join(name)), images.map(|images| images.join(stem))].into_iter().flatten();
+    places.extend(bare.filter(|place| is_photo(place)));
     match places.iter().find(|place| place.is_file()) {
         Some(place) => Ok(place.clone()),
         None => {
@@ -121,7 +188,8 @@ fn find_photo(path: &Path, told: Option<&str>, images: Option<&Path>, stem: &Pat
     }
 }
 
-fn region(shape: Value, size: Size) -> std::result::Result<NamedRegion, Fault> {
+/// Label and shape, in a picture of `size`.
+fn region(shape: Value, size: Size) -> std::result::Result<(String, Shape), Fault> {
     let Drawing { label, points, shape_type, mask } =
         serde_json::from_value(shape).map_err(|error| format!("cannot be read: {error}"))?;
     let label = match label {
@@ -143,14 +211,14 @@ fn region(shape: Value, size: Size) -> std::result::Result<NamedRegion, Fault> {
         }
         ("mask", [[left, top], ..]) => masked(mask.as_deref().unwrap_or_default(), [*left, *top], size)?,
         ("rectangle" | "circle" | "mask", points) => {
-            return Err(format!("is a {kind} of {} points", points.len()).into());
+            return Err(format!("is a {kind} of {}", counted(points.len(), "point", "points")).into());
         }
         (other, _) => {
             let kind: String = other.chars().take(20).collect();
             return Err(Fault::empty(format!("of `{label}` is a {kind}, which has no area")));
         }
     };
-    Ok(NamedRegion { label, shape })
+    Ok((label, shape))
 }
 
 /// The pixels of a mask whose first pixel lies at a place.

@@ -24,6 +24,7 @@ pub mod label_studio;
 pub mod labelme;
 pub mod mapping;
 mod parts;
+mod photos;
 pub mod polygon;
 pub mod prepare;
 pub mod regions;
@@ -42,23 +43,21 @@ pub(crate) mod text;
 pub(crate) mod yaml;
 pub mod yolo;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 pub(crate) use clothseg::internals::files::{PHOTO_EXTENSIONS, is_of_system};
 use image::RgbImage;
 
-use crate::error::{Error, Result};
-
 use dimensions::image_dimensions;
-use source::report_damage;
+pub(crate) use photos::photos_of;
 
 pub use augment::{Augmentation, Crop, Frame};
 pub use batch::{Batch, Plan, Prefetch};
 pub use boxes::{BoxFile, ClassBox};
 pub use contents::Contents;
 pub use dataset::Dataset;
+pub use drawn::KnownLabels;
 pub use files::DataFiles;
 pub use label::{Label, LabelImage};
 pub use label_png::LabelReading;
@@ -112,71 +111,4 @@ pub struct Sample {
     pub labels: LabelImage,
     /// What it shows, where that is known beside the label.
     pub tags: Option<Tags>,
-}
-
-/// [`list_by_stem`] where nothing is checked: what is left out is a warning.
-pub(crate) fn files_by_stem(folder: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
-    let mut incomplete = Vec::new();
-    let files = list_by_stem(folder, extensions, &mut incomplete)?;
-    report_damage(incomplete, OnDamage::Skip)?;
-    Ok(files)
-}
-
-/// Files of `folder` with one of the `extensions`, by stem. Of files of one stem the one whose name comes first stays,
-/// and the others are named in `incomplete`: nothing tells which of them a label belongs to.
-fn list_by_stem(folder: &Path, extensions: &[&str], incomplete: &mut Vec<String>) -> Result<BTreeMap<String, PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths: Vec<PathBuf> = paths.collect::<std::io::Result<_>>().map_err(Error::io("list", folder))?;
-    paths.sort_unstable();
-    let mut files = BTreeMap::new();
-    for path in paths {
-        let extension = path.extension().and_then(|text| text.to_str()).map(str::to_lowercase);
-        let stem = path.file_stem().and_then(|text| text.to_str()).map(str::to_owned);
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_of_system) {
-            continue;
-        }
-        if let (Some(extension), Some(stem)) = (extension, stem)
-            && extensions.contains(&extension.as_str())
-        {
-            match files.entry(stem) {
-                Entry::Vacant(place) => _ = place.insert(path),
-                Entry::Occupied(first) => {
-                    let first = first.get().file_name().unwrap_or_default().display();
-                    incomplete
-                        .push(format!("{}: has the name of {first}; rename or remove one of them", path.display()));
-                }
-            }
-        }
-    }
-    Ok(files)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_two_files_of_one_name_the_first_stays_and_the_other_is_damage() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("train/images");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::create_dir_all(root.path().join("train/labels")).unwrap();
-        std::fs::write(root.path().join("class_dict.csv"), "name,r,g,b\nbackground,0,0,0\nshirt,1,1,1\n").unwrap();
-        for name in ["7.png", "7.jpg", "7.bmp", "8.jpg", "8.txt", "._8.jpg", ".DS_Store", "Thumbs.db"] {
-            std::fs::write(folder.join(name), "").unwrap();
-        }
-        for name in ["7.png", "8.png"] {
-            std::fs::write(root.path().join("train/labels").join(name), "").unwrap();
-        }
-        let Listing { pairs, incomplete, .. } =
-            folder::list(root.path(), "train", "labels", LabelReading::Auto).unwrap();
-        let photos: Vec<_> = pairs.iter().map(|pair| pair.photo.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(photos, ["7.bmp", "8.jpg"]);
-        assert_eq!(incomplete.len(), 2);
-        assert!(incomplete[0].contains("7.jpg: has the name of 7.bmp"), "{incomplete:?}");
-        assert!(incomplete[1].contains("7.png: has the name of 7.bmp"), "{incomplete:?}");
-        assert_eq!(files_by_stem(&folder, PHOTO_EXTENSIONS).unwrap().len(), 2);
-    }
 }

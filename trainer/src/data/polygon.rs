@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::runs::{Runs, Size};
+use crate::counted::counted;
 
 /// Steps to a pixel that corners are rounded to.
 const STEPS: i64 = 5;
@@ -48,7 +49,7 @@ fn most_steps(size: Size) -> u64 {
 
 fn check_corners(polygon: &[[f64; 2]], size: Size) -> Result<(), String> {
     if polygon.len() < 3 {
-        return Err(format!("has a polygon of {} corners", polygon.len()));
+        return Err(format!("has a polygon of {}", counted(polygon.len(), "corner", "corners")));
     }
     let near = |at: f64, side: u32| (-f64::from(side)..=2.0 * f64::from(side)).contains(&at);
     match polygon.iter().find(|[x, y]| !near(*x, size.width()) || !near(*y, size.height())) {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::runs::{Runs, Size};
 use super::text::TextFile;
 use super::{IGNORE, Label, LabelImage, Listing, Pair, polygon};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// Longest record (a row, an annotation), in bytes.
@@ -39,6 +40,31 @@ impl Shape {
         match self {
             Shape::Runs(runs) => runs,
             Shape::Polygons(polygons) => polygon::fill(&polygons, size),
+        }
+    }
+}
+
+impl Shape {
+    /// The shape in a picture of `from` as one of the same picture at the size `to`.
+    pub(super) fn scaled(self, from: Size, to: Size) -> Result<Self, Fault> {
+        if from == to {
+            return Ok(self);
+        }
+        match self {
+            Shape::Runs(runs) => {
+                let mut label =
+                    LabelImage { width: from.width(), height: from.height(), data: vec![0; from.pixels() as usize] };
+                runs.paint(1, &mut label);
+                let runs = Runs::of_class(&label.resized(to.width(), to.height()), 1);
+                if runs.area_px() == 0 { Err(Fault::empty("has no pixel")) } else { Ok(Shape::Runs(runs)) }
+            }
+            Shape::Polygons(mut polygons) => {
+                let [x, y] = [(to.width(), from.width()), (to.height(), from.height())]
+                    .map(|(to, from)| f64::from(to) / f64::from(from));
+                polygons.iter_mut().flatten().for_each(|corner| *corner = [corner[0] * x, corner[1] * y]);
+                polygon::check(&polygons, to)?;
+                Ok(Shape::Polygons(polygons))
+            }
         }
     }
 }
@@ -318,7 +344,7 @@ impl Categories {
             }
         }
         if name_of.is_empty() || name_of.len() >= usize::from(IGNORE) {
-            return Err(format!("has {} categories; 1 to 254 are possible", name_of.len()));
+            return Err(format!("has {}; 1 to 254 are possible", counted(name_of.len(), "category", "categories")));
         }
         let index_of = name_of.keys().cloned().zip(1..).collect();
         let names = std::iter::once("background".to_owned()).chain(name_of.into_values()).collect();

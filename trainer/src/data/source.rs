@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LabelReading, Listing, ccp, coco, folder, imaterialist, label_studio, labelme, tagged, yolo};
+use super::drawn::KnownLabels;
+use super::{LabelReading, Listing, Target, ccp, coco, folder, imaterialist, label_studio, labelme, tagged, yolo};
 use crate::error::{Error, Result};
 
 /// How many damaged examples a message names.
@@ -164,8 +165,15 @@ pub struct Source {
 }
 
 impl Source {
-    /// Finds the pairs. Labels in annotation files are checked; for others see [`super::dataset`].
+    /// Finds the pairs, with the source's own classes. Labels in annotation files are checked; for others see
+    /// [`super::dataset`].
     pub fn list(&self) -> Result<Listing> {
+        self.list_for(None)
+    }
+
+    /// As [`Source::list`] for the classes that a network is to learn: where a layout has names in place of a list of classes,
+    /// a region of another name is damage.
+    pub fn list_for(&self, target: Option<&Target>) -> Result<Listing> {
         let Source { layout, root, split, files, mapping, .. } = self;
         if !root.is_dir() {
             return Err(Error::file(
@@ -179,17 +187,16 @@ impl Source {
         }
         let annotations = |default: String| root.join(files.annotations.clone().unwrap_or(default.into()));
         let images = root.join(files.images.clone().unwrap_or(split.into()));
+        let known = KnownLabels { mapping: mapping.as_deref(), target };
         match layout {
             Layout::Folder => folder::list(root, split, files.labels.as_deref().unwrap_or("labels"), files.reading),
             Layout::Ccp => ccp::list(root, split, files.reading),
             Layout::Imaterialist => imaterialist::list(&annotations(format!("{split}.csv")), &images),
             Layout::Coco => coco::list(&annotations(format!("annotations/instances_{split}.json")), &images),
             Layout::Tags => tagged::list(root, split, &self.tags_path(), mapping.as_deref()),
-            Layout::Labelme => labelme::list(root, split, files.images.as_deref(), mapping.as_deref()),
+            Layout::Labelme => labelme::list(root, split, files.images.as_deref(), known),
             Layout::Yolo => yolo::list(root, split, files),
-            Layout::LabelStudio => {
-                label_studio::list(&annotations(format!("{split}.json")), &images, mapping.as_deref())
-            }
+            Layout::LabelStudio => label_studio::list(&annotations(format!("{split}.json")), &images, known),
         }
     }
 

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::colors::ClassTable;
+use super::photos::photos_by_stem;
 use super::text::read_text;
-use super::{IGNORE, Label, Listing, Mapping, PHOTO_EXTENSIONS, Pair, TagFile, list_by_stem};
+use super::{IGNORE, Label, Listing, Mapping, Pair, TagFile};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// Lists the photos of `root` that the tag file names.
@@ -16,8 +18,8 @@ pub fn list(root: &Path, split: &str, tags: &Path, mapping: Option<&Path>) -> Re
     let tagged = TagFile::open(tags)?;
     let chosen = stems(root, split)?;
     let is_chosen = |stem: &str| chosen.as_ref().is_none_or(|stems| stems.contains(stem));
-    let mut incomplete = Vec::new();
-    let mut photos = list_by_stem(&root.join("images"), PHOTO_EXTENSIONS, &mut incomplete)?;
+    let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
+    let mut photos = photos_by_stem(&root.join("images"), &mut incomplete, &mut notes)?;
     let mut pairs = Vec::new();
     for stem in tagged.photos().filter(|stem| is_chosen(stem)) {
         match photos.remove(stem) {
@@ -30,7 +32,7 @@ pub fn list(root: &Path, split: &str, tags: &Path, mapping: Option<&Path>) -> Re
     }
     let untagged = photos.iter().filter(|(stem, _)| is_chosen(stem));
     incomplete.extend(untagged.map(|(_, photo)| format!("{}: no tags in {}", photo.display(), tags.display())));
-    Ok(Listing { classes, pairs, incomplete, ..Listing::default() })
+    Ok(Listing { classes, pairs, incomplete, notes, ..Listing::default() })
 }
 
 /// The names of the tags.
@@ -41,7 +43,10 @@ fn classes(root: &Path, mapping: Option<&Path>) -> Result<Vec<String>> {
             let names = Mapping::names(path)?;
             let most = usize::from(IGNORE);
             if names.is_empty() || names.len() > most {
-                return Err(Error::file(path, format!("maps {} names; 1 to {most} are possible", names.len())));
+                return Err(Error::file(
+                    path,
+                    format!("maps {}; 1 to {most} are possible", counted(names.len(), "name", "names")),
+                ));
             }
             Ok(names)
         }

@@ -4,44 +4,38 @@
 //! The classes are the `names` of `ROOT/data.yaml` (or of the file `annotations`), or the lines of `ROOT/classes.txt`; class 0
 //! there is index 1 here, and what no outline holds is background. The photos of a split are where `data.yaml` says, or in
 //! `ROOT/images/SPLIT`, `ROOT/SPLIT/images` or `ROOT/SPLIT`; the labels lie in the same place below `labels` instead of `images`, or
-//! beside the photos. A photo without a label file is background.
+//! beside the photos, as `NAME.EXT.txt` or `NAME.txt`. A photo without a label file is background.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::drawn::{DrawnPhoto, finish, photos_below, polygon};
+use super::coco::stem;
+use super::drawn::{DrawnPhoto, finish, polygon};
+use super::photos::{distinct_names, photos_below};
 use super::regions::{Fault, Pieces, Region};
 use super::runs::Size;
 use super::text::read_text;
 use super::yaml::{DataYaml, Folders};
 use super::{IGNORE, Listing, SourceFiles, image_dimensions};
+use crate::counted::counted;
 use crate::error::{Error, Result};
+
+/// A photo and where its label may be.
+struct Found {
+    stem: String,
+    photo: PathBuf,
+    /// Nothing where there is no such file: the photo is background.
+    label: Option<PathBuf>,
+}
 
 /// Lists the photos of a split.
 pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
     let (table, names, yaml) = read_names(root, files)?;
     let mut listing = Listing { tables: vec![table], ..Listing::default() };
-    let mut found = Vec::new();
-    for folder in photo_folders(root, split, files, yaml.as_ref())? {
-        let labels = label_folder(root, split, files, &folder);
-        let photos = photos_below(&folder, &mut listing.incomplete)?;
-        found.extend(photos.into_iter().map(|(stem, photo)| {
-            let below = photo.strip_prefix(&folder).unwrap_or(&photo).with_extension("txt");
-            (stem, labels.join(below), photo)
-        }));
-    }
-    let unlabelled = found.iter().filter(|(_, label, _)| !label.is_file()).count();
-    if let (true, Some((_, label, _))) = (unlabelled == found.len(), found.first()) {
-        let (count, label) = (found.len(), label.display());
-        let cause = format!("none of its {count} photos has a label file; looked for {label} and the like");
-        return Err(Error::file(root.join(split), cause));
-    }
-    if unlabelled > 0 {
-        listing.notes.push(format!("{unlabelled} photos of {split} have no label file, and are all background"));
-    }
-    let read = found.into_par_iter().map(|(stem, label, photo)| read(stem, label, photo, names.len()));
+    let found = find(root, split, files, yaml.as_ref(), &mut listing)?;
+    let read = found.into_par_iter().map(|found| read(found, names.len()));
     let mut used = BTreeSet::new();
     for read in read.collect::<Vec<_>>() {
         match read {
@@ -57,6 +51,82 @@ pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
     let indices = (1..=u8::MAX).take(listing.classes.len() - 1);
     listing.unused = indices.filter(|index| !used.contains(index)).collect();
     Ok(listing)
+}
+
+/// The photos of a split with their label files. What cannot be used is noted in the listing.
+fn find(
+    root: &Path,
+    split: &str,
+    files: &SourceFiles,
+    yaml: Option<&DataYaml>,
+    listing: &mut Listing,
+) -> Result<Vec<Found>> {
+    let mut photos = Vec::new();
+    let mut looked_for = None;
+    let mut claimed = BTreeMap::new();
+    for folder in photo_folders(root, split, files, yaml)? {
+        let labels = label_folder(root, split, files, &folder);
+        for photo in photos_below(&folder, &mut listing.notes)? {
+            let below = photo.strip_prefix(&folder).unwrap_or(&photo);
+            let Some(stem) = below.to_str().and_then(stem) else {
+                listing.incomplete.push(format!("{}: has a name that is no text", photo.display()));
+                continue;
+            };
+            let [full, short] = label_paths(&labels, below);
+            let label = [full, short.clone()].into_iter().find(|label| label.is_file());
+            looked_for.get_or_insert(short);
+            if let Some(label) = &label
+                && let Some(first) = claimed.insert(label.clone(), photo.clone())
+            {
+                let cause = format!("has the label of {}; rename or remove one of them", first.display());
+                listing.incomplete.push(format!("{}: {cause}", photo.display()));
+                claimed.insert(label.clone(), first);
+                continue;
+            }
+            photos.push(Found { stem, photo, label });
+        }
+    }
+    note_unlabelled(&root.join(split), split, &photos, looked_for, listing)?;
+    let names = distinct_names(photos.iter().map(|found| (found.stem.as_str(), found.photo.as_path())));
+    let mut found = Vec::with_capacity(photos.len());
+    for (photo, name) in photos.into_iter().zip(names) {
+        match name {
+            Some(stem) => found.push(Found { stem, ..photo }),
+            None => listing.incomplete.push(format!("{}: has the name of another photo", photo.photo.display())),
+        }
+    }
+    Ok(found)
+}
+
+/// Where the label of a photo may be, the best first: `NAME.EXT.txt`, as `clothseg-run` writes it where photos share a name,
+/// and `NAME.txt`.
+fn label_paths(labels: &Path, below: &Path) -> [PathBuf; 2] {
+    let mut full = labels.join(below).into_os_string();
+    full.push(".txt");
+    [full.into(), labels.join(below.with_extension("txt"))]
+}
+
+/// Says how many photos have no label file; an error where that is all of them.
+fn note_unlabelled(
+    place: &Path,
+    split: &str,
+    photos: &[Found],
+    looked_for: Option<PathBuf>,
+    listing: &mut Listing,
+) -> Result<()> {
+    let unlabelled: Vec<&Found> = photos.iter().filter(|found| found.label.is_none()).collect();
+    let Some(first) = unlabelled.first().map(|found| found.photo.display()) else { return Ok(()) };
+    let count = counted(unlabelled.len(), "photo", "photos");
+    if unlabelled.len() == photos.len() {
+        let label = looked_for.unwrap_or_default();
+        let cause = format!("none of its {count} has a label file; looked for {} and the like", label.display());
+        return Err(Error::file(place, cause));
+    }
+    listing.notes.push(match unlabelled.len() {
+        1 => format!("1 photo of {split} has no label file, and is all background: {first}"),
+        _ => format!("{count} of {split} have no label file, and are all background, such as {first}"),
+    });
+    Ok(())
 }
 
 /// The names of the classes, the file that has them, and all of it where it is a `data.yaml`.
@@ -75,7 +145,10 @@ fn read_names(root: &Path, files: &SourceFiles) -> Result<(PathBuf, Vec<String>,
         let names: Vec<String> =
             text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
         if names.is_empty() || names.len() >= usize::from(IGNORE) {
-            return Err(Error::file(path, format!("names {} classes; 1 to 254 are possible", names.len())));
+            return Err(Error::file(
+                path,
+                format!("names {}; 1 to 254 are possible", counted(names.len(), "class", "classes")),
+            ));
         }
         return Ok((path.clone(), names, None));
     }
@@ -150,10 +223,13 @@ fn label_folder(root: &Path, split: &str, files: &SourceFiles, photos: &Path) ->
 }
 
 /// Reads the label of a photo, of one of `classes` classes.
-fn read(stem: String, label: PathBuf, photo: PathBuf, classes: usize) -> Result<DrawnPhoto> {
+fn read(found: Found, classes: usize) -> Result<DrawnPhoto> {
+    let Found { stem, photo, label } = found;
     let (width, height) = image_dimensions(&photo)?;
     let size = Size::new(width.into(), height.into()).map_err(|cause| Error::file(&photo, cause))?;
-    let text = if label.is_file() { read_text(&label)? } else { String::new() };
+    let text = label.as_deref().map(read_text).transpose()?.unwrap_or_default();
+    // What has no label file stands for itself: there is no other file that its label depends on.
+    let label = label.unwrap_or_else(|| photo.clone());
     let (mut regions, mut pieces) = (Vec::new(), Pieces::default());
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         match region(line, size, classes) {
@@ -181,7 +257,11 @@ fn region(line: &str, size: Size, classes: usize) -> std::result::Result<Region,
         return Err(cause.into());
     }
     if !shares.len().is_multiple_of(2) {
-        return Err(format!("has {} coordinates; pairs of x and y were expected", shares.len()).into());
+        return Err(format!(
+            "has {}; pairs of x and y were expected",
+            counted(shares.len(), "coordinate", "coordinates")
+        )
+        .into());
     }
     if let Some(share) = shares.iter().find(|share| !(-0.5..=1.5).contains(*share)) {
         return Err(format!("has the coordinate {share}; they are shares of width and height, 0 to 1").into());

@@ -5,7 +5,8 @@ use clothseg::{Limits, Photo, Segmenter};
 
 use super::{PlannedRun, SweepConfig};
 use crate::config::resolve;
-use crate::data::{Dataset, PHOTO_EXTENSIONS, files_by_stem};
+use crate::counted::counted;
+use crate::data::{Dataset, photos_of};
 use crate::error::Result;
 use crate::evaluate::pictures::{CaptionedModel, Shown, side_by_side, spread};
 
@@ -28,7 +29,8 @@ pub(super) fn write(sweep: &SweepConfig, runs: &[PlannedRun], engine: &EngineOpt
         }
         if missing > 0 && path.is_file() {
             let path = path.display();
-            tracing::warn!("{path} is kept as it is: the models of {missing} runs are not in their folders");
+            let models = counted(missing, "run has no model in its folder", "runs have no model in their folders");
+            tracing::warn!("{path} is kept as it is: {models}");
             continue;
         }
         side_by_side(&path, &models, &photos)?;
@@ -59,7 +61,7 @@ fn free_photos(sweep: &SweepConfig) -> Result<Vec<Shown>> {
     let mut paths = Vec::new();
     for path in &sweep.photos {
         match path.is_dir() {
-            true => paths.extend(files_by_stem(path, PHOTO_EXTENSIONS)?.into_values()),
+            true => paths.extend(photos_of(path)?.into_values()),
             false => paths.push(path.clone()),
         }
     }

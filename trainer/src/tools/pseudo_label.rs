@@ -22,7 +22,7 @@ use self::labels::labels;
 use self::weak::{Constraints, Place};
 use crate::data::prepare::{agree, is_written, start_output, write_example};
 use crate::data::tag_file::write_tags;
-use crate::data::{IGNORE, LabelImage, PHOTO_EXTENSIONS, files_by_stem};
+use crate::data::{IGNORE, LabelImage, photos_of};
 use crate::error::{Error, Result};
 
 pub use self::weak::WeakLabels;
@@ -82,7 +82,7 @@ enum Outcome {
 
 /// Labels the photos of a folder, one at a time. A call that was stopped goes on.
 pub fn pseudo_label(segmenter: &Segmenter, options: &PseudoLabelOptions) -> Result<PseudoLabelled> {
-    let files = files_by_stem(&options.photos, PHOTO_EXTENSIONS)?;
+    let files = photos_of(&options.photos)?;
     if files.is_empty() {
         return Err(Error::file(&options.photos, "has no photo"));
     }

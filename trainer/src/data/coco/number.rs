@@ -23,6 +23,30 @@ fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
 }
 
+/// What Python's `json` writes for what is no number, the longest first.
+const NO_NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// The text with `null` in place of every word for what is no number, outside strings, and the first such word.
+pub(super) fn without_no_numbers(json: &[u8]) -> Option<(Vec<u8>, &'static str)> {
+    let (mut text, mut first) = (Vec::with_capacity(json.len()), None);
+    let (mut rest, mut in_string) = (json, false);
+    while let Some((byte, after)) = rest.split_first() {
+        let word = NO_NUMBERS.into_iter().find(|word| !in_string && rest.starts_with(word.as_bytes()));
+        if let Some(word) = word {
+            first.get_or_insert(word);
+            text.extend(b"null");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        in_string ^= *byte == b'"';
+        // What is escaped ends no string.
+        let taken = if in_string && *byte == b'\\' && !after.is_empty() { 2 } else { 1 };
+        text.extend(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    first.map(|word| (text, word))
+}
+
 struct AnyNumber;
 
 impl Visitor<'_> for AnyNumber {
@@ -70,6 +94,13 @@ impl<'de> Deserialize<'de> for Whole {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_for_no_number_are_found_outside_strings() {
+        let (text, word) = without_no_numbers(br#"{"a\"NaN": "NaN", "b": [1, -Infinity, NaN]}"#).unwrap();
+        assert_eq!((text, word), (br#"{"a\"NaN": "NaN", "b": [1, null, null]}"#.to_vec(), "-Infinity"));
+        assert_eq!(without_no_numbers(br#"["NaN", 1]"#), None);
+    }
 
     #[test]
     fn a_number_is_one_however_it_is_written() {

@@ -5,6 +5,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::number::Whole;
+use crate::counted::counted;
 use crate::data::polygon;
 use crate::data::regions::{Fault, Shape};
 use crate::data::run_length::{from_counts, parse_compressed};
@@ -59,7 +60,11 @@ fn shape_of(polygons: &[Vec<f64>], size: Size) -> Result<Shape, Fault> {
     let mut fewest = None;
     for numbers in polygons {
         if !numbers.len().is_multiple_of(2) {
-            return Err(format!("has a polygon of {} numbers; pairs of x and y were expected", numbers.len()).into());
+            return Err(format!(
+                "has a polygon of {}; pairs of x and y were expected",
+                counted(numbers.len(), "number", "numbers")
+            )
+            .into());
         }
         let ring: Vec<[f64; 2]> = numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
         if ring.len() < 3 {
@@ -70,7 +75,7 @@ fn shape_of(polygons: &[Vec<f64>], size: Size) -> Result<Shape, Fault> {
     }
     if rings.is_empty() {
         return Err(Fault::empty(match fewest {
-            Some(corners) => format!("has a polygon of {corners} corners"),
+            Some(corners) => format!("has a polygon of {}", counted(corners, "corner", "corners")),
             None => "has no polygon".to_owned(),
         }));
     }

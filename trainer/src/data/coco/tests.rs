@@ -95,6 +95,7 @@ fn every_kind_of_damaged_annotation_is_named() {
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0, 1, 1e300]]"#, "far outside"),
         (r#""category_id": 4, "segmentation": [0, 0, 1, 0]"#, "a polygon of 2 corners"),
         (r#""category_id": 4, "segmentation": [0, 0, [1, 0, 1, 1]]"#, "cannot be read"),
+        (r#""category_id": 4, "segmentation": [[0, 0, 1, 0, NaN, 1]]"#, "annotation 7 has NaN where a number"),
         (r#""category_id": 4, "segmentation": "x""#, "a list of polygons"),
         (r#""category_id": 4, "segmentation": {"size": [4, 3], "counts": [12]}"#, "code for 3 x 4"),
         (r#""category_id": 4, "segmentation": {"size": [3, 4], "counts": [11]}"#, "11 pixels together"),
@@ -184,6 +185,24 @@ fn files_of_all_makers_are_read() {
         assert!(damage.is_empty(), "{image}: {damage:?}");
         assert_eq!(labels, [expected], "{image} {annotation}");
     }
+}
+
+#[test]
+fn images_of_one_stem_are_told_apart() {
+    let root = tempfile::tempdir().unwrap();
+    ["b.jpg", "b.png", "c.jpg"].iter().for_each(|name| RgbImage::new(4, 3).save(root.path().join(name)).unwrap());
+    let image =
+        |(id, name): (usize, &&str)| format!(r#"{{"id": {id}, "file_name": "{name}", "width": 4, "height": 3}}"#);
+    let images: Vec<String> = ["b.jpg", "b.png", "c.jpg"].iter().enumerate().map(image).collect();
+    let annotation = format!(r#"{{"id": 1, "image_id": 1, {SHIRT}}}"#);
+    let path = root.path().join("instances.json");
+    fs::write(&path, format!(r#"{{"annotations": [{annotation}], {HEAD}, "images": [{}]}}"#, images.join(",")))
+        .unwrap();
+    let listing = list(&path, root.path()).unwrap();
+    assert!(listing.incomplete.is_empty(), "{:?}", listing.incomplete);
+    let found: Vec<_> =
+        listing.pairs.iter().map(|pair| (pair.stem.as_str(), pair.label.load().unwrap().data[1])).collect();
+    assert_eq!(found, [("b.jpg", 0), ("b.png", 1), ("c", 0)]);
 }
 
 #[test]

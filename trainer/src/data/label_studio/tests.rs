@@ -36,6 +36,10 @@ fn brush(alphas: &[u8]) -> Vec<u8> {
 
 /// The listing of tasks about `a.jpg` and `b.jpg`, both of 4 x 2 pixels.
 fn read(tasks: &Value) -> Result<Listing> {
+    read_for(tasks, KnownLabels::default())
+}
+
+fn read_for(tasks: &Value, known: KnownLabels<'_>) -> Result<Listing> {
     let root = tempfile::tempdir().unwrap();
     for name in ["a.jpg", "sub/b.jpg"] {
         let path = root.path().join("train").join(name);
@@ -43,7 +47,7 @@ fn read(tasks: &Value) -> Result<Listing> {
         RgbImage::new(4, 2).save(path).unwrap();
     }
     fs::write(root.path().join("train.json"), tasks.to_string()).unwrap();
-    list(&root.path().join("train.json"), &root.path().join("train"), None)
+    list(&root.path().join("train.json"), &root.path().join("train"), known)
 }
 
 fn labels(listing: &Listing) -> Vec<Vec<u8>> {
@@ -123,7 +127,10 @@ fn the_annotation_that_counts_is_chosen_and_json_min_is_read() {
         assert_eq!(labels(&read(&annotations(list)).unwrap()), [expected]);
     }
     let listing = read(&annotations(json!([]))).unwrap();
-    assert!(listing.pairs.is_empty() && listing.notes[0].contains("1 tasks without"), "{listing:?}");
+    assert!(
+        listing.pairs.is_empty() && listing.notes[0].contains("1 task without an annotation: task number 1 (a.jpg)"),
+        "{listing:?}"
+    );
     let min = json!([{"id": 1, "image": "/data/upload/1/a.jpg", "label": [
         {"points": [[50, 0], [100, 0], [100, 100], [50, 100]], "polygonlabels": ["shirt"], "original_width": 4, "original_height": 2}
     ]}]);
@@ -167,7 +174,34 @@ fn damage_is_named_with_task_and_region() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("train.json"), text).unwrap();
         fs::create_dir(root.path().join("train")).unwrap();
-        let error = list(&root.path().join("train.json"), &root.path().join("train"), None).unwrap_err().to_string();
+        let error = list(&root.path().join("train.json"), &root.path().join("train"), KnownLabels::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("train.json"), "{error}");
     }
+}
+
+#[test]
+fn a_label_that_names_no_class_costs_its_region_alone() {
+    let target = crate::data::Target::builtin("garments").unwrap();
+    let mut other = polygon_right();
+    other["value"]["polygonlabels"] = json!(["shrit"]);
+    let known = KnownLabels { mapping: None, target: Some(&target) };
+    let listing = read_for(&json!([task("a.jpg", &json!([polygon_right(), other]))]), known).unwrap();
+    let [line] = &listing.bad_pieces[..] else { panic!("{listing:?}") };
+    assert!(line.contains("train.json: task 7: region 2 has the label `shrit`"), "{line}");
+    assert_eq!(labels(&listing), [RIGHT]);
+}
+
+#[test]
+fn photos_of_one_stem_are_told_apart() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("train")).unwrap();
+    ["b.jpg", "b.png"].iter().for_each(|name| RgbImage::new(4, 2).save(root.path().join("train").join(name)).unwrap());
+    let tasks = json!([task("b.jpg", &json!([polygon_right()])), task("b.png", &json!([])), task("b.png", &json!([]))]);
+    fs::write(root.path().join("train.json"), tasks.to_string()).unwrap();
+    let listing = list(&root.path().join("train.json"), &root.path().join("train"), KnownLabels::default()).unwrap();
+    let stems: Vec<&str> = listing.pairs.iter().map(|pair| pair.stem.as_str()).collect();
+    assert_eq!(stems, ["b.jpg", "b.png"]);
+    assert!(matches!(&listing.incomplete[..], [line] if line.contains("b.png has a task before it")), "{listing:?}");
 }

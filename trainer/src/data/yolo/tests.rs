@@ -68,7 +68,11 @@ fn a_photo_without_a_label_is_background_and_folders_are_mirrored() {
     write(root.path(), &files);
     let listing = list(root.path(), "train", &SourceFiles::default()).unwrap();
     assert_eq!(labels(&listing), [("b", vec![0; 32]), ("x_a", PAINTED.to_vec())]);
-    assert!(matches!(&listing.notes[..], [note] if note.contains("1 photos")), "{:?}", listing.notes);
+    assert!(
+        matches!(&listing.notes[..], [note] if note.contains("1 photo of train has no label file") && note.contains("b.jpg")),
+        "{:?}",
+        listing.notes
+    );
     fs::remove_file(root.path().join("labels/train/x/a.txt")).unwrap();
     let error = list(root.path(), "train", &SourceFiles::default()).unwrap_err().to_string();
     assert!(error.contains("none of its 2 photos has a label file") && error.contains("b.txt"), "{error}");
@@ -102,4 +106,75 @@ fn what_is_wrong_is_named_with_its_line() {
     write(root.path(), &[("data.yaml", NAMES)]);
     let error = list(root.path(), "test", &SourceFiles::default()).unwrap_err().to_string();
     assert!(error.contains("no photos of test") && error.contains("images/test"), "{error}");
+}
+
+#[test]
+fn an_absent_label_file_is_no_file_of_the_data_until_it_is_there() {
+    use crate::data::{DataFiles, Dataset, Layout, OnDamage, Source, Target};
+    let root = tempfile::tempdir().unwrap();
+    let files =
+        [("data.yaml", NAMES), ("images/train/a.jpg", ""), ("images/train/b.jpg", ""), ("labels/train/a.txt", LINES)];
+    write(root.path(), &files);
+    let source = Source {
+        layout: Layout::Yolo,
+        root: root.path().to_owned(),
+        split: "train".to_owned(),
+        files: SourceFiles::default(),
+        mapping: None,
+        repeat: 1.0,
+        aspect: None,
+    };
+    let of = |known: &DataFiles| {
+        let target = Target::builtin("garments").unwrap();
+        let data = Dataset::open(std::slice::from_ref(&source), &target, OnDamage::Refuse).unwrap();
+        DataFiles::of([("train", &data), ("valid", &data)], known).unwrap()
+    };
+    let first = of(&DataFiles::default());
+    assert_eq!(first.changes(&of(&first)), [""; 0]);
+    write(root.path(), &[("labels/train/b.txt", LINES)]);
+    assert_eq!(first.changes(&of(&first)), ["new: labels/train/b.txt (train 1)", "new: labels/train/b.txt (valid 1)"]);
+}
+
+#[test]
+fn photos_that_share_a_name_have_labels_with_their_extensions() {
+    let root = tempfile::tempdir().unwrap();
+    let files = [
+        ("classes.txt", "shirt\nhat\ntie\n"),
+        ("images/train/b.jpg", ""),
+        ("labels/train/b.jpg.txt", LINES),
+        ("labels/train/b.png.txt", ""),
+        // Belongs to neither: both have one of their own.
+        ("labels/train/b.txt", "0 0 0 1 0 1 1 0 1"),
+        ("images/train/c.jpg", ""),
+        ("labels/train/c.txt", LINES),
+    ];
+    write(root.path(), &files);
+    let images = root.path().join("images/train");
+    RgbImage::new(8, 4).save(images.join("b.png")).unwrap();
+    let listing = list(root.path(), "train", &SourceFiles::default()).unwrap();
+    assert!(listing.incomplete.is_empty(), "{:?}", listing.incomplete);
+    let expected = [("b.jpg", PAINTED.to_vec()), ("b.png", vec![0; 32]), ("c", PAINTED.to_vec())];
+    assert_eq!(labels(&listing), expected);
+    // One label, and two photos that it may be of.
+    fs::copy(images.join("b.png"), images.join("c.png")).unwrap();
+    let listing = list(root.path(), "train", &SourceFiles::default()).unwrap();
+    assert!(matches!(&listing.incomplete[..], [line] if line.contains("c.png: has the label of")), "{listing:?}");
+}
+
+#[test]
+fn photos_without_a_known_extension_are_found_by_their_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let files =
+        [("classes.txt", "shirt\nhat\ntie\n"), ("c.jpg", ""), ("c.txt", LINES), ("d.jpg", ""), ("d.txt", LINES)];
+    write(root.path(), &files);
+    fs::rename(root.path().join("c.jpg"), root.path().join("c")).unwrap();
+    fs::rename(root.path().join("d.jpg"), root.path().join("d.jpg_large")).unwrap();
+    fs::write(root.path().join("e.cr2"), b"II*\0\x10\0\0\0CR\x02\0").unwrap();
+    let listing = list(root.path(), ".", &SourceFiles::default()).unwrap();
+    assert_eq!(labels(&listing), [("c", PAINTED.to_vec()), ("d", PAINTED.to_vec())]);
+    assert!(
+        matches!(&listing.notes[..], [note] if note.contains("e.cr2: it is a") && note.contains("(CR2)")),
+        "{:?}",
+        listing.notes
+    );
 }

@@ -101,6 +101,16 @@ fn what_the_model_is_not_sure_of_counts_nowhere() {
 }
 
 #[test]
+fn photos_without_a_known_extension_are_labelled_too() {
+    let (root, _, options) = given("", "");
+    let images = root.path().join("photos/images");
+    std::fs::rename(images.join("a.png"), images.join("a")).unwrap();
+    std::fs::rename(images.join("b.png"), images.join("b.png_large")).unwrap();
+    assert_eq!(pseudo_label(&f16_values(8.0), &options).unwrap().photos, 3);
+    assert_eq!(reopen(&options.output, None).len(), 3);
+}
+
+#[test]
 fn a_photo_in_which_no_garment_is_sure_is_left_out() {
     let root = tempfile::tempdir().unwrap();
     write_noise(root.path(), "photos", &["a"]);
@@ -223,7 +233,7 @@ mod needs_data {
         let weak = WeakLabels::Boxes { file: boxes.join("boxes.csv"), mapping: shipped("cfpd-boxes-to-garments.toml") };
         let constraints = Constraints::open(&weak, &target.taxonomy).unwrap();
         let mut count = 0;
-        for (stem, photo) in files_by_stem(&boxes.join("images"), PHOTO_EXTENSIONS).unwrap() {
+        for (stem, photo) in photos_of(&boxes.join("images")).unwrap() {
             let (width, height) = image::image_dimensions(photo).unwrap();
             count += constraints.of(&stem, width, height).unwrap().unwrap().boxes.len();
         }
