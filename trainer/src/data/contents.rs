@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, IGNORE, Label, Target};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// What a dataset shows of a class. Every image counts as one, whatever its size, since crops are cut at one scale; where a
@@ -68,6 +69,14 @@ impl Contents {
     /// # Errors
     /// Where a label cannot be read.
     pub fn count(dataset: &Dataset, target: &Target) -> Result<Self> {
+        Self::count_with_sources(dataset, target).map(|(contents, _)| contents)
+    }
+
+    /// As [`Contents::count`], and the same of each source.
+    ///
+    /// # Errors
+    /// Where a label cannot be read.
+    pub fn count_with_sources(dataset: &Dataset, target: &Target) -> Result<(Self, Vec<Self>)> {
         let names: Vec<String> = target.names().map(str::to_owned).collect();
         let histograms: Vec<Option<[u64; 256]>> = (0..dataset.len())
             .into_par_iter()
@@ -76,15 +85,18 @@ impl Contents {
                 _ => Ok(Some(histogram(&dataset.load_labels(index)?.data))),
             })
             .collect::<Result<_>>()?;
-        let mut contents = Self::of_nothing(names);
+        let mut all = Self::of_nothing(names);
+        let mut sources = vec![all.clone(); dataset.sources().len()];
         // In order, so that the sums are the same on any number of cores.
         for (index, histogram) in histograms.iter().enumerate() {
-            match histogram {
-                Some(histogram) => contents.add(histogram, dataset.source(index).repeat),
-                None => contents.unlabelled += 1,
+            for contents in [&mut all, &mut sources[dataset.source_number(index)]] {
+                match histogram {
+                    Some(histogram) => contents.add(histogram, dataset.source(index).repeat),
+                    None => contents.unlabelled += 1,
+                }
             }
         }
-        Ok(contents)
+        Ok((all, sources))
     }
 
     fn of_nothing(names: Vec<String>) -> Self {
@@ -146,22 +158,49 @@ impl Contents {
             let cause = "no photo has a label, and the network has no head that learns from tags (model.presence)";
             return (!learns_tags).then(|| cause.to_owned());
         }
-        let seen: Vec<&str> = self.seen().map(|(name, _)| name).collect();
+        match self.suspicion() {
+            None => self.single_garment(),
+            cause => cause,
+        }
+    }
+
+    /// That nothing but ignored pixels is there, or the background beside them, with what is likely wrong. It says nothing of
+    /// photos without labels.
+    pub(crate) fn suspicion(&self) -> Option<String> {
         let ignored = format!(
             "{:.1} % of all pixels are ignored (255, or mapped to \"ignore\")",
             self.percent(self.ignored.pixels)
         );
         let masks = "masks of 0 and 255 are read with reading = \"binary\" in the source";
-        match (&seen[..], self.uncertain.pixels > 0, self.ignored.pixels > 0) {
-            (_, true, _) | ([_, _, ..], ..) => None,
-            ([], ..) => Some(format!("no pixel of any label counts: {ignored}; {masks}")),
-            ([only], _, true) => Some(format!("no pixel is of another class than `{only}`, and {ignored}; {masks}")),
-            // Photos without any garment are data, if poor: whoever has no others is told.
-            ([only], ..) if *only == self.names[0] => None,
-            ([only], ..) => {
+        let seen: Vec<&str> = self.seen().map(|(name, _)| name).collect();
+        match &seen[..] {
+            _ if self.photos == 0 || self.uncertain.pixels > 0 || self.ignored.pixels == 0 => None,
+            [] => Some(format!("no pixel of any label counts: {ignored}; {masks}")),
+            [only] => Some(format!("no pixel is of another class than `{only}`, and {ignored}; {masks}")),
+            _ => None,
+        }
+    }
+
+    /// That all pixels are of one garment. Photos without any garment are data, if poor: whoever has no others is told.
+    fn single_garment(&self) -> Option<String> {
+        let seen: Vec<&str> = self.seen().map(|(name, _)| name).collect();
+        match &seen[..] {
+            [only] if self.uncertain.pixels == 0 && *only != self.names[0] => {
                 Some(format!("every pixel of all labels is `{only}`; a network needs at least two classes"))
             }
+            _ => None,
         }
+    }
+
+    /// The error where a network cannot be scored on these labels, and what should be looked at as a warning.
+    pub(crate) fn require_scorable(&self, dataset: &Dataset) -> Result<()> {
+        let Some(cause) = self.suspicion() else { return Ok(()) };
+        if self.seen().next().is_none() {
+            let root = dataset.roots().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ");
+            return Err(Error::file(root, format!("the run cannot be scored on the validation labels: {cause}")));
+        }
+        tracing::warn!("validation: {cause}");
+        Ok(())
     }
 
     /// What should be looked at, though a network can be trained.
@@ -176,22 +215,24 @@ impl Contents {
     pub fn table(&self) -> String {
         let seen: Vec<_> = self.seen().collect();
         let mut text = format!(
-            "labels of {} photos: {} of {} classes; {:.1} % of the pixels are ignored",
-            self.photos,
+            "labels of {}: {} of {}; {:.1} % of the pixels are ignored",
+            counted(self.photos, "photo", "photos"),
             seen.len(),
-            self.names.len(),
+            counted(self.names.len(), "class", "classes"),
             self.percent(self.ignored.pixels)
         );
         if self.uncertain.pixels > 0 {
             let _ = write!(text, ", {:.1} % are one of several classes", self.percent(self.uncertain.pixels));
         }
         if self.unlabelled > 0 {
-            let _ = write!(text, "; {} more photos have tags alone", self.unlabelled);
+            let more = counted(self.unlabelled, "more photo has", "more photos have");
+            let _ = write!(text, "; {more} tags alone");
         }
         let width = seen.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, held) in seen {
             let share = self.percent(held.pixels);
-            let _ = write!(text, "\n  {name:width$}  {share:>7.3} % of the pixels, in {} photos", held.photos);
+            let photos = counted(held.photos, "photo", "photos");
+            let _ = write!(text, "\n  {name:width$}  {share:>7.3} % of the pixels, in {photos}");
         }
         text
     }
@@ -224,6 +265,8 @@ impl Contents {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::data::OnDamage;
+    use crate::data::testing::{write_masks, write_noise};
 
     fn contents(labels: &[&[u8]]) -> Contents {
         let mut contents = Contents::of_nothing(["background", "shirt", "hat"].map(str::to_owned).to_vec());
@@ -255,6 +298,28 @@ mod tests {
             "train,background,3,2\ntrain,shirt,3,2\ntrain,hat,0,0\ntrain,(one of several),1,1\ntrain,(ignored),1,1\n";
         assert_eq!(csv, expected);
         assert_eq!(contents.refusal(false), None);
+    }
+
+    #[test]
+    fn validation_labels_of_which_no_pixel_counts_are_refused_before_the_run() {
+        let root = tempfile::tempdir().unwrap();
+        let source = [write_noise(root.path(), "valid", &["a", "b"])];
+        let target = Target::builtin("garments").unwrap();
+        let checked = || {
+            let dataset = Dataset::open(&source, &target, OnDamage::Refuse).unwrap();
+            Contents::count(&dataset, &target).unwrap().require_scorable(&dataset)
+        };
+        checked().unwrap();
+        // The background is left, to be scored on.
+        write_masks(root.path(), "valid", &["a", "b"]);
+        checked().unwrap();
+        for stem in ["a", "b"] {
+            let path = root.path().join(format!("valid/labels/{stem}.png"));
+            image::GrayImage::from_pixel(32, 32, image::Luma([IGNORE])).save(path).unwrap();
+        }
+        let error = checked().unwrap_err().to_string();
+        let expected = ["cannot be scored on the validation labels", "100.0 %", "reading = \"binary\""];
+        assert!(expected.iter().all(|expected| error.contains(expected)), "{error}");
     }
 
     #[test]

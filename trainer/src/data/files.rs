@@ -12,7 +12,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Label};
+use crate::counted::counted;
 use crate::error::{Error, Result};
+
+/// How the line of a new file begins.
+const NEW: &str = "new: ";
 
 /// Changes that a message names.
 const NAMED: usize = 20;
@@ -55,7 +59,7 @@ impl DataFiles {
                 files.insert((format!("{data} {}", source + 1), below), path.to_owned());
             }
         }
-        tracing::info!("comparing {} files of the data", files.len());
+        tracing::info!("comparing {} of the data", counted(files.len(), "file", "files"));
         let states = files.into_par_iter().map(|(key, path)| {
             let state = State::of(&path, known.0.get(&key))?;
             Ok((key, state))
@@ -104,7 +108,7 @@ impl DataFiles {
             Some(other) if other.blake3 != state.blake3 => Some(format!("changed: {}", name(key))),
             Some(_) => None,
         });
-        let new = now.0.keys().filter(|key| !self.0.contains_key(*key)).map(|key| format!("new: {}", name(key)));
+        let new = now.0.keys().filter(|key| !self.0.contains_key(*key)).map(|key| format!("{NEW}{}", name(key)));
         then.chain(new).collect()
     }
 
@@ -113,7 +117,21 @@ impl DataFiles {
         let named = changes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("\n  ");
         let more = changes.len().saturating_sub(NAMED);
         let tail = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-        format!("{} files of the data are not those that the run began with:\n  {named}{tail}", changes.len())
+        let differ = match changes.len() {
+            1 => "1 file of the data is not as it was when the run began".to_owned(),
+            count => format!("{count} files of the data are not as they were when the run began"),
+        };
+        format!("{differ}:\n  {named}{tail}")
+    }
+
+    /// What to do to have the data of the beginning again.
+    pub fn remedy(changes: &[String]) -> &'static str {
+        let is_new = |change: &String| change.starts_with(NEW);
+        match (changes.iter().any(is_new), changes.iter().all(is_new)) {
+            (_, true) => "take the new files away",
+            (true, false) => "put the earlier files back and take the new ones away",
+            (false, false) => "put the earlier files back",
+        }
     }
 }
 
@@ -194,6 +212,13 @@ mod tests {
         // The lost photo's label is no example any more.
         assert_eq!(changes.len(), 2 * 6, "{changes:?}");
         assert!(DataFiles::told(&changes).contains("12 files"));
+        assert!(DataFiles::remedy(&changes).contains("and take the new ones away"));
+        let [old, new]: [Vec<String>; 2] = [vec!["missing: a".to_owned()], vec!["new: b".to_owned()]];
+        assert_eq!(
+            [&new, &old].map(|changes| DataFiles::remedy(changes)),
+            ["take the new files away", "put the earlier files back"]
+        );
+        assert!(DataFiles::told(&new).starts_with("1 file of the data is not"), "{}", DataFiles::told(&new));
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(crate) fn write_noise(root: &Path, split: &str, stems: &[&str]) -> Source {
     }
 }
 
+/// Makes the labels masks of 0 and 255.
+pub(crate) fn write_masks(root: &Path, split: &str, stems: &[&str]) {
+    let mask = GrayImage::from_fn(32, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }]));
+    stems.iter().for_each(|stem| mask.save(root.join(split).join(format!("labels/{stem}.png"))).unwrap());
+}
+
 /// Cuts a photo off behind its head: its size can be told, and it cannot be decoded.
 pub(crate) fn cut_off(root: &Path, split: &str, stem: &str) {
     let path = photo_path(root, split, stem);
