@@ -128,7 +128,9 @@ fn refused_text(found: &[String], total: usize) -> String {
     let more = total.saturating_sub(found.len());
     let tail = if more > 0 { format!("\n  and {more} more") } else { String::new() };
     format!(
-        "{total} damaged examples (repair them, or set on_damage = \"skip\" in [data]; `prepare` takes --on-damage skip):\n  {}{tail}",
+        "{} (repair {}, or set on_damage = \"skip\" in [data]; `prepare` takes --on-damage skip):\n  {}{tail}",
+        crate::counted::counted(total, "damaged example", "damaged examples"),
+        if total == 1 { "it" } else { "them" },
         found.join("\n  ")
     )
 }

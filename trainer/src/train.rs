@@ -36,6 +36,7 @@ use self::progress::Progress;
 use self::run_data::RunData;
 pub use crate::config::{BestBy, ClassWeightRule, ClassWeights, OptimizerConfig, OptimizerKind, Schedule};
 use crate::config::{Config, resolve};
+use crate::counted::counted;
 use crate::data::{Contents, Dataset, LabelSets, Plan, Prefetch};
 use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
@@ -90,11 +91,11 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
         model = beginning.load_into(model, run.pictures(&train_data)?)?;
     }
     tracing::info!(
-        "{}: {} classes, {} weights; {} examples to train on, {} to validate on",
+        "{}: {}, {} weights; {} to train on, {} to validate on",
         config.name,
-        target.classes(),
+        counted(target.classes(), "class", "classes"),
         model.trainable_parameters(),
-        train_data.len(),
+        counted(train_data.len(), "example", "examples"),
         valid_data.len()
     );
     run.last_step = last_step.unwrap_or(usize::MAX);

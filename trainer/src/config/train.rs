@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, ClassWeights, OptimizerConfig, OptimizerKind, Schedule, ensure};
+use crate::counted::counted;
 
 /// AdamW's weight decay where the config names none.
 const ADAMW_DECAY: f64 = 0.01;
@@ -200,10 +201,15 @@ impl TrainConfig {
     fn check_class_weights(&self, classes: usize, persons: usize) -> Checked {
         let ClassWeights::List(weights) = &self.class_weights else { return Ok(()) };
         // Classes of persons were added behind the garments, and lists are older.
+        let may_end_early = match persons {
+            0 => String::new(),
+            1 => ", of which the last may be left out".to_owned(),
+            _ => format!(", of which the last {persons} may be left out"),
+        };
         let cause = format!(
-            "has {} numbers, and the taxonomy has {classes} classes, background first, of which the last {persons} may be \
-             left out",
-            weights.len()
+            "has {}, and the taxonomy has {}, background first{may_end_early}",
+            counted(weights.len(), "number", "numbers"),
+            counted(classes, "class", "classes")
         );
         ensure((classes - persons..=classes).contains(&weights.len()), "train.class_weights", &cause)?;
         let usable = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
@@ -249,6 +255,13 @@ mod tests {
         assert_eq!(read("optimizer = \"adamw\"").optimizer().weight_decay, 0.01);
         assert_eq!(read("optimizer = \"adamw\"\nweight_decay = 0").optimizer().weight_decay, 0.0);
         assert_eq!(read("optimizer = \"sgd\"").optimizer().weight_decay, 0.0);
+    }
+
+    #[test]
+    fn a_list_of_weights_says_what_may_be_left_out_where_anything_may() {
+        let cause = |classes, persons| read("class_weights = [1]").check(classes, persons).unwrap_err().1;
+        assert_eq!(cause(3, 0), "has 1 number, and the taxonomy has 3 classes, background first");
+        assert!(cause(5, 2).ends_with("of which the last 2 may be left out"), "{}", cause(5, 2));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::colors::class_color;
 use super::dataset::{check, load};
 use super::source::report_damage;
 use super::{LabelImage, Listing, OnDamage, Pair, Source};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 pub use self::splits::Splits;
@@ -130,7 +131,7 @@ pub fn prepare(options: &PrepareOptions) -> Result<Prepared> {
     let Listing { classes, pairs, incomplete: mut damage, bad_pieces, notes, .. } = options.source.list()?;
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     let pairs = choose(pairs, options);
-    tracing::info!("checking {} examples", pairs.len());
+    tracing::info!("checking {}", counted(pairs.len(), "example", "examples"));
     let pairs = check(pairs, classes.len(), &mut damage);
     let skipped = damage.len();
     damage.extend(bad_pieces);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::IGNORE;
 use super::text::read_text;
+use crate::counted::counted;
 use crate::error::{Error, Result};
 
 /// What is used of a `data.yaml`.
@@ -70,7 +71,10 @@ impl DataYaml {
             None => return Err(Error::file(path, "has no `names`; the names of the classes were expected")),
         };
         if names.is_empty() || names.len() >= usize::from(IGNORE) {
-            return Err(Error::file(path, format!("names {} classes; 1 to 254 are possible", names.len())));
+            return Err(Error::file(
+                path,
+                format!("names {}; 1 to 254 are possible", counted(names.len(), "class", "classes")),
+            ));
         }
         Ok(names)
     }

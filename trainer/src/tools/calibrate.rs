@@ -22,6 +22,7 @@ use serde_json::json;
 
 use self::search::Cells;
 use super::cells::labelled_cells;
+use crate::counted::counted;
 use crate::data::{Sample, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
@@ -126,9 +127,10 @@ pub fn calibrate(
         count += 1;
     }
     if cells.len() == 0 {
-        return Err(fail(format!("{count} photos have no labelled pixel to calibrate on")));
+        return Err(fail(format!("{} no labelled pixel to calibrate on", counted(count, "photo has", "photos have"))));
     }
-    tracing::info!("searching for the adjustments on {} output cells of {count} photos", cells.len());
+    let photos = counted(count, "photo", "photos");
+    tracing::info!("searching for the adjustments on {} output cells of {photos}", cells.len());
     let found = cells.search(objective);
     let names = spec.taxonomy.classes.iter().map(|class| class.name.clone());
     let adjustments: Vec<(String, f32)> = names.zip(found.offsets.iter().copied()).collect();

@@ -8,6 +8,7 @@ use clothseg::spec::Cleanup;
 use clothseg::{Model, Photo, Segmenter};
 use clothseg_batch::write_atomically;
 use clothseg_trainer::config::{Config, resolve};
+use clothseg_trainer::counted::counted;
 use clothseg_trainer::data::{Dataset, Sample};
 use clothseg_trainer::evaluate::pictures::{CaptionedModel, Shown, side_by_side, spread};
 use clothseg_trainer::evaluate::{Evaluation, evaluate, scored_classes};
@@ -34,14 +35,14 @@ pub fn in_eight_bits(
     let output = output.unwrap_or_else(|| model.with_file_name(format!("{stem}-int8.onnx")));
     let done = quantize(model, photos, &output, &options(provider))?;
     print(&format!(
-        "{}: {:.1} MB (was {:.1} MB); {} convolutions in 8 bits; {:.2} % of the output cells of {} photos keep their class; \
+        "{}: {:.1} MB (was {:.1} MB); {} convolutions in 8 bits; {:.2} % of the output cells of {} keep their class; \
          logits differ by {:.3} (root mean square); run by {}\n",
         done.path.display(),
         done.bytes as f64 / 1e6,
         done.float_bytes as f64 / 1e6,
         done.convolutions,
         done.agreement * 100.0,
-        done.photos,
+        counted(done.photos, "photo", "photos"),
         done.difference,
         done.engine
     ))
@@ -90,11 +91,12 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
         average(models, &name, &target, samples, output, &options(provider))?;
     let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
     print(&format!(
-        "{}: average of {} models; mean garment IoU {}, any-garment IoU {} on the output cells of {photos} photos; run by {engine}\n",
+        "{}: average of {}; mean garment IoU {}, any-garment IoU {} on the output cells of {}; run by {engine}\n",
         path.display(),
-        models.len(),
+        counted(models.len(), "model", "models"),
         percent(confusion.mean_garment_iou()),
         percent(confusion.any_garment_iou()),
+        counted(photos, "photo", "photos"),
     ))
 }
 
@@ -107,9 +109,9 @@ pub fn pseudo_labelled(arguments: PseudoLabelArguments) -> Result<()> {
     let options = PseudoLabelOptions { photos, output, weak, least_probability: least, jpeg_quality };
     let done = pseudo_label(&segmenter, &options)?;
     print(&format!(
-        "{}: {} photos labelled, {} of them earlier; {}; {:.1} % of the pixels of the new ones are sure; run by {}\n",
+        "{}: {} labelled, {} of them earlier; {}; {:.1} % of the pixels of the new ones are sure; run by {}\n",
         options.output.display(),
-        done.photos,
+        counted(done.photos, "photo", "photos"),
         done.kept,
         done.left_out,
         100.0 * done.sure,
@@ -166,7 +168,8 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
         side_by_side(path, &models, &shown)?;
     }
     let Evaluation { photos, engine, quality, .. } = &evaluation;
-    print(&format!("{photos} photos, {engine}, quality {quality}\n{}", evaluation.table()))
+    let photos = counted(*photos, "photo", "photos");
+    print(&format!("{photos}, {engine}, quality {quality}\n{}", evaluation.table()))
 }
 
 /// The data to score on: a config's validation data or test data, or another split of it.
