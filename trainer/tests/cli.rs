@@ -136,10 +136,10 @@ fn what_a_model_labels_can_be_trained_on() {
         let model = model.to_str().unwrap();
         ["pseudo-label", model, "photos", "sure", "--least", least, "--quality", "fast", "--provider", "embedded"]
     };
-    assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photos labelled, 0 of them earlier; 0 left out"));
+    assert!(done(root, &pseudo_label("0.5")).starts_with("sure: 1 photo labelled, 0 of them earlier; 0 left out"));
     // By its earlier name, too.
     let again = [&["prelabel"][..], &pseudo_label("0.5")[1..]].concat();
-    assert!(done(root, &again).starts_with("sure: 1 photos labelled, 1 of them earlier"));
+    assert!(done(root, &again).starts_with("sure: 1 photo labelled, 1 of them earlier"));
     assert!(failed(root, &pseudo_label("0.7")).contains("written with other options"));
     assert!(failed(root, &pseudo_label("7")).contains("from 0 to 1"));
     // Under the working folder, and not under that of the data.
