@@ -97,9 +97,32 @@ fn model_file(path: &Path) -> Result<PathBuf> {
     found.ok_or_else(|| Error::NotOnnx {
         reason: match kinds::by_name(path) {
             Some(kind) => format!("{} is {kind}", path.display()),
-            None => format!("{} is a folder without {}", path.display(), IN_FOLDER.join(" or ")),
+            None if path.join("last.ckpt").is_file() => {
+                format!("{0} is a run of clothseg-train: export it with `clothseg-train export {0}`", path.display())
+            }
+            None => {
+                let others = match &onnx_files(path)[..] {
+                    [] => String::new(),
+                    [name] => format!("; name the file in it: {name}"),
+                    names => format!("; name one of the files in it: {}", names.join(", ")),
+                };
+                format!("{} is a folder without {}{others}", path.display(), IN_FOLDER.join(" or "))
+            }
         },
     })
+}
+
+/// The ONNX files in a folder and in the folder `onnx` in it, by their paths below it.
+fn onnx_files(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for below in ["", "onnx"] {
+        let entries = std::fs::read_dir(folder.join(below)).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| Path::new(below).join(entry.file_name()));
+        let is_onnx = |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        names.extend(paths.filter(is_onnx).map(|path| path.display().to_string()));
+    }
+    names.sort();
+    names
 }
 
 /// Reads a model with its weights, or says what the file is instead.
@@ -126,6 +149,48 @@ fn read_whole(path: &Path) -> Result<Vec<u8>> {
 fn check(onnx: &[u8]) -> Result<()> {
     match kinds::by_content(onnx) {
         Some(kind) => Err(Error::NotOnnx { reason: format!("it is {kind}") }),
-        None => Interface::of(onnx).map(drop),
+        None => Interface::of(onnx).map(drop).map_err(|error| match error {
+            // The first field of every ONNX file is the version of the format.
+            Error::NotOnnx { reason } if onnx.first() == Some(&IR_VERSION_KEY) => {
+                Error::NotOnnx { reason: format!("it is cut off or damaged: copy it again ({reason})") }
+            }
+            error => error,
+        }),
+    }
+}
+
+/// Key of the field `ir_version`, with which writers of ONNX begin.
+const IR_VERSION_KEY: u8 = 0x08;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        Model::open(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_model_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let write = |name: &str, bytes: &[u8]| std::fs::write(at(name), bytes).unwrap();
+        // The version of the format, and a graph of which most is missing.
+        write("cut.onnx", &[0x08, 8, 0x3a, 99, 1]);
+        assert!(
+            refused(&at("cut.onnx")).contains("it is cut off or damaged: copy it again"),
+            "{}",
+            refused(&at("cut.onnx"))
+        );
+        std::fs::create_dir_all(at("hub/onnx")).unwrap();
+        assert!(refused(&at("hub")).ends_with("hub is a folder without model.onnx or onnx/model.onnx"));
+        write("hub/a.onnx", b"");
+        assert!(refused(&at("hub")).ends_with("; name the file in it: a.onnx"));
+        write("hub/onnx/b.ONNX", b"");
+        let named = format!("; name one of the files in it: a.onnx, {}", Path::new("onnx").join("b.ONNX").display());
+        assert!(refused(&at("hub")).ends_with(&named), "{}", refused(&at("hub")));
+        std::fs::create_dir_all(at("run")).unwrap();
+        write("run/last.ckpt", b"CLOTHCK2");
+        assert!(refused(&at("run")).contains("clothseg-train export"));
     }
 }

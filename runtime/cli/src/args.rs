@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use clothseg::export::OutputOptions;
 use clothseg::internals::files::list;
 use clothseg::{Limits, Taxonomy};
 
@@ -106,6 +107,25 @@ impl Args {
             names.extend(parsed.map_err(|cause| format!("--classes '{text}' {cause}"))?);
         }
         Ok(names)
+    }
+
+    /// A sentence on flags that change no file of the formats asked for, if there are any.
+    pub fn without_effect(&self) -> Option<String> {
+        let has = |names: &[&str]| {
+            self.files.formats.iter().any(|formats| formats.0.iter().any(|format| names.contains(&format.name())))
+        };
+        let (masks, files, usual) = (&self.masks, &self.files, OutputOptions::default());
+        let given = [
+            ("--background", masks.background.is_some(), &["cutout", "crop"][..]),
+            ("--decontaminate", masks.decontaminate, &["cutout", "crop"]),
+            ("--cutout-file", masks.cutout_file != usual.cutout_file, &["cutout", "crop"]),
+            ("--cutout-alpha", files.cutout_alpha != usual.cutout_alpha, &["cutout", "crop"]),
+            ("--crop-margin", files.crop_margin != usual.crop_margin, &["crop"]),
+            ("--svg-photo", files.svg_photo, &["svg"]),
+        ];
+        let (flag, _, formats) = given.into_iter().find(|(_, given, formats)| *given && !has(formats))?;
+        let formats: Vec<String> = formats.iter().map(|name| format!("--format {name}")).collect();
+        Some(format!("{flag} has no effect without {}", formats.join(" or ")))
     }
 
     /// What a photo may cost.

@@ -7,7 +7,7 @@ use clothseg::{EngineOptions, Error, Model, Segmenter};
 use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
 
 use crate::advice::explain;
-use crate::engine_args::{EngineArgs, is_gpu, usual_jobs};
+use crate::engine_args::{EngineArgs, count, is_gpu, usual_jobs};
 
 /// How folders are worked through.
 #[derive(Debug, clap::Args)]
@@ -30,11 +30,11 @@ pub struct BatchArgs {
     pub shard: Option<Shard>,
 
     /// Photos in work at a time; one a core without it
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = count)]
     pub jobs: Option<NonZeroUsize>,
 
     /// Photos in one run of the network, at most; more than 1 pays on a GPU only
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub batch: NonZeroUsize,
 
     /// Memory for photos in work, in MiB; 256 a job without it, and 1024 at least
@@ -79,6 +79,12 @@ impl BatchArgs {
         match &self.files_from {
             Some(path) if is_stdin(path) => {
                 finder.add_list(&mut std::io::stdin().lock(), separator).map_err(message)?
+            }
+            Some(path) if path.is_dir() => {
+                let folder = path.display();
+                return Err(format!(
+                    "--files-from takes a list of paths, and {folder} is a folder; name it as an input"
+                ));
             }
             Some(path) => {
                 let list = std::fs::File::open(path);

@@ -8,6 +8,11 @@ use clothseg::{EngineOptions, Error, Model, ModelSpec, Provider, Quality};
 /// Weights that sessions may hold together, unless the user says how many there are to be.
 const SESSIONS_BYTES: u64 = 2 << 30;
 
+/// A number of things of which there is at least one.
+pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a whole number from 1 on"))
+}
+
 /// Whether a provider runs on a GPU.
 pub fn is_gpu(provider: Provider) -> bool {
     matches!(provider, Provider::Cuda | Provider::Tensorrt)
@@ -46,12 +51,12 @@ pub struct EngineArgs {
     pub library: Option<PathBuf>,
 
     /// Threads of ONNX Runtime for one run of the network [default: the cores divided by the sessions]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<NonZeroUsize>,
 
     /// Runs of the network at the same time; each has its own copy of the weights [default: on a CPU one per job, up to 2 GiB
     /// of weights; on a GPU one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub sessions: Option<NonZeroUsize>,
 
     /// Which GPU, counted from 0
@@ -107,6 +112,12 @@ impl EngineArgs {
 /// # Errors
 /// Those of [`Model::open`]; [`Error::Invalid`] for an unknown name, and where no model is carried along.
 pub fn read_model(path: Option<&Path>, spec: Option<&str>) -> clothseg::Result<Model> {
+    if let Some(address) = path.and_then(Path::to_str).filter(|path| path.contains("://") && !Path::new(path).exists())
+    {
+        return Err(Error::Invalid(format!(
+            "{address} is an address, and models are read from files: download it first"
+        )));
+    }
     match (path, spec) {
         (Some(path), Some(spec)) => Model::open_as(path, description(spec)?),
         (Some(path), None) => Model::open(path),

@@ -69,7 +69,7 @@ impl FormatArgs {
 
 /// Names of formats between commas.
 #[derive(Debug, Clone)]
-pub struct Formats(Vec<Format>);
+pub struct Formats(pub(crate) Vec<Format>);
 
 impl Default for Formats {
     fn default() -> Self {

@@ -109,6 +109,9 @@ fn obey(args: &Args) -> Result<u8, String> {
     drop(model);
     options.work = args.many.work_options(&segmenter);
     report::engine(segmenter.engine_info(), &remarks, args.quiet);
+    if let Some(line) = args.without_effect().filter(|_| !args.quiet) {
+        report::say(&line);
+    }
     let Some(folder) = watched else { return segment(args, &segmenter, &inputs, &options) };
     let summary = watch::watch(&segmenter, folder, &options, &args.watch.options(), args.quiet)?;
     Ok(if summary.failed > 0 { SOME_FAILED } else { ALL_DONE })

@@ -73,6 +73,18 @@ fn what_is_not_read_is_named_by_kind_and_counts_as_a_failure() {
 }
 
 #[test]
+fn flags_that_change_nothing_are_named() {
+    let env = TestEnv::new();
+    env.photo("a.png");
+    let said = "--background has no effect without --format cutout or --format crop";
+    run(&env, &["a.png", "-o", "out", "--background", "white"]).expect(0, &[said]);
+    let cut = run(&env, &["a.png", "-o", "cut", "--background", "white", "--format", "cutout"]);
+    cut.expect(0, &["1 photo done"]);
+    run(&env, &["a.png", "-o", "out", "-j", "0"]).expect(2, &["'0' is not a whole number from 1 on"]);
+    run(&env, &["--files-from", "out", "-o", "other"]).expect(2, &["out is a folder; name it as an input"]);
+}
+
+#[test]
 fn what_systems_leave_among_photos_is_passed_over() {
     let env = TestEnv::new();
     let png = photo(&env, "in/a.png");

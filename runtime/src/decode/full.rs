@@ -44,7 +44,11 @@ pub(super) fn decode_jpeg(
     }
     let (bytes, is_cut_off) = jpeg_to_its_end(bytes, limits, deadline)?;
     let orientation = orientation(metadata.exif.as_deref());
-    let raw = read(&bytes, ImageFormat::Jpeg, limits, deadline)?;
+    let raw = match read(&bytes, ImageFormat::Jpeg, limits, deadline) {
+        // Too little is there to be shown.
+        Err(Error::Decode { .. }) if is_cut_off => return Err(Error::CutOff { percent: None }),
+        raw => raw?,
+    };
     Ok(finish(Raw { orientation, icc: metadata.icc, is_cut_off, ..raw }))
 }
 
@@ -136,6 +140,10 @@ fn read(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline)
     let (image, is_cut_off) = match DynamicImage::from_decoder(decoder) {
         Ok(image) => (image, false),
         Err(error) if deadline.has_passed() => return Err(broken(error)),
+        Err(_) if format == ImageFormat::Png && !png_pixels_are_sound(bytes) => {
+            let reason = "damaged: the checksums of its pixels are wrong; copy it again";
+            return Err(Error::Decode { reason: reason.into(), source: None });
+        }
         // What is damaged otherwise than at its end may look like a photo.
         Err(error) if !may_be_whole(bytes, format, &error) => return Err(broken(error)),
         Err(error) => match salvage::salvage(open, format, limits.allow_truncated) {
@@ -175,13 +183,18 @@ pub(super) fn upright_size(bytes: &[u8], format: ImageFormat) -> Option<(u32, u3
 /// The last byte of a GIF.
 const GIF_TRAILER: u8 = 0x3b;
 
-/// Whether nothing but the end of a photo may be wrong: it is missing, or what follows the pixels of a PNG is damaged.
+/// Whether nothing but the end of a photo may be wrong: it is missing, or what follows the pixels of a PNG, which are sound, is damaged.
 fn may_be_whole(bytes: &[u8], format: ImageFormat, error: &ImageError) -> bool {
     match format {
-        ImageFormat::Png => !png_chunks(bytes).any(|chunk| &chunk.kind == b"IDAT" && !chunk.is_sound()),
+        ImageFormat::Png => true,
         ImageFormat::Gif => bytes.last() != Some(&GIF_TRAILER),
         _ => ends_early(error) || riff_is_cut_off(bytes),
     }
+}
+
+/// Whether what there is of a PNG's pixels is what was written.
+fn png_pixels_are_sound(bytes: &[u8]) -> bool {
+    png_chunks(bytes).all(|chunk| &chunk.kind != b"IDAT" || chunk.is_sound())
 }
 
 /// A chunk of a PNG that is there to its end.

@@ -30,6 +30,8 @@ const PAGE: &str = "a web page: the download gave a page in place of the file; l
 const JSON: &str = "a JSON text: a description belongs beside the model, or after --spec";
 const NUMPY: &str = "a NumPy file, which holds arrays and no graph";
 const PHOTO: &str = "a picture";
+const CHECKPOINT: &str =
+    "a checkpoint of clothseg-train: write the ONNX file with `clothseg-train export RUN`, and name that";
 
 /// Whether these are the first bytes of a pointer of Git LFS.
 pub(crate) fn is_git_lfs_pointer(head: &[u8]) -> bool {
@@ -44,6 +46,10 @@ pub(crate) fn by_content(bytes: &[u8]) -> Option<&'static str> {
     let is_page = |word: &[u8]| text.len() >= word.len() && text[..word.len()].eq_ignore_ascii_case(word);
     Some(match head {
         [] => "empty: copy it again",
+        _ if head.iter().all(|byte| *byte == 0) => {
+            "nothing but zeros: its copy or download was broken off; copy it again"
+        }
+        _ if head.starts_with(b"CLOTHCK") => CHECKPOINT,
         _ if is_git_lfs_pointer(head) => GIT_LFS,
         _ if head.starts_with(b"PK\x03\x04") => zipped(bytes),
         [0x80, 2..=5, ..] => PYTORCH,
@@ -128,6 +134,8 @@ mod tests {
             (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
             (b"ftrt\0\0", "TensorRT"),
             (b"\n<!DOCTYPE HTML><html>", "web page"),
+            (&[0; 99], "nothing but zeros"),
+            (b"CLOTHCK2\x10", "clothseg-train export"),
             (b"\xef\xbb\xbf {\"version\": 1}", "JSON"),
         ] {
             assert!(by_content(bytes).unwrap().contains(word), "{word}");
