@@ -18,7 +18,7 @@ COPY . .
 RUN cargo build --release --locked -p clothseg-cli -p clothseg-server --no-default-features \
         --features clothseg-cli/avif,clothseg-cli/default-model,clothseg-server/default-model \
     && install -D -t /out/usr/bin target/release/clothseg-run target/release/clothseg-serve
-RUN install -D -m 644 -t /out/usr/share/doc/clothseg LICENSE-APACHE LICENSE-MIT models/LICENSE models/garments-lite0.md
+RUN install -D -m 644 -t /out/usr/share/doc/clothseg LICENSE-APACHE LICENSE-MIT models/LICENSE models/garments.md
 
 # ONNX Runtime's library out of its wheel, which is what its hash says. ci/container compares the versions with ci/onnxruntime.
 FROM python:${PYTHON}-slim-${DEBIAN} AS onnxruntime

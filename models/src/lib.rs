@@ -1,16 +1,16 @@
 //! Models that are carried along, as bytes: nothing is read from disk and nothing is fetched.
 //!
-//! - With the feature `garments-lite0` (on by default), [`GARMENTS_LITE0`]: clothseg's default model, an ONNX file that
+//! - With the feature `garments` (on by default), [`GARMENTS`]: clothseg's default model, an ONNX file that
 //!   describes itself.
 //! - [`DESCRIPTIONS`] of well-known clothing models made elsewhere, whose ONNX files carry none.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-/// The default model of clothseg: 20 whole garments, small and fast. Its card, `garments-lite0.md`, says what it can and
-/// cannot do, and under which terms its weights may be used.
-#[cfg(feature = "garments-lite0")]
-pub const GARMENTS_LITE0: &[u8] = include_bytes!("../garments-lite0.onnx");
+/// The default model of clothseg: 20 whole garments, hair and skin. Its card, `garments.md`, says what it can and
+/// cannot do, and what it learned from.
+#[cfg(feature = "garments")]
+pub const GARMENTS: &[u8] = include_bytes!("../garments.onnx");
 
 /// Name and description (the JSON of clothseg's `ModelSpec`) of well-known clothing models made elsewhere:
 ///

@@ -26,8 +26,7 @@ fn main() {
 fn write(photo: &str, file: &str) {
     let mut options = EngineOptions::default();
     options.library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
-    let segmenter =
-        Segmenter::open_model(&Model::from_onnx(clothseg_models::GARMENTS_LITE0).unwrap(), &options).unwrap();
+    let segmenter = Segmenter::open_model(&Model::from_onnx(clothseg_models::GARMENTS).unwrap(), &options).unwrap();
     let photo = Photo::open(photo, &Limits::default()).unwrap();
     let segmentation = segmenter.segment(&photo).unwrap();
     let values = segmentation.network_output().values();

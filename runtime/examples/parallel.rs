@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A session a core, each with one thread: with many photos that wastes less than one session on all cores. What one
     // photo alone takes is longer, and each session holds the weights.
-    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-lite0.onnx"));
+    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments.onnx"));
     let mut options = EngineOptions::default().with_sessions(cores).with_threads(1);
     // Else what the system's loader finds.
     options.library = env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // Open once, use for any number of photos and from any number of threads.
-    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments-lite0.onnx"));
+    let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/garments.onnx"));
     let mut options = EngineOptions::default();
     // Else what the system's loader finds.
     options.library = env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);

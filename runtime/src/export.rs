@@ -6,7 +6,7 @@
 //! use clothseg::{Limits, Photo, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("garments-lite0.onnx")?;
+//! let segmenter = Segmenter::open("garments.onnx")?;
 //! let photo = Photo::open("photo.jpg", &Limits::default())?;
 //! let segmentation = segmenter.segment(&photo)?;
 //! let classes = segmenter.spec().taxonomy.resolve("garment")?;

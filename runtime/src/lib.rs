@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # fn main() -> clothseg::Result<()> {
-//! let mask = clothseg::Segmenter::open("garments-lite0.onnx")?.segment_file("photo.jpg")?.mask("pants")?;
+//! let mask = clothseg::Segmenter::open("garments.onnx")?.segment_file("photo.jpg")?.mask("pants")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -15,7 +15,7 @@
 //!
 //! # fn main() -> clothseg::Result<()> {
 //! let options = EngineOptions::default().with_provider(Provider::Cpu).with_library("libonnxruntime.so.1.32.0");
-//! let segmenter = Segmenter::open_with("garments-lite0.onnx", &options)?;
+//! let segmenter = Segmenter::open_with("garments.onnx", &options)?;
 //! let segmentation = segmenter.segment_file("photo.jpg")?;
 //! for region in segmentation.regions() {
 //!     println!("{}: {} pixels, confidence {:.2}", region.name, region.area_px, region.confidence);

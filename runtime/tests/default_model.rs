@@ -13,11 +13,20 @@ const SAMPLES: [&str; 3] = ["astronaut.png", "cameraman.png", "hopper.jpg"];
 /// Set to write the golden label maps anew, after a change that is meant to change them.
 const BLESS: &str = "CLOTHSEG_BLESS";
 
+/// The default model.
 fn open(provider: Provider) -> clothseg::Result<Segmenter> {
-    let model = Model::from_onnx(clothseg_models::GARMENTS_LITE0)?;
+    open_model(&Model::from_onnx(clothseg_models::GARMENTS)?, provider)
+}
+
+/// The same in 8 bits.
+fn open_eight_bits(provider: Provider) -> clothseg::Result<Segmenter> {
+    open_model(&Model::open(Path::new(ROOT).join("models/garments-int8.onnx"))?, provider)
+}
+
+fn open_model(model: &Model, provider: Provider) -> clothseg::Result<Segmenter> {
     let mut options = EngineOptions::default().with_provider(provider);
     options.library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
-    Segmenter::open_model(&model, &options)
+    Segmenter::open_model(model, &options)
 }
 
 fn segment(segmenter: &Segmenter, path: &Path) -> LabelMap {
@@ -58,11 +67,7 @@ fn the_samples_give_the_golden_label_maps() {
 
 #[test]
 fn the_embedded_engine_runs_the_model_in_8_bits_in_floats() {
-    let path = Path::new(ROOT).join("models/garments-lite0-int8.onnx");
-    let eight_bits = Model::open(&path).unwrap();
-    let options = EngineOptions::default().with_provider(Provider::Embedded);
-    let eight_bits = Segmenter::open_model(&eight_bits, &options).unwrap();
-    let float = open(Provider::Embedded).unwrap();
+    let (eight_bits, float) = (open_eight_bits(Provider::Embedded).unwrap(), open(Provider::Embedded).unwrap());
     for photo in samples() {
         let (one, other) = (segment(&eight_bits, &photo), segment(&float, &photo));
         let same = agreement(one.labels(), other.labels());
@@ -137,9 +142,9 @@ fn shares_at_reduced_size(photos: &[PathBuf], first: usize) -> Vec<f64> {
 
 #[test]
 fn a_sample_at_a_reduced_size_gives_nearly_the_same_label_map() {
-    // The model was trained on street photos; of the samples it is unsure, so that less moves its borders.
+    // Of the portraits among the samples the model is unsure, so that less moves its borders.
     let shares = shares_at_reduced_size(&samples(), 0);
-    assert!(shares.iter().all(|share| *share >= 0.97), "{shares:.4?}");
+    assert!(shares.iter().all(|share| *share >= 0.95), "{shares:.4?}");
 }
 
 mod needs_data {

@@ -5,7 +5,7 @@
 //! use clothseg_batch::{BatchOptions, Cancel};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("models/garments-lite0.onnx")?;
+//! let segmenter = Segmenter::open("models/garments.onnx")?;
 //! let classes = segmenter.spec().taxonomy.resolve("garment")?;
 //! let options = BatchOptions::new("cutouts", classes).with_resume(true);
 //! let inputs = clothseg_batch::find_inputs(&["photos".into()], &options.output, options.limits.max_bytes, &mut std::io::empty())?;

@@ -143,7 +143,7 @@ fn description(name_or_file: &str) -> clothseg::Result<ModelSpec> {
 
 #[cfg(feature = "default-model")]
 fn built_in() -> clothseg::Result<Model> {
-    Model::from_onnx(clothseg_models::GARMENTS_LITE0)
+    Model::from_onnx(clothseg_models::GARMENTS)
 }
 
 #[cfg(not(feature = "default-model"))]
