@@ -81,7 +81,7 @@ pub enum Error {
     /// An ONNX model that does not say what its classes and its input are.
     #[error(
         "the model has no description: neither metadata 'clothseg.spec' nor a file {sidecar} beside it, nor a config.json of \
-         Hugging Face with id2label; write one of them (docs: foreign models, and ModelSpec)"
+         Hugging Face with id2label; write one of them (ModelSpec's documentation has the format)"
     )]
     MissingSpec {
         /// The sidecar that was looked for.

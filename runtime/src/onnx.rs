@@ -163,15 +163,28 @@ struct ValueInfo {
     kind: Option<TypeOf>,
 }
 
-/// ONNX NodeProto, of which only its place in the graph and its operator matter here.
+/// ONNX NodeProto, of which its place in the graph, its operator and attributes that are whole numbers matter here.
 #[derive(Clone, PartialEq, Message)]
 struct Node {
     #[prost(string, repeated, tag = "1")]
     inputs: Vec<String>,
     #[prost(string, repeated, tag = "2")]
     outputs: Vec<String>,
+    #[prost(string, tag = "3")]
+    name: String,
     #[prost(string, tag = "4")]
     operator: String,
+    #[prost(message, repeated, tag = "5")]
+    attributes: Vec<Attribute>,
+}
+
+/// ONNX AttributeProto, of whole numbers.
+#[derive(Clone, PartialEq, Message)]
+struct Attribute {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(int64, tag = "3")]
+    number: i64,
 }
 
 /// ONNX TypeProto, of which only tensors matter here.

@@ -1,6 +1,6 @@
 """Makes the picture of docs/python.md: a photo, its overlay, its cut-out and its label map, side by side.
 
-    python runtime/python/examples/picture.py samples/cameraman.png docs/python.jpg
+    python runtime/python/examples/picture.py samples/hopper.jpg docs/python.jpg
 """
 
 import sys

@@ -33,6 +33,15 @@ def arguments():
     return parser.parse_args()
 
 
+def photos_of(folder, count):
+    """So many JPEGs of a folder, again and again from the first; those of the samples without one."""
+    folder = folder or pathlib.Path(__file__).resolve().parents[3] / "samples"
+    found = sorted(folder.glob("*.jp*g"))
+    if not found:
+        raise SystemExit(f"there are no JPEGs in {folder}")
+    return [found[number % len(found)].read_bytes() for number in range(count)]
+
+
 class Server:
     """A running clothseg-serve."""
 
@@ -139,11 +148,7 @@ def percentile(values, share):
 
 def main():
     options = arguments()
-    samples = pathlib.Path(__file__).resolve().parents[3] / "samples"
-    found = sorted((options.photos or samples).glob("*.jp*g"))
-    if not found:
-        raise SystemExit(f"there are no JPEGs in {options.photos or samples}")
-    contents = [found[number % len(found)].read_bytes() for number in range(options.count)]
+    contents = photos_of(options.photos, options.count)
     missed = []
 
     def judge(what, holds):

@@ -16,6 +16,8 @@ import tempfile
 import threading
 import time
 
+from load import photos_of
+
 BOUNDARY = "clothseg-bench"
 START_S = 120
 
@@ -108,11 +110,7 @@ def free_port():
 
 def main():
     options = arguments()
-    samples = pathlib.Path(__file__).resolve().parents[3] / "samples"
-    found = sorted((options.photos or samples).glob("*.jp*g"))
-    if not found:
-        raise SystemExit(f"there are no JPEGs in {options.photos or samples}")
-    photos = [found[number % len(found)].read_bytes() for number in range(options.count)]
+    photos = photos_of(options.photos, options.count)
     clients = len(os.sched_getaffinity(0)) + 1
     ports = [free_port(), free_port()]
     with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:

@@ -299,8 +299,8 @@ async function open(file) {
 async function openSample() {
   say("Looking for garments …", true);
   try {
-    const content = await (await ask("sample.png")).blob();
-    await open(new File([content], "sample.png", { type: "image/png" }));
+    const content = await (await ask("sample.jpg")).blob();
+    await open(new File([content], "sample.jpg", { type: "image/jpeg" }));
   } catch (error) {
     fail(error.message);
   }

@@ -11,11 +11,11 @@ const FILES: [(&str, &str, &[u8]); 4] = [
     ("/", "text/html; charset=utf-8", include_bytes!("../page/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_bytes!("../page/page.css")),
     ("/page.js", "text/javascript; charset=utf-8", include_bytes!("../page/page.js")),
-    ("/sample.png", "image/png", SAMPLE),
+    ("/sample.jpg", "image/jpeg", SAMPLE),
 ];
 
-/// The sample photo, a man in a jacket behind a camera; CC0.
-pub const SAMPLE: &[u8] = include_bytes!("../page/sample.png");
+/// The sample photo, a portrait in uniform; public domain.
+pub const SAMPLE: &[u8] = include_bytes!("../page/sample.jpg");
 
 /// The routes of the page.
 pub fn routes() -> impl Iterator<Item = (&'static str, MethodRouter<Shared>)> {
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_sample_is_the_one_whose_terms_are_known() {
-        let original = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/cameraman.png");
+        let original = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/hopper.jpg");
         assert!(std::fs::read(original).unwrap() == SAMPLE);
     }
 }

@@ -152,7 +152,7 @@ fn the_server_says_what_it_is() {
         assert_eq!(page.headers[name], value);
     }
     assert!(page.headers["content-security-policy"].starts_with("default-src 'none'; "));
-    for (path, kind) in [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/sample.png", "image/png")] {
+    for (path, kind) in [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/sample.jpg", "image/jpeg")] {
         assert!(server.get(path).headers["content-type"].starts_with(kind), "{path}");
     }
     let line: serde_json::Value = serde_json::from_str(&server.line_with("\"/page.css\"")).unwrap();

@@ -82,7 +82,7 @@ fn the_built_in_model_finds_the_garments_of_the_sample_without_a_trace() {
     };
     let server = Server::start_plain(arguments);
     assert_eq!(server.get("/v1/model").json()["batch"], 4);
-    let sample = server.get("/sample.png").body;
+    let sample = server.get("/sample.jpg").body;
     let json = server.post("/v1/segment", &sample).expect("application/json").json();
     assert_eq!((&json["width"], &json["engine"]["path"]), (&512.into(), &serde_json::Value::Null));
     let found = |json: &serde_json::Value| -> Vec<(String, u64)> {

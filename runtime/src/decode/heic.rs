@@ -1,4 +1,4 @@
-//! HEIC: HEVC stills in ISO's boxes (ISO/IEC 23008-12), as telephones write them, decoded by the system's libheif.
+//! HEIC: HEVC stills in ISO's boxes (ISO/IEC 23008-12), as phones write them, decoded by the system's libheif.
 //!
 //! The library is opened with the first such photo, so that a program needs none to be built or to start.
 

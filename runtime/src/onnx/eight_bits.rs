@@ -4,11 +4,11 @@
 //! a tensor may be rounded. An engine without integer convolutions would do the rounding, which takes time and gains nothing. Here
 //! each pair becomes the Clip that remains of it without rounding (it may stand for a ReLU), and weights become floats.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
-use super::{GRAPH_FIELD, INITIALIZER_FIELD, NODE_FIELD, fields, model_fields};
+use super::{GRAPH_FIELD, INITIALIZER_FIELD, NODE_FIELD, Node, fields, model_fields};
 use crate::error::{Error, Result};
 
 const QUANTIZE: &str = "QuantizeLinear";
@@ -25,30 +25,6 @@ const FLOAT: i32 = 1;
 const UINT8: i32 = 2;
 const INT8: i32 = 3;
 const INT32: i32 = 6;
-
-/// ONNX NodeProto.
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, repeated, tag = "1")]
-    inputs: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    outputs: Vec<String>,
-    #[prost(string, tag = "3")]
-    name: String,
-    #[prost(string, tag = "4")]
-    operator: String,
-    #[prost(message, repeated, tag = "5")]
-    attributes: Vec<Attribute>,
-}
-
-/// ONNX AttributeProto, of whole numbers.
-#[derive(Clone, PartialEq, Message)]
-struct Attribute {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(int64, tag = "3")]
-    number: i64,
-}
 
 /// ONNX OperatorSetIdProto.
 #[derive(Clone, PartialEq, Message)]
@@ -126,8 +102,8 @@ fn damaged(error: prost::DecodeError) -> Error {
 struct Graph<'a> {
     /// Nodes, with their bytes, in order.
     nodes: Vec<(Node, &'a [u8])>,
-    /// Constants by name, with their bytes.
-    constants: HashMap<String, (Tensor, &'a [u8])>,
+    /// Constants by name, with their bytes. In order, so that a model becomes the same bytes each time: TensorRT's cache goes by them.
+    constants: BTreeMap<String, (Tensor, &'a [u8])>,
     /// All else.
     rest: Vec<&'a [u8]>,
 }
@@ -135,7 +111,7 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     /// Nothing for a graph without steps.
     fn read(content: &'a [u8]) -> Result<Option<Self>> {
-        let mut graph = Self { nodes: Vec::new(), constants: HashMap::new(), rest: Vec::new() };
+        let mut graph = Self { nodes: Vec::new(), constants: BTreeMap::new(), rest: Vec::new() };
         let fields = fields(content)?;
         for field in fields.iter().filter(|field| field.number == NODE_FIELD) {
             graph.nodes.push((Node::decode(field.content).map_err(damaged)?, field.bytes));
@@ -167,7 +143,9 @@ impl<'a> Graph<'a> {
             .collect();
         let others = self.nodes.iter().filter(|(node, _)| !is_pair(node));
         let read: HashSet<&str> = others.flat_map(|(node, _)| node.inputs.iter().map(String::as_str)).collect();
-        if steps.keys().any(|steps| read.contains(steps)) {
+        // What the graphs in such nodes read of this one is not looked into.
+        let has_graphs = |node: &Node| matches!(node.operator.as_str(), "If" | "Loop" | "Scan");
+        if steps.keys().any(|steps| read.contains(steps)) || self.nodes.iter().any(|(node, _)| has_graphs(node)) {
             return None;
         }
         let mut out = self.rest.concat();
@@ -254,6 +232,7 @@ fn encode(field: u32, message: &impl Message, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Attribute;
     use super::*;
 
     fn node(operator: &str, inputs: &[&str], output: &str, axis: Option<i64>) -> Node {

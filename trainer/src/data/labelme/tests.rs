@@ -73,12 +73,12 @@ fn photos_are_found_beside_the_file_or_in_the_folder_of_images() {
     let root = tempfile::tempdir().unwrap();
     let shapes = json!([shape("shirt", "polygon", &json!([[0, 0], [6, 0], [6, 4], [0, 4]]))]);
     write(root.path(), "a.b.labelme.json", "a.b.png", &json!({"shapes": shapes, "imagePath": "/gone/other.jpg"}));
-    write(root.path(), "c.json", "../photos/c.jpg", &json!({"shapes": shapes, "imagePath": "D:\\work\\c.jpg"}));
+    write(root.path(), "c.json", "../photos/c.jpg", &json!({"shapes": shapes, "imagePath": "D:\\photos\\c.jpg"}));
     let listing = list(root.path(), "train", Some(Path::new("photos")), KnownLabels::default()).unwrap();
     let stems: Vec<_> = listing.pairs.iter().map(|pair| pair.stem.as_str()).collect();
     assert_eq!(stems, ["a.b", "c"], "{:?}", listing.incomplete);
     let listing = list(root.path(), "train", None, KnownLabels::default()).unwrap();
-    assert!(matches!(&listing.incomplete[..], [line] if line.contains("no photo `D:/work/c.jpg`")), "{listing:?}");
+    assert!(matches!(&listing.incomplete[..], [line] if line.contains("no photo `D:/photos/c.jpg`")), "{listing:?}");
     assert!(
         list(root.path(), "valid", None, KnownLabels::default()).unwrap_err().to_string().contains("no such folder")
     );
