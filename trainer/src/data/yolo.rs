@@ -69,7 +69,7 @@ fn find(
         for photo in photos_below(&folder, &mut listing.notes)? {
             let below = photo.strip_prefix(&folder).unwrap_or(&photo);
             let Some(stem) = below.to_str().and_then(stem) else {
-                listing.incomplete.push(format!("{}: has a name that is no text", photo.display()));
+                listing.incomplete.push(format!("{}: has a name that is not UTF-8; rename it", photo.display()));
                 continue;
             };
             let [full, short] = label_paths(&labels, below);
@@ -119,7 +119,7 @@ fn note_unlabelled(
     let count = counted(unlabelled.len(), "photo", "photos");
     if unlabelled.len() == photos.len() {
         let label = looked_for.unwrap_or_default();
-        let cause = format!("none of its {count} has a label file; looked for {} and the like", label.display());
+        let cause = format!("there is no label file for its {count}; looked for {} and the like", label.display());
         return Err(Error::file(place, cause));
     }
     listing.notes.push(match unlabelled.len() {

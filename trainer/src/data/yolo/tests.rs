@@ -75,7 +75,7 @@ fn a_photo_without_a_label_is_background_and_folders_are_mirrored() {
     );
     fs::remove_file(root.path().join("labels/train/x/a.txt")).unwrap();
     let error = list(root.path(), "train", &SourceFiles::default()).unwrap_err().to_string();
-    assert!(error.contains("none of its 2 photos has a label file") && error.contains("b.txt"), "{error}");
+    assert!(error.contains("there is no label file for its 2 photos") && error.contains("b.txt"), "{error}");
 }
 
 #[test]
