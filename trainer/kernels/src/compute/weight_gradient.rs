@@ -1,7 +1,8 @@
 //! Gradient of a dense convolution's weights.
 //!
 //! `dW[o, c, tap] = sum over images and cells of dY[o, cell] * X[c, cell + tap]`: dot products along the cells. A register
-//! block holds [`OUTPUTS`] output channels by three pairs of input channel and tap, and runs over all vectors of a tile.
+//! block holds [`OUTPUTS`] output channels by three pairs of input channel and tap, or half of them where there are 16 registers,
+//! and runs over all vectors of a tile.
 //! The sums of a given number of threads are always added in the same order, so that a step repeats to the bit.
 
 use std::ops::Range;
@@ -14,6 +15,9 @@ use super::dense::OUTPUTS;
 use super::taps::{ConvGeometry, TapPattern};
 use super::tile::{TileLayout, with_scratch};
 
+/// Half the output channels: what 16 registers hold by three columns, with the columns' vectors and the gradient's. All of them by
+/// one column would load 9 times for 8 multiplications, these 7 times for 12.
+const HALF: usize = OUTPUTS / 2;
 /// Floats of input that a unit holds at once.
 const SOURCE_FLOATS: usize = 96 * 1024;
 /// Vectors of one row of cells that a unit takes at once where the input is read in place.
@@ -249,13 +253,27 @@ impl WithSimd for Products<'_> {
                 // SAFETY: the first assertion is about the last image, the largest offset and the largest `source`, so it holds
                 // for all; the second is what `add` asks of `gradient`. `block` is under `blocks`.
                 unsafe {
-                    if S::REGISTER_COUNT >= 32 && column + 3 <= offsets.len() {
-                        let at = [offsets[column], offsets[column + 1], offsets[column + 2]];
-                        tile.add::<S, 3>(simd, at, first_column + column, sums);
-                        column += 3;
-                    } else {
-                        tile.add::<S, 1>(simd, [offsets[column]], first_column + column, sums);
-                        column += 1;
+                    let to = first_column + column;
+                    match offsets[column..] {
+                        [a, b, c, ..] if S::REGISTER_COUNT >= 32 => {
+                            tile.add::<S, 3, OUTPUTS>(simd, 0, [a, b, c], to, sums);
+                            column += 3;
+                        }
+                        // Not three of four: the last one alone would have too few sums to hide how long one takes.
+                        [a, b, c, ..] if offsets.len() - column != 4 => {
+                            tile.add::<S, 3, HALF>(simd, 0, [a, b, c], to, sums);
+                            tile.add::<S, 3, HALF>(simd, HALF, [a, b, c], to, sums);
+                            column += 3;
+                        }
+                        [a, b, ..] if S::REGISTER_COUNT < 32 => {
+                            tile.add::<S, 2, HALF>(simd, 0, [a, b], to, sums);
+                            tile.add::<S, 2, HALF>(simd, HALF, [a, b], to, sums);
+                            column += 2;
+                        }
+                        _ => {
+                            tile.add::<S, 1, OUTPUTS>(simd, 0, [offsets[column]], to, sums);
+                            column += 1;
+                        }
                     }
                 }
             }
@@ -274,15 +292,23 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// Adds the products of columns `column..column + V` to their sums.
+    /// Adds the products of `O` of the block's output channels, from `first` on, with columns `column..column + V` to their sums.
     ///
     /// # Safety
+    /// `first + O <= OUTPUTS`.
     /// For each image, each of `offsets` and each of `self.vectors`, `image * self.source_image + offset + vector.source +
     /// S::F32_LANES <= self.source.len()`. `self.block < self.blocks`, and `self.gradient` has `OUTPUTS * S::F32_LANES` floats
     /// for each image, block and vector.
     #[inline(always)]
-    unsafe fn add<S: Simd, const V: usize>(&self, simd: S, offsets: [usize; V], column: usize, sums: &mut [f32]) {
-        let mut products = [[simd.splat_f32s(0.0); V]; OUTPUTS];
+    unsafe fn add<S: Simd, const V: usize, const O: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        offsets: [usize; V],
+        column: usize,
+        sums: &mut [f32],
+    ) {
+        let mut products = [[simd.splat_f32s(0.0); V]; O];
         let of_block = self.vectors.len() * OUTPUTS * S::F32_LANES;
         for image in 0..self.images {
             // SAFETY: each of `sources` is at its offset of the image, and `gradient`, which advances by a vector at a time, in
@@ -293,7 +319,7 @@ impl Tile<'_> {
                 for vector in self.vectors {
                     let values = sources.map(|source| source.add(vector.source).cast::<S::f32s>().read_unaligned());
                     for (output, products) in products.iter_mut().enumerate() {
-                        let gradient = gradient.add(output * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+                        let gradient = gradient.add((first + output) * S::F32_LANES).cast::<S::f32s>().read_unaligned();
                         for (product, value) in products.iter_mut().zip(values) {
                             *product = simd.mul_add_e_f32s(gradient, value, *product);
                         }
@@ -305,7 +331,7 @@ impl Tile<'_> {
         let columns = sums.len() / OUTPUTS;
         for (output, products) in products.into_iter().enumerate() {
             for (index, product) in products.into_iter().enumerate() {
-                sums[output * columns + column + index] += simd.reduce_sum_f32s(product);
+                sums[(first + output) * columns + column + index] += simd.reduce_sum_f32s(product);
             }
         }
     }
