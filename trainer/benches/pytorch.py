@@ -1,13 +1,14 @@
-"""Worker for compare.py: trains one of the benchmark's networks with PyTorch on the CPU, in float32.
+"""Worker for compare.py: trains one of the benchmark's networks with PyTorch on the CPU.
 
-    pytorch.py NET [--layout contiguous|channels_last] [--loss ce|ce+miou] [--threads N]
+    pytorch.py NET [--layout contiguous|channels_last] [--bfloat16] [--loss ce|ce+miou] [--threads N]
 
 It builds the network and one fixed random batch, trains two steps to warm up and prints
 
     ready NAME parameters=COUNT batch=B
 
 Then, for each line with a number N on standard input, it trains N steps and prints the seconds they took. A step is
-forward pass, loss, backward pass and Adam's update. The worker ends with its standard input.
+forward pass, loss, backward pass and Adam's update. The worker ends with its standard input. With --bfloat16 convolutions run
+in bfloat16 (autocast), all else in float32.
 
 The networks are those that the trainer's benchmark `step` trains under the same names.
 """
@@ -65,29 +66,36 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds_input else y
 
 
-class EfficientNetLite0(nn.Module):
-    """The encoder without its head; returns the maps of the strides 2, 4, 8, 16 and 32.
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite0 or -Lite2 as encoder, without its head; returns the maps of the strides 2, 4, 8, 16 and 32.
 
     The trainer's has TensorFlow's padding at stride 2, which PyTorch's convolutions do not know: the same arithmetic, one
     cell further on. Here it is symmetric, so that PyTorch does not pay for a pad of its own.
     """
 
-    channels = [16, 24, 40, 112, 320]
     # Expansion, kernel, stride, channels, repeats; one row of tuples for each map that is returned.
-    stages = [
+    lite0 = [
         [(1, 3, 1, 16, 1)],
         [(6, 3, 2, 24, 2)],
         [(6, 5, 2, 40, 2)],
         [(6, 3, 2, 80, 3), (6, 5, 1, 112, 3)],
         [(6, 5, 2, 192, 4), (6, 3, 1, 320, 1)],
     ]
+    lite2 = [
+        [(1, 3, 1, 16, 1)],
+        [(6, 3, 2, 24, 3)],
+        [(6, 5, 2, 48, 3)],
+        [(6, 3, 2, 88, 4), (6, 5, 1, 120, 4)],
+        [(6, 5, 2, 208, 5), (6, 3, 1, 352, 1)],
+    ]
 
-    def __init__(self):
+    def __init__(self, rows):
         super().__init__()
+        self.channels = [row[-1][3] for row in rows]
         self.stem = conv(3, 32, 3, 2, activation=nn.ReLU6)
         self.maps = nn.ModuleList()
         inputs = 32
-        for stages in self.stages:
+        for stages in rows:
             blocks = []
             for expansion, kernel, stride, outputs, repeats in stages:
                 for repeat in range(repeats):
@@ -235,7 +243,8 @@ class DeepLab(nn.Module):
 
 # Name: builder, classes, side of the square images in pixels, images in a batch.
 NETS = {
-    "unet-lite0": (lambda classes: UNet(EfficientNetLite0(), [128, 64, 48, 32, 16], classes), 47, 256, 8),
+    "unet-lite0": (lambda classes: UNet(EfficientNetLite(EfficientNetLite.lite0), [128, 64, 48, 32, 16], classes), 47, 256, 8),
+    "unet-lite2": (lambda classes: UNet(EfficientNetLite(EfficientNetLite.lite2), [128, 64, 48, 32, 16], classes), 47, 256, 8),
     "unet-vgg16-light": (lambda classes: UNet(Vgg16(), [128, 64, 32, 16], classes), 17, 128, 4),
     "deeplab-resnet50": (DeepLab, 47, 256, 8),
 }
@@ -302,6 +311,7 @@ def adam(parameters):
 def main():
     arguments = argparse.ArgumentParser(description="Trains a network with PyTorch; a worker for compare.py.")
     arguments.add_argument("net", choices=NETS)
+    arguments.add_argument("--bfloat16", action="store_true")
     arguments.add_argument("--layout", choices=["contiguous", "channels_last"], default="contiguous")
     arguments.add_argument("--loss", choices=LOSSES, default="ce")
     arguments.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
@@ -321,7 +331,9 @@ def main():
         start = time.perf_counter()
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            loss_of(terms, net(images), labels).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+                logits = net(images)
+            loss_of(terms, logits.float(), labels).backward()
             optimizer.step()
         return time.perf_counter() - start
 

@@ -34,8 +34,9 @@ struct Case {
     batch: usize,
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     Case { architecture: Architecture::UnetLite0, width: 1.0, classes: 47, side_px: 256, batch: 8 },
+    Case { architecture: Architecture::UnetLite2, width: 1.0, classes: 47, side_px: 256, batch: 8 },
     Case { architecture: Architecture::UnetVgg16Light, width: 0.25, classes: 17, side_px: 128, batch: 4 },
     Case { architecture: Architecture::DeeplabResnet50, width: 0.25, classes: 47, side_px: 256, batch: 8 },
 ];
