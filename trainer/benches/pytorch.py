@@ -7,8 +7,8 @@ It builds the network and one fixed random batch, trains two steps to warm up an
     ready NAME parameters=COUNT batch=B
 
 Then, for each line with a number N on standard input, it trains N steps and prints the seconds they took. A step is
-forward pass, loss, backward pass and Adam's update. The worker ends with its standard input. With --bfloat16 convolutions run
-in bfloat16 (autocast), all else in float32.
+forward pass, loss, backward pass and Adam's update. The worker ends with its standard input. With --bfloat16 the network runs
+under autocast to bfloat16; weights, loss and optimiser stay in float32.
 
 The networks are those that the trainer's benchmark `step` trains under the same names.
 """
@@ -66,28 +66,29 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds_input else y
 
 
+# Expansion, kernel, stride, channels, repeats; one row of tuples for each map that is returned.
+LITE0 = [
+    [(1, 3, 1, 16, 1)],
+    [(6, 3, 2, 24, 2)],
+    [(6, 5, 2, 40, 2)],
+    [(6, 3, 2, 80, 3), (6, 5, 1, 112, 3)],
+    [(6, 5, 2, 192, 4), (6, 3, 1, 320, 1)],
+]
+LITE2 = [
+    [(1, 3, 1, 16, 1)],
+    [(6, 3, 2, 24, 3)],
+    [(6, 5, 2, 48, 3)],
+    [(6, 3, 2, 88, 4), (6, 5, 1, 120, 4)],
+    [(6, 5, 2, 208, 5), (6, 3, 1, 352, 1)],
+]
+
+
 class EfficientNetLite(nn.Module):
     """EfficientNet-Lite0 or -Lite2 as encoder, without its head; returns the maps of the strides 2, 4, 8, 16 and 32.
 
     The trainer's has TensorFlow's padding at stride 2, which PyTorch's convolutions do not know: the same arithmetic, one
     cell further on. Here it is symmetric, so that PyTorch does not pay for a pad of its own.
     """
-
-    # Expansion, kernel, stride, channels, repeats; one row of tuples for each map that is returned.
-    lite0 = [
-        [(1, 3, 1, 16, 1)],
-        [(6, 3, 2, 24, 2)],
-        [(6, 5, 2, 40, 2)],
-        [(6, 3, 2, 80, 3), (6, 5, 1, 112, 3)],
-        [(6, 5, 2, 192, 4), (6, 3, 1, 320, 1)],
-    ]
-    lite2 = [
-        [(1, 3, 1, 16, 1)],
-        [(6, 3, 2, 24, 3)],
-        [(6, 5, 2, 48, 3)],
-        [(6, 3, 2, 88, 4), (6, 5, 1, 120, 4)],
-        [(6, 5, 2, 208, 5), (6, 3, 1, 352, 1)],
-    ]
 
     def __init__(self, rows):
         super().__init__()
@@ -241,10 +242,12 @@ class DeepLab(nn.Module):
         return self.enlarge(self.head(x))
 
 
+LIGHT_DECODER = [128, 64, 48, 32, 16]
+
 # Name: builder, classes, side of the square images in pixels, images in a batch.
 NETS = {
-    "unet-lite0": (lambda classes: UNet(EfficientNetLite(EfficientNetLite.lite0), [128, 64, 48, 32, 16], classes), 47, 256, 8),
-    "unet-lite2": (lambda classes: UNet(EfficientNetLite(EfficientNetLite.lite2), [128, 64, 48, 32, 16], classes), 47, 256, 8),
+    "unet-lite0": (lambda classes: UNet(EfficientNetLite(LITE0), LIGHT_DECODER, classes), 47, 256, 8),
+    "unet-lite2": (lambda classes: UNet(EfficientNetLite(LITE2), LIGHT_DECODER, classes), 47, 256, 8),
     "unet-vgg16-light": (lambda classes: UNet(Vgg16(), [128, 64, 32, 16], classes), 17, 128, 4),
     "deeplab-resnet50": (DeepLab, 47, 256, 8),
 }

@@ -251,7 +251,7 @@ impl WithSimd for Products<'_> {
             let mut column = 0;
             while column < offsets.len() {
                 // SAFETY: the first assertion is about the last image, the largest offset and the largest `source`, so it holds
-                // for all; the second is what `add` asks of `gradient`. `block` is under `blocks`.
+                // for all; the second is what `add` asks of `gradient`. `block` is under `blocks`, and two halves are OUTPUTS.
                 unsafe {
                     let to = first_column + column;
                     match offsets[column..] {
