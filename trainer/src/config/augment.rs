@@ -29,6 +29,13 @@ pub struct AugmentConfig {
     pub channel_gain: f64,
     /// Probability of a picture in greys.
     pub greyscale: f64,
+    /// Probability of a blurred picture.
+    pub blur: f64,
+    /// Probability of a sharpened picture, which is not blurred.
+    pub sharpen: f64,
+    /// Smallest and largest standard deviation of the blur, and of that which sharpening takes away, in pixels of the network's
+    /// input.
+    pub focus_px: [f64; 2],
     /// Probability of a rectangle of noise.
     pub erase: f64,
     /// Largest share of the crop that it hides.
@@ -65,6 +72,9 @@ impl Default for AugmentConfig {
             hue_degrees: 0.0,
             channel_gain: 0.0,
             greyscale: 0.0,
+            blur: 0.0,
+            sharpen: 0.0,
+            focus_px: [0.5, 2.0],
             erase: 0.0,
             erase_share: 0.2,
             mosaic: 0.0,
@@ -90,12 +100,18 @@ impl AugmentConfig {
             ("augment.hue_degrees", self.hue_degrees, 180.0),
             ("augment.channel_gain", self.channel_gain, 1.0),
             ("augment.greyscale", self.greyscale, 1.0),
+            ("augment.blur", self.blur, 1.0),
+            ("augment.sharpen", self.sharpen, 1.0 - self.blur),
             ("augment.erase", self.erase, 1.0),
             ("augment.mosaic", self.mosaic, 1.0),
         ] {
             if !(0.0..=high).contains(&value) {
                 return Err((key, format!("must be 0 to {high}")));
             }
+        }
+        let [low, high] = self.focus_px;
+        if !(0.1 <= low && low <= high && high <= 16.0) {
+            return Err(("augment.focus_px", "must be [smallest, largest], 0.1 to 16".to_owned()));
         }
         match (SMALLEST_SHARE..=1.0).contains(&self.erase_share) {
             true => Ok(()),

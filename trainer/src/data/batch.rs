@@ -145,6 +145,7 @@ impl Plan {
             let mut variation = self.augmentation.draw(sample.photo.dimensions(), aspect, &self.frame, &mut random);
             let at = [epoch, place];
             variation.crop = self.augmentation.close_up(variation.crop, &sample, aspect, &self.frame, at, self.seed);
+            variation.focus = self.augmentation.focus(at, self.seed);
             return variation.apply(&sample, &self.frame);
         };
         let augmentation = self.augmentation.in_tiles();

@@ -4,7 +4,7 @@ use clothseg::Taxonomy;
 use clothseg::spec::{Fit, InputSpec, ModelSpec, OutputSpec};
 
 use crate::config::{AugmentConfig, CloseUpConfig, Config, ExportConfig, ParseLossError};
-use crate::data::augment::{CloseUp, ColorJitter, Erasing};
+use crate::data::augment::{CloseUp, ColorJitter, Erasing, FocusJitter};
 use crate::data::{Augmentation, Frame};
 use crate::error::Result;
 use crate::loss::Loss;
@@ -89,6 +89,11 @@ impl AugmentConfig {
             erasing: Erasing { probability: self.erase, largest_share: self.erase_share },
             mosaic: self.mosaic,
             close_ups: self.close_up.iter().map(close_up).collect::<clothseg::Result<_>>()?,
+            focus: FocusJitter {
+                blur: self.blur,
+                sharpen: self.sharpen,
+                sigma_px: (self.focus_px[0], self.focus_px[1]),
+            },
         })
     }
 }

@@ -239,7 +239,7 @@ fn covered(start: f64, scale: f64, photo: u32, frame: u32) -> Option<Covered> {
 mod tests {
     use super::*;
     use crate::data::Augmentation;
-    use crate::data::augment::{ColorJitter, Erasing, generator};
+    use crate::data::augment::{ColorJitter, Erasing, FocusJitter, generator};
     use clothseg::spec::Fit;
 
     const FRAME: Frame = Frame { width: 32, height: 48, output_stride: 2, pad: [9, 9, 9] };
@@ -288,6 +288,7 @@ mod tests {
                 erasing: Erasing::NONE,
                 mosaic: 0.0,
                 close_ups: Vec::new(),
+                focus: FocusJitter::NONE,
             };
             for position in 0..100 {
                 let mut random = generator(7, 0, position);

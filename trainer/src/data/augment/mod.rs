@@ -2,13 +2,14 @@
 //!
 //! [`Augmentation::draw`] draws a [`Variation`]: where the crop lies ([`crop`]), how its colours change ([`color`]) and
 //! what is hidden ([`erase`]). The numbers of all three are always drawn, in this order, so that one that is switched on
-//! leaves the others as they were. Whether four photos share an example ([`mosaic`]), and whether one looks closely at some
-//! classes ([`close_up`]), is drawn apart from that.
+//! leaves the others as they were. Whether four photos share an example ([`mosaic`]), whether one looks closely at some
+//! classes ([`close_up`]), and whether it is blurred or sharpened ([`focus`]), is drawn apart from that.
 
 pub mod close_up;
 pub mod color;
 pub mod crop;
 pub mod erase;
+pub mod focus;
 pub mod mosaic;
 
 use clothseg::spec::Fit;
@@ -23,6 +24,7 @@ pub use close_up::CloseUp;
 pub use color::{ColorJitter, Recoloring};
 pub use crop::{Crop, Frame};
 pub use erase::{Erasing, Patch};
+pub use focus::{Focus, FocusJitter};
 pub use mosaic::Mosaic;
 
 /// How examples vary.
@@ -46,6 +48,8 @@ pub struct Augmentation {
     pub mosaic: f64,
     /// Which examples look closely at some classes; no tile of a mosaic does.
     pub close_ups: Vec<CloseUp>,
+    /// How sharpness varies; in mosaics it does not.
+    pub focus: FocusJitter,
 }
 
 /// One way to make an example of a sample.
@@ -55,6 +59,8 @@ pub struct Variation {
     pub crop: Crop,
     /// How its colours change.
     pub recoloring: Recoloring,
+    /// How its sharpness changes.
+    pub focus: Option<Focus>,
     /// What is hidden.
     pub patch: Option<Patch>,
 }
@@ -83,6 +89,9 @@ const MOSAIC_SEED: u64 = 0x006d_6f73_6169_6300;
 /// The same of close-ups.
 const CLOSE_UP_SEED: u64 = 0x636c_6f73_652d_7570;
 
+/// The same of sharpness.
+const FOCUS_SEED: u64 = 0x666f_6375_7300_0000;
+
 impl Augmentation {
     /// Whether the example at a position of an epoch is a mosaic, and the random numbers for all of its tiles.
     pub fn draw_mosaic(&self, seed: u64, epoch: usize, position: usize, frame: &Frame) -> Option<(Mosaic, ChaCha8Rng)> {
@@ -106,7 +115,7 @@ impl Augmentation {
         let crop = self.draw_crop(size, aspect, frame, random);
         let recoloring = self.color.draw(random);
         let patch = self.erasing.draw(frame, random);
-        Variation { crop, recoloring, patch }
+        Variation { crop, recoloring, focus: None, patch }
     }
 
     /// The crop of the example at a position of an epoch, moved close to a class where that is drawn.
@@ -123,6 +132,11 @@ impl Augmentation {
         let base = self.base_scale(of.photo.dimensions(), aspect);
         let close_up = CloseUp::choose(&self.close_ups, &mut random);
         close_up.and_then(|close_up| close_up.place(crop, of, base, frame, &mut random)).unwrap_or(crop)
+    }
+
+    /// How the sharpness of the example at a position of an epoch changes.
+    pub fn focus(&self, at: [usize; 2], seed: u64) -> Option<Focus> {
+        self.focus.draw(&mut generator(seed ^ FOCUS_SEED, at[0], at[1]))
     }
 
     /// Frame pixels to a photo pixel at scale 1, vertically, and how much more of them horizontally.
@@ -159,6 +173,9 @@ impl Variation {
     /// Makes the example.
     pub fn apply(&self, sample: &Sample, frame: &Frame) -> Result<Example> {
         let mut example = self.crop.cut_in_colors(sample, frame, &self.recoloring)?;
+        if let Some(focus) = &self.focus {
+            focus.apply(&mut example.picture);
+        }
         if let Some(patch) = &self.patch {
             patch.hide(&mut example, frame);
         }
@@ -184,6 +201,7 @@ mod tests {
         erasing: Erasing::NONE,
         mosaic: 0.0,
         close_ups: Vec::new(),
+        focus: FocusJitter::NONE,
     };
     const ALL: Augmentation = Augmentation {
         scale: (0.5, 2.0),
@@ -202,6 +220,7 @@ mod tests {
         fit: Fit::LongestSide { size: 48, multiple: 16 },
         mosaic: 0.0,
         close_ups: Vec::new(),
+        focus: FocusJitter::NONE,
     };
 
     fn sample(width: u32, height: u32) -> Sample {
