@@ -16,7 +16,9 @@ pub struct PresenceTargets {
     shown: Tensor<2>,
     /// `(N, C)`: 1 where it is known whether.
     known: Tensor<2>,
-    /// How many are known; 1 where none is.
+    /// `(G, N x C)`: a row for each set of classes that a photo shows without telling which, with 1 at those that it may be.
+    some_of: Option<Tensor<2>>,
+    /// How many are known, of classes and sets together; 1 where none is.
     count: f64,
 }
 
@@ -24,8 +26,8 @@ impl PresenceTargets {
     /// From `counts`, the cells of each class and then of each set of classes, image by image, `(N, C + S)`, and from what
     /// is known of the photos besides: `(N, C)`, or nothing. `cells` are those of an image.
     ///
-    /// What the label shows is shown. What it does not show is not, unless a set that it does show may be it, or the photo
-    /// is known to show it and the crop may have cut it off.
+    /// What the label shows is shown, and of a set that it shows at least one class is. What it does not show is not, unless a set
+    /// that it does show may be it, or the photo is known to show it and the crop may have cut it off.
     pub(super) fn new(counts: &[f32], sets: &LabelSets, cells: usize, tags: &[Shown], device: &Device) -> Self {
         let (classes, columns) = (sets.classes(), sets.classes() + sets.sets().len());
         let images = counts.len() / columns.max(1);
@@ -49,6 +51,24 @@ impl PresenceTargets {
             .flat_map(|image| (0..classes).map(move |class| (image, class)))
             .map(|(i, c)| of(i, c))
             .collect();
+        let some_of: Vec<Vec<f32>> = (0..images)
+            .flat_map(|image| (classes..columns).map(move |label| (image, label)))
+            .filter(|(image, label)| {
+                let count = f64::from(counts[image * columns + label]);
+                count >= least && count > 0.0
+            })
+            .filter_map(|(image, label)| {
+                let members = (0..classes).filter(|class| sets.allows(label as u8, *class as u8));
+                let members: Vec<usize> = members.map(|class| image * classes + class).collect();
+                let is_told = members.iter().any(|place| truth[*place] == Some(true));
+                let mut row = vec![0.0; images * classes];
+                members.iter().filter(|place| truth[**place].is_none()).for_each(|place| row[*place] = 1.0);
+                (!is_told && row.contains(&1.0)).then_some(row)
+            })
+            .collect();
+        let shown_sets = some_of.len();
+        let some_of = (shown_sets > 0)
+            .then(|| Tensor::from_data(TensorData::new(some_of.concat(), [shown_sets, images * classes]), device));
         let tensor = |value: fn(&Option<bool>) -> bool| {
             let values: Vec<f32> = truth.iter().map(|truth| f32::from(u8::from(value(truth)))).collect();
             Tensor::from_data(TensorData::new(values, [images, classes]), device)
@@ -56,20 +76,30 @@ impl PresenceTargets {
         Self {
             shown: tensor(|truth| *truth == Some(true)),
             known: tensor(Option::is_some),
-            count: truth.iter().flatten().count().max(1) as f64,
+            some_of,
+            count: (truth.iter().flatten().count() + shown_sets).max(1) as f64,
         }
     }
 }
 
+/// Least sum of `log(1 + e^z)` over a set, where the logarithm still has a slope in single precision.
+const LEAST_SUM: f64 = 1e-5;
+
 /// The mean over images and classes, as far as it is known whether they are shown, of the binary cross entropy of the head's
-/// logits `(N, C, 1, 1)`: `log(1 + e^z) - y z`.
+/// logits `(N, C, 1, 1)`: `log(1 + e^z) - y z`. A set of which at least one class is shown counts as one more, with the probability
+/// that not all are missing, were they independent: `-log(1 - e^-s)`, where `s` is the sum of `log(1 + e^z)` over its classes.
 pub fn presence_loss(logits: Tensor<4>, targets: &PresenceTargets) -> Tensor<1> {
     let [images, classes, ..] = logits.dims();
     let logits = logits.reshape([images, classes]);
-    // log(1 + e^z) as z+ + log(1 + e^-|z|), which does not overflow.
-    let entropy =
-        relu(logits.clone()).add(softplus(logits.clone().abs().neg(), 1.0)).sub(logits.mul(targets.shown.clone()));
-    entropy.mul(targets.known.clone()).sum().div_scalar(targets.count)
+    // log(1 + e^z) as z+ + log(1 + e^-|z|), which does not overflow: minus the log of the probability that a class is missing.
+    let missing = relu(logits.clone()).add(softplus(logits.clone().abs().neg(), 1.0));
+    let entropy = missing.clone().sub(logits.mul(targets.shown.clone()));
+    let mut sum = entropy.mul(targets.known.clone()).sum();
+    if let Some(some_of) = &targets.some_of {
+        let all_missing = some_of.clone().matmul(missing.reshape([images * classes, 1])).clamp_min(LEAST_SUM);
+        sum = sum.sub(all_missing.neg().exp().neg().add_scalar(1.0).log().sum());
+    }
+    sum.div_scalar(targets.count)
 }
 
 #[cfg(test)]
@@ -117,6 +147,35 @@ mod tests {
     }
 
     #[test]
+    fn of_a_set_that_is_shown_one_class_is() {
+        let device = Device::default().autodiff();
+        let value_of = |labels: &[u8], tags: &[Shown], logits: [f32; 4]| {
+            let targets = Targets::from_labels(labels, [1, 1, labels.len()], &sets(), tags, &[], &device);
+            let logits = Tensor::<1>::from_floats(logits, &device).reshape([1, 4, 1, 1]).require_grad();
+            let loss = presence_loss(logits.clone(), &targets.presence);
+            let gradient = logits.grad(&loss.clone().backward()).unwrap();
+            (f64::from(loss.into_scalar::<f32>()), gradient.into_data().iter::<f32>().collect::<Vec<_>>())
+        };
+        // The background is shown and the last class is not, both for certain; of the set's classes one has probability 1/2, the
+        // other 1/5. Three terms, of which the set's is -log(1 - 1/2 x 4/5).
+        let logits = [50.0, 0.0, -(4.0_f32.ln()), -50.0];
+        let (value, gradient) = value_of(&[0, 4], &[], logits);
+        assert!((value + 0.6_f64.ln() / 3.0).abs() < 1e-6, "{value}");
+        // d/dz = -p (1 - P) / P for each, where P = 0.6.
+        for (found, expected) in gradient.iter().zip([0.0, -0.5 * 0.4 / 0.6 / 3.0, -0.2 * 0.4 / 0.6 / 3.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{gradient:?}");
+        }
+        // One that is certainly not there leaves the other; one that is there leaves nothing to learn of the rest.
+        let tags = [Shown::ByLabel, Shown::No, Shown::Maybe, Shown::ByLabel];
+        let (value, _) = value_of(&[0, 4], &tags, [50.0, -50.0, -(4.0_f32.ln()), -50.0]);
+        assert!((value + 0.2_f64.ln() / 4.0).abs() < 1e-6, "{value}");
+        let (value, _) = value_of(&[0, 4, 1, 1], &[], [50.0, 50.0, 3.0, -50.0]);
+        assert!(value.abs() < 1e-6, "{value}");
+        let (value, gradient) = value_of(&[0, 4], &[], [50.0, -90.0, -90.0, -50.0]);
+        assert!(value.is_finite() && gradient.iter().all(|slope| slope.is_finite()), "{value} {gradient:?}");
+    }
+
+    #[test]
     fn is_the_mean_binary_cross_entropy_of_what_is_known() {
         let device = Device::default().autodiff();
         let loss: Loss = "presence".parse().unwrap();
@@ -125,12 +184,13 @@ mod tests {
         let pixels = Tensor::<4>::zeros([1, 4, 1, 2], &device);
         let prediction = Prediction { logits: pixels.clone(), presence: Some(logits.clone()) };
         let value = loss.values(prediction, &targets).remove(0);
-        let expected = (1.0 + (-1.0_f64).exp()).ln() / 2.0;
+        // Two classes are known, and the set has a class that is certain.
+        let expected = (1.0 + (-1.0_f64).exp()).ln() / 3.0;
         assert!((f64::from(value.clone().into_scalar::<f32>()) - expected).abs() < 1e-6);
         let gradient: Vec<f32> = logits.grad(&value.backward()).unwrap().into_data().iter::<f32>().collect();
         let sigmoid = 1.0 / (1.0 + (-1.0_f32).exp());
         assert!(
-            (gradient[0] - (sigmoid - 1.0) / 2.0).abs() < 1e-6 && gradient[1..].iter().all(|value| value.abs() < 1e-6)
+            (gradient[0] - (sigmoid - 1.0) / 3.0).abs() < 1e-6 && gradient[1..].iter().all(|value| value.abs() < 1e-6)
         );
         // Without a head there is nothing to learn from.
         let none: f32 = loss.values(Prediction::from(pixels), &targets).remove(0).into_scalar();
