@@ -174,3 +174,28 @@ fn mistakes_are_named() {
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
 }
+
+#[test]
+fn completions_and_the_man_page_have_every_command_and_its_flags() {
+    let root = tempfile::tempdir().unwrap();
+    let listed = done(root.path(), &["--help"]);
+    let lines = listed.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let is_command = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let commands: Vec<&str> = lines.filter(is_command).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"pseudo-label") && commands.contains(&"export"), "{commands:?}");
+    let man = done(root.path(), &["--generate", "man"]).replace("\\-", "-");
+    let bash = done(root.path(), &["--generate", "complete-bash"]);
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(man.contains(&format!(".SH \"CLOTHSEG-TRAIN {}\"", command.to_uppercase())), "{command}");
+        for line in done(root.path(), &[command, "--help"]).lines() {
+            let Some(flag) = line.split_whitespace().find(|word| word.starts_with("--")) else { continue };
+            let flag = flag.trim_end_matches(',');
+            if line.trim_start().starts_with('-') && !["--help", "--version"].contains(&flag) {
+                assert!(man.contains(flag) && bash.contains(flag), "{command} {flag}");
+            }
+        }
+    }
+    for shell in ["zsh", "fish", "powershell", "elvish"] {
+        assert!(done(root.path(), &["--generate", &format!("complete-{shell}")]).contains("pseudo-label"), "{shell}");
+    }
+}

@@ -11,12 +11,18 @@ use clothseg_trainer::device::DeviceChoice;
 use clothseg_trainer::tools::calibrate::Objective;
 use clothseg_trainer::tools::pseudo_label::WeakLabels;
 
+use super::generate::Generated;
+
 /// Train clothing segmentation networks and export them to ONNX for clothseg-run.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "clothseg-train", version, arg_required_else_help = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// Write this to standard output, and stop: man (the man page), or a completion script: complete-bash, complete-zsh,
+    /// complete-fish, complete-powershell or complete-elvish.
+    #[arg(long, value_name = "KIND", hide_possible_values = true, exclusive = true)]
+    pub generate: Option<Generated>,
 }
 
 #[derive(Subcommand)]

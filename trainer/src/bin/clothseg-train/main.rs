@@ -1,6 +1,7 @@
 //! `clothseg-train`: see `--help`.
 
 mod arguments;
+mod generate;
 mod tasks;
 
 use std::io::Write;
@@ -15,7 +16,7 @@ use clothseg_trainer::run::log::progress::LineWriter;
 use clothseg_trainer::sweep::{SweepConfig, SweepOptions, list, run_sweep};
 use clothseg_trainer::tools::label_sheet::draw_labels;
 use clothseg_trainer::train::Start;
-use clothseg_trainer::{Result, train};
+use clothseg_trainer::{Error, Result, train};
 
 use self::arguments::{Arguments, Command};
 use self::tasks::{averaged, calibrated, eval, in_eight_bits, options, print, pseudo_labelled};
@@ -38,12 +39,21 @@ fn main() -> ExitCode {
         .with_ansi(uses_color(&std::io::stderr()))
         .with_writer(LineWriter::new)
         .init();
-    match run(Arguments::parse().command) {
+    match obey(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {}", error.chain());
             ExitCode::FAILURE
         }
+    }
+}
+
+fn obey(arguments: Arguments) -> Result<()> {
+    match (arguments.generate, arguments.command) {
+        (Some(what), _) => print(&generate::generate(what).map_err(Error::io("write to", "standard output"))?),
+        (None, Some(command)) => run(command),
+        // Without any argument the help is shown, and nothing gets here.
+        (None, None) => Ok(()),
     }
 }
 
