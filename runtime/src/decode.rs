@@ -16,7 +16,6 @@ mod jpeg;
 pub(crate) mod profile;
 mod reduced;
 mod salvage;
-pub(crate) mod tiff;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -29,7 +28,7 @@ use image::{ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
 use crate::files::kind::{Format, Kind, looks_like};
-use crate::preprocess::Region;
+use crate::geometry::Region;
 use crate::spec::Fit;
 use deadline::Deadline;
 use reduced::Reduction;

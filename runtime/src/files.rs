@@ -4,6 +4,7 @@
 pub mod kind;
 pub mod list;
 pub mod text;
+pub(crate) mod tiff;
 
 use std::path::Path;
 

@@ -47,7 +47,9 @@ pub mod engine;
 mod error;
 pub mod export;
 mod files;
+mod geometry;
 pub mod masks;
+mod merge;
 mod model;
 mod onnx;
 #[doc(hidden)]

@@ -10,7 +10,6 @@ mod feather;
 mod grow;
 mod holes;
 mod length;
-pub(crate) mod merge;
 mod nearest;
 
 use std::borrow::Cow;
@@ -18,10 +17,11 @@ use std::borrow::Cow;
 use image::GrayImage;
 
 pub use length::Length;
-pub use merge::MergedClass;
 pub(crate) use nearest::nearest;
 
 use crate::error::{Error, Result};
+use crate::merge::Merge;
+pub use crate::merge::MergedClass;
 use crate::postprocess::LabelMap;
 use crate::segmenter::Segmentation;
 use crate::taxonomy::Taxonomy;
@@ -145,7 +145,7 @@ impl MaskOptions {
     /// # Errors
     /// [`Error::Invalid`] when a class is to be merged twice, or background is.
     pub fn classes(&self, taxonomy: &Taxonomy, wanted: &[usize]) -> Result<(Taxonomy, Vec<usize>)> {
-        let merge = merge::Merge::new(taxonomy, &self.merge)?;
+        let merge = Merge::new(taxonomy, &self.merge)?;
         Ok((merge.taxonomy(taxonomy), merge.indices(wanted)))
     }
 
@@ -232,7 +232,7 @@ impl Segmentation {
         let mut segmentation = Cow::Borrowed(self);
         let mut classes = classes.to_vec();
         if !options.merge.is_empty() {
-            let merge = merge::Merge::new(self.taxonomy(), &options.merge)?;
+            let merge = Merge::new(self.taxonomy(), &options.merge)?;
             classes = merge.indices(&classes);
             segmentation = Cow::Owned(self.merged(&merge)?);
         }

@@ -18,7 +18,7 @@ use image::GrayImage;
 use ndarray::{Array3, ArrayView3};
 
 use crate::error::{Error, Result};
-use crate::preprocess::Geometry;
+use crate::geometry::Geometry;
 use crate::spec::OutputSpec;
 use crate::taxonomy::Taxonomy;
 

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::state::State;
-
 /// Upper bounds of the buckets of times, in seconds.
 const BUCKETS_S: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
@@ -46,6 +44,16 @@ impl Sum {
         self.count += 1;
         self.seconds += seconds;
     }
+}
+
+/// What is told besides what was counted.
+pub struct Now<'a> {
+    /// Photos in work.
+    pub running: usize,
+    /// Photos that are being uploaded or wait.
+    pub waiting: usize,
+    /// Name of the open model, and what runs it.
+    pub model: Option<(&'a str, clothseg::Provider)>,
 }
 
 /// Counts one up for as long as it lives.
@@ -113,8 +121,7 @@ impl Metrics {
 }
 
 /// All of it in Prometheus' text format.
-pub fn text(state: &State) -> String {
-    let metrics = &state.metrics;
+pub fn text(metrics: &Metrics, now: &Now<'_>) -> String {
     let mut out = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: Vec<(String, f64)>| {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -131,10 +138,8 @@ pub fn text(state: &State) -> String {
     let load = |gauge: &AtomicUsize| one(gauge.load(Relaxed) as f64);
     family("clothseg_requests_in_flight", "gauge", "Requests that are being answered.", load(&metrics.in_flight));
     family("clothseg_connections", "gauge", "Open connections.", load(&metrics.connections));
-    let (taken, running) = (state.places_taken(), state.running());
-    family("clothseg_photos_running", "gauge", "Photos in work.", one(running as f64));
-    let waiting = taken.saturating_sub(running);
-    family("clothseg_photos_waiting", "gauge", "Photos that are being uploaded or wait.", one(waiting as f64));
+    family("clothseg_photos_running", "gauge", "Photos in work.", one(now.running as f64));
+    family("clothseg_photos_waiting", "gauge", "Photos that are being uploaded or wait.", one(now.waiting as f64));
     let refused = metrics.refused.load(Relaxed);
     family("clothseg_photos_refused_total", "counter", "Photos refused because of overload.", one(refused as f64));
     let bytes = metrics.upload_bytes.load(Relaxed);
@@ -148,10 +153,8 @@ pub fn text(state: &State) -> String {
     if let Some(bytes) = resident_bytes() {
         family("process_resident_memory_bytes", "gauge", "Resident memory.", one(bytes as f64));
     }
-    let segmenter = state.engines.get(Some(clothseg::Quality::Fast));
-    if let Ok(segmenter) = segmenter {
-        let (version, model) = (env!("CARGO_PKG_VERSION"), label(&segmenter.spec().name));
-        let provider = segmenter.engine_info().provider;
+    if let Some((model, provider)) = now.model {
+        let (version, model) = (env!("CARGO_PKG_VERSION"), label(model));
         let labels = format!("{{version=\"{version}\",model=\"{model}\",provider=\"{provider}\"}}");
         family("clothseg_build_info", "gauge", "What runs.", vec![(labels, 1.0)]);
     }

@@ -133,7 +133,7 @@ mod tests {
         let request = Request::builder().uri("/broken").header("host", "localhost").body(Body::empty()).unwrap();
         let response = TowerToHyperService::new(router).call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let counted = crate::metrics::text(&state);
+        let counted = state.metrics_text();
         assert!(counted.contains("clothseg_requests_total{route=\"/broken\",status=\"500\"} 1\n"), "{counted}");
         assert!(counted.contains("clothseg_requests_in_flight 0\n"), "{counted}");
     }

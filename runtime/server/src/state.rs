@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::access::Access;
 use crate::engines::Engines;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::options::Limits;
 use crate::problem::Problem;
 
@@ -69,6 +69,15 @@ impl State {
     /// Photos that are being uploaded, wait or are in work.
     pub fn places_taken(&self) -> usize {
         self.engines.jobs.saturating_add(self.queue).saturating_sub(self.places.available_permits())
+    }
+
+    /// All metrics, as Prometheus reads them.
+    pub fn metrics_text(&self) -> String {
+        let running = self.running();
+        let waiting = self.places_taken().saturating_sub(running);
+        let segmenter = self.engines.get(Some(clothseg::Quality::Fast)).ok();
+        let model = segmenter.map(|segmenter| (segmenter.spec().name.as_str(), segmenter.engine_info().provider));
+        metrics::text(&self.metrics, &metrics::Now { running, waiting, model })
     }
 
     /// Takes a place for a photo.

@@ -8,9 +8,9 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Rg
 
 use super::deadline::{Deadline, TimedReader};
 use super::reduced::effect;
-use super::tiff::Tiff;
 use super::{Limits, jpeg, profile, salvage};
 use crate::error::{Error, Result};
+use crate::files::tiff::Tiff;
 
 /// What a decoder may always allocate, however low the limit on pixels is.
 const MIN_DECODER_BYTES: u64 = 16 << 20;

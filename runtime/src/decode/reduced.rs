@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use super::deadline::Deadline;
 use super::{Detail, Limits, Photo, full, jpeg, profile};
 use crate::error::Result;
-use crate::preprocess::geometry;
+use crate::geometry::geometry;
 
 /// How reduced pixels lie on their photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(profile.max, "input:4x3x192x192");
         let (spec_fit, all) = (longest.spec.input.fit, longest.shapes);
         for (width, height) in [(1, 1), (1, 9000), (9000, 1), (550, 831), (333, 127)] {
-            let at = crate::preprocess::geometry(&spec_fit, width, height);
+            let at = crate::geometry::geometry(&spec_fit, width, height);
             let sides = [u64::from(at.tensor_height), u64::from(at.tensor_width)];
             assert!(
                 (0..2).all(|axis| (all.smallest[axis + 2]..=all.largest[axis + 2]).contains(&sides[axis])),

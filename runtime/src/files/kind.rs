@@ -245,7 +245,7 @@ fn raw(head: &[u8]) -> Option<Unread> {
     const SUB_IFDS: u16 = 330;
     const MAKE: u16 = 271;
     const DNG_VERSION: u16 = 50_706;
-    let tiff = crate::decode::tiff::Tiff::new(head)?;
+    let tiff = super::tiff::Tiff::new(head)?;
     if head.get(8..10) == Some(b"CR") {
         return Some(CR2);
     }

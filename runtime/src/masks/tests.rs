@@ -240,7 +240,7 @@ fn the_scores_of_merged_classes_are_added_before_the_largest_wins() {
     use crate::spec::OutputKind;
     // Pants win over shirt and coat each, and lose against both together.
     let logits = ndarray::arr3(&[[[-9.0_f32]], [[1.0]], [[1.0]], [[1.5]], [[-9.0]]]);
-    let merge = merge::Merge::new(&taxonomy(), &[MergedClass::new("upper", vec![1, 2])]).unwrap();
+    let merge = crate::merge::Merge::new(&taxonomy(), &[MergedClass::new("upper", vec![1, 2])]).unwrap();
     let merged = merge.values(logits.view(), OutputKind::Logits);
     assert!((merged[[1, 0, 0]] - (1.0 + 2.0_f32.ln())).abs() < 1e-6 && merged[[1, 0, 0]] > merged[[2, 0, 0]]);
     let probabilities = merge.values(logits.mapv(f32::exp).view(), OutputKind::Probabilities);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::cells::{LANES, Planes, content_cells, larger};
 use super::exponential::exp;
-use crate::preprocess::Geometry;
+use crate::geometry::Geometry;
 use crate::spec::{OutputKind, OutputSpec};
 
 /// How sure the network is of each class, 0..1: the mean, over the output cells that the class wins, of its probability

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::cells::{Axis, Corners, Fill, Planes, Span};
 use super::check;
 use crate::error::{Error, Result};
-use crate::preprocess::Geometry;
+use crate::geometry::Geometry;
 use crate::spec::{OutputKind, OutputSpec};
 
 /// An alpha below this rounds to 0, and one above `1 - ROUNDS_TO_ZERO` to 255.

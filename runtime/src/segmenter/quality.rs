@@ -7,7 +7,7 @@ use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis, s};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::preprocess::Geometry;
+use crate::geometry::Geometry;
 use crate::spec::{Fit, ModelSpec};
 
 /// Speed or quality: whether test-time augmentation is used.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use image::GrayImage;
 
 use crate::error::{Error, Result};
-use crate::masks::merge::Merge;
+use crate::merge::Merge;
 use crate::polygon::{self, Partition, Polygon, PolygonOptions};
 use crate::postprocess::{self, LabelMap, NetworkOutput, PixelBox};
 use crate::taxonomy::Taxonomy;

@@ -31,7 +31,8 @@ impl ModelSpec {
         }
         check::check_classes(&value)?;
         // From the text, not from the value: then an error has its line.
-        let mut spec: Self = serde_json::from_str(json).map_err(failed)?;
+        let mut spec: Self = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
+            .map_err(|error| Error::BadSpec { reason: error.to_string() })?;
         if value.pointer("/input/pad").is_none() {
             spec.input.pad = check::mean_color(&spec.input);
         }

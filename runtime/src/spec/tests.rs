@@ -53,6 +53,14 @@ fn values_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_field_that_is_missing_is_named_with_its_place() {
+    let mut json: Value = serde_json::from_str(&spec().to_json().unwrap()).unwrap();
+    json["input"].as_object_mut().unwrap().remove("color");
+    let error = ModelSpec::from_json(&serde_json::to_string_pretty(&json).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("input: missing field `color` at line"), "{error}");
+}
+
+#[test]
 fn a_spec_goes_into_onnx_metadata_and_comes_out_again() {
     let mut spec = spec();
     assert_eq!(ModelSpec::from_onnx(&onnx()).unwrap(), None);

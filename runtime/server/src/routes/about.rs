@@ -7,9 +7,9 @@ use clothseg::ClassKind;
 use clothseg::export::Format;
 use serde_json::{Value, json};
 
+use crate::openapi;
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::{metrics, openapi};
 
 /// A JSON document.
 fn document(value: &Value) -> Response {
@@ -75,5 +75,5 @@ pub async fn readyz() -> Response {
 
 /// Counters for Prometheus.
 pub async fn metrics(State(state): State<Shared>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&state)).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics_text()).into_response()
 }

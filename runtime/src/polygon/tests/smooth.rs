@@ -2,7 +2,7 @@ use ndarray::Array3;
 
 use super::partition::{Map, assert_cover};
 use super::*;
-use crate::preprocess::Geometry;
+use crate::geometry::Geometry;
 use crate::spec::OutputSpec;
 
 const STRIDE: u32 = 4;

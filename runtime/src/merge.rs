@@ -34,7 +34,7 @@ pub(crate) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn new(taxonomy: &Taxonomy, merged: &[MergedClass]) -> Result<Self> {
+    pub(crate) fn new(taxonomy: &Taxonomy, merged: &[MergedClass]) -> Result<Self> {
         let mut group_of = vec![None; taxonomy.len()];
         for (group, MergedClass { name, classes }) in merged.iter().enumerate() {
             for &class in classes {
@@ -102,7 +102,7 @@ impl Merge {
     }
 
     /// The new indices of old ones, each once, in order.
-    pub(super) fn indices(&self, old: &[usize]) -> Vec<usize> {
+    pub(crate) fn indices(&self, old: &[usize]) -> Vec<usize> {
         let mut indices: Vec<usize> = old.iter().filter_map(|class| self.places.get(*class).copied()).collect();
         indices.sort_unstable();
         indices.dedup();
