@@ -1,6 +1,6 @@
 //! What a photo takes until its files are written, told by its header before a pixel of it is decoded.
 
-use super::BatchOptions;
+use super::options::BatchOptions;
 use clothseg::Limits;
 use clothseg::internals::{Plan, ReducedPlan, upright_size};
 use clothseg::preprocess::geometry;

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::BatchOptions;
 use super::existing::{Existing, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::manifest::Record;
+use super::options::BatchOptions;
 use super::outputs::remove_file;
 use super::resume::EarlierResults;
 use super::review::ReviewFiles;
@@ -63,7 +63,7 @@ impl Departed {
             paths.extend(ReviewFiles::of(&before, folder).paths().map(Path::to_owned));
         }
         for path in paths {
-            let folder = ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities());
+            let folder = ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities(), true);
             if folder.existing(&path) == Existing::Other {
                 remove_file(&path)?;
             }

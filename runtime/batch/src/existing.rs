@@ -1,4 +1,5 @@
-//! What is where a result is to be: photos of the run are never written over or removed, through links neither.
+//! What is where a result is to be: photos of the run are never written over or removed, through links neither. Nor are files
+//! beside photos that no run wrote, such as labels made by hand.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,6 +14,8 @@ pub(super) enum Existing {
     Nothing,
     /// A photo of the run, or a link to one.
     Photo,
+    /// A file beside photos that no run wrote, as far as is known.
+    Foreign,
     /// Anything else, such as a result of an earlier run.
     Other,
 }
@@ -24,14 +27,21 @@ pub(super) enum Existing {
 pub(super) struct ResultFolder<'a> {
     photos: &'a Identities,
     may_hold_photos: bool,
+    is_written: bool,
 }
 
 impl<'a> ResultFolder<'a> {
-    pub(super) fn new(folder: &Path, photos: &'a Identities) -> Self {
+    /// `is_written` is whether an earlier run wrote the results that are asked for.
+    pub(super) fn new(folder: &Path, photos: &'a Identities, is_written: bool) -> Self {
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         // Of one that cannot be resolved, such as one that is not there yet, nothing is known.
         let may_hold_photos = fs::canonicalize(here).map_or(true, |real_path| photos.are_in(&real_path));
-        Self { photos, may_hold_photos }
+        Self { photos, may_hold_photos, is_written }
+    }
+
+    /// Whether there may be files in it that no run wrote, and that must stay.
+    pub(super) fn may_hold_foreign(&self) -> bool {
+        self.may_hold_photos && !self.is_written
     }
 
     /// What `path`, a name in this folder, stands for at this moment.
@@ -41,6 +51,7 @@ impl<'a> ResultFolder<'a> {
             Ok(metadata) if !metadata.is_symlink() && !self.may_hold_photos => Existing::Other,
             _ => match fs::canonicalize(path) {
                 Ok(real_path) if self.photos.contains(&real_path) => Existing::Photo,
+                _ if self.may_hold_foreign() => Existing::Foreign,
                 _ => Existing::Other,
             },
         }
@@ -71,7 +82,7 @@ mod tests {
         let (_folder, root, photos) = tree();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, true).existing(&folder.join(name))
         };
         assert_eq!(
             [at("in", "a.png"), at("in", "b.png"), at("in", "c.png")],
@@ -79,6 +90,19 @@ mod tests {
         );
         assert_eq!([at("out", "a.png"), at("out", "c.png")], [Existing::Other, Existing::Nothing]);
         assert_eq!([at("absent", "a.png"), at("out/../in", "a.png")], [Existing::Nothing, Existing::Photo]);
+    }
+
+    #[test]
+    fn files_beside_photos_are_nobodys_results_until_a_run_wrote_them() {
+        let (_folder, root, photos) = tree();
+        let at = |folder: &str, name: &str| {
+            let folder = root.join(folder);
+            ResultFolder::new(&folder, &photos, false).existing(&folder.join(name))
+        };
+        assert_eq!(
+            [at("in", "a.png"), at("in", "b.png"), at("in", "c.png"), at("out", "a.png")],
+            [Existing::Photo, Existing::Foreign, Existing::Nothing, Existing::Other]
+        );
     }
 
     #[test]
@@ -92,7 +116,7 @@ mod tests {
         symlink(root.join("in"), root.join("linked")).unwrap();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, true).existing(&folder.join(name))
         };
         assert_eq!(at("out", "to-photo.png"), Existing::Photo);
         assert_eq!(at("out", "to-other.png"), Existing::Other);

@@ -147,7 +147,7 @@ impl InputFinder {
 
     /// The photos found by now, for a round of a watch.
     #[cfg(feature = "watch")]
-    pub(super) fn finish_beside(self, others: &mut super::watch::GivenStems) -> Inputs {
+    pub(super) fn finish_beside(self, others: &mut super::given_stems::GivenStems) -> Inputs {
         self.inputs.finish_beside(others)
     }
 

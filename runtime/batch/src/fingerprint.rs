@@ -5,7 +5,7 @@ use clothseg::internals::digest;
 use clothseg::{Error, ModelSpec, Quality, Result, Segmenter};
 use serde::Serialize;
 
-use super::BatchOptions;
+use super::options::BatchOptions;
 
 /// What a hash of [`Settings`] begins with. Another way of hashing them needs another number. Earlier versions hashed text of
 /// another form, without such a beginning.

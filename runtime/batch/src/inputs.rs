@@ -154,7 +154,7 @@ impl Inputs {
 
     /// Gives each photo the stem that it has beside those of other rounds of a watch.
     #[cfg(feature = "watch")]
-    pub(super) fn finish_beside(mut self, others: &mut super::watch::GivenStems) -> Self {
+    pub(super) fn finish_beside(mut self, others: &mut super::given_stems::GivenStems) -> Self {
         let places: Vec<PathBuf> = self.photos.iter().map(|entry| self.place(entry)).collect();
         for (entry, form) in self.photos.iter_mut().zip(others.give(&places)) {
             entry.form = form;

@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::BatchOptions;
 use super::fingerprint::fingerprint;
 use super::journal;
-use super::review::Reason;
+use super::options::BatchOptions;
+use super::outcome::Reason;
 use super::shard::Shard;
 use super::timings::StageTimings;
 use clothseg::Result;
@@ -216,7 +216,7 @@ pub(super) fn manifests_in(output: &Path) -> Vec<PathBuf> {
 /// Reads a manifest, line after line, older lines of a photo included. Lines that are damaged are left out.
 ///
 /// # Errors
-/// [`Error::Read`](crate::Error::Read).
+/// [`Error::Read`](clothseg::Error::Read).
 pub fn read_manifest(path: &Path) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     journal::for_each_line(path, |_, line| records.extend(serde_json::from_slice::<Record>(line).ok()))?;

@@ -8,10 +8,10 @@ use clothseg::masks::Masked;
 use clothseg::{Error, Photo, Result, Segmenter};
 use rayon::prelude::*;
 
-use super::BatchOptions;
 use super::existing::{Existing, ResultFolder};
 use super::inputs::{Identities, Input};
 use super::links::path_to;
+use super::options::BatchOptions;
 use super::stems::with_suffix;
 use super::write::write_atomically;
 
@@ -24,6 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) options: &'a BatchOptions,
     /// Photos of this run: they are never written over.
     pub(super) protected: &'a Identities,
+    /// Whether an earlier run wrote files of this photo.
+    pub(super) is_written: bool,
 }
 
 /// What came of one photo.
@@ -35,8 +37,14 @@ pub(super) struct Written {
 }
 
 /// Encodes and writes the files of one photo under `stem`. Files of the same formats that an earlier run left for classes that
-/// are not there any more go.
-pub(super) fn write_all(about: &Context<'_>, masked: &Masked<'_>, stem: &Path) -> Result<Written> {
+/// are not there any more go. Before the first file is written, `announce` is told whether it will lie among photos, beside what no
+/// run wrote.
+pub(super) fn write_all(
+    about: &Context<'_>,
+    masked: &Masked<'_>,
+    stem: &Path,
+    announce: &dyn Fn(bool) -> Result<()>,
+) -> Result<Written> {
     let options = &about.options.outputs;
     let mut formats = options.formats.clone();
     formats.sort_unstable();
@@ -50,7 +58,12 @@ pub(super) fn write_all(about: &Context<'_>, masked: &Masked<'_>, stem: &Path) -
     let view = PhotoView::new(about.segmenter, about.photo, &masked.segmentation, &masked.classes, options)
         .with_name(&about.input.file_name, &path)
         .with_decode_ms(about.decode_ms);
-    let mut writer = Writer { stem, folder: ResultFolder::new(folder, about.protected), files: Vec::new() };
+    let mut writer =
+        Writer { stem, folder: ResultFolder::new(folder, about.protected, about.is_written), files: Vec::new() };
+    if writer.folder.may_hold_foreign() {
+        writer.check_free(&view, &exporters)?;
+    }
+    announce(writer.folder.may_hold_foreign())?;
     // The JSON says that the others are there: it leaves first and comes last.
     writer.remove(".json")?;
     write_class_files(&mut writer, &view, &exporters)?;
@@ -74,6 +87,14 @@ pub(super) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// A file beside photos would be written over.
+pub(super) fn foreign(path: &Path) -> Error {
+    let path = path.display();
+    Error::Invalid(format!(
+        "{path} is there already, and no earlier run wrote it; choose another output folder, or move it away"
+    ))
+}
+
 /// Writes files beside each other and remembers them.
 struct Writer<'a> {
     stem: &'a Path,
@@ -90,13 +111,35 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Checks that no file which is about to be written is there already.
+    fn check_free(&self, view: &PhotoView<'_>, exporters: &[&dyn Exporter]) -> Result<()> {
+        let names = class_file_names(view.taxonomy());
+        let regions = view.segmentation.regions();
+        let wanted: Vec<&String> = regions
+            .iter()
+            .filter(|region| view.classes.contains(&region.class))
+            .filter_map(|region| names.get(region.class))
+            .collect();
+        for exporter in exporters {
+            let of_classes = exporter.class_suffix_of(view.options).into_iter();
+            let of_classes = of_classes.flat_map(|suffix| wanted.iter().map(move |name| format!(".{name}{suffix}")));
+            for suffix in exporter.photo_suffixes().iter().map(|suffix| (*suffix).to_owned()).chain(of_classes) {
+                let path = with_suffix(self.stem, &suffix);
+                if self.look(&path)? == Existing::Foreign {
+                    return Err(foreign(&path));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the file of an earlier run, if there is one.
     fn remove(&self, suffix: &str) -> Result<()> {
         let path = with_suffix(self.stem, suffix);
-        if self.look(&path)? == Existing::Nothing {
-            return Ok(());
+        match self.look(&path)? {
+            Existing::Other => remove_file(&path),
+            _ => Ok(()),
         }
-        remove_file(&path)
     }
 
     /// What is there already; an error where it is one of the photos.

@@ -3,16 +3,18 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::BatchOptions;
 use super::fingerprint;
 use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
-use super::manifest::{InputRecord, Record, Status, manifests_in};
-use super::review::{Reason, ReviewFiles};
+use super::manifest::{FileRecord, InputRecord, Record, Status, manifests_in};
+use super::options::BatchOptions;
+use super::outcome::Reason;
+use super::review::ReviewFiles;
 use super::stems::{spelling, stem_key, with_suffix};
 use clothseg::internals::digest::{self, Key};
 use clothseg::{Error, Result};
@@ -43,6 +45,8 @@ pub(super) struct EarlierResult {
     results: Option<Key>,
     /// Whether somebody was to look at it.
     pub(super) reviewed: bool,
+    /// Whether a run wrote files of it, or was about to.
+    pub(super) is_written: bool,
 }
 
 /// The parts of a line that the index needs.
@@ -93,7 +97,8 @@ impl EarlierResults {
             (Status::Done, Some(input)) => Some(results_key(&summary.options, input)),
             _ => None,
         };
-        let facts = EarlierResult { results, reviewed: !summary.review.is_empty() };
+        let is_written = summary.status != Status::Failed;
+        let facts = EarlierResult { results, reviewed: !summary.review.is_empty(), is_written };
         let options = self.options.iter().position(|known| *known == summary.options).unwrap_or_else(|| {
             self.options.push(summary.options.to_string());
             self.options.len() - 1
@@ -102,9 +107,11 @@ impl EarlierResults {
             LastLine { manifest, offset, finished_unix_ms: summary.finished_unix_ms, facts, options: options as u32 };
         let last = self.last_lines.entry(stem_key(Path::new(&*summary.stem))).or_insert(line);
         // In one manifest the later line counts, whatever the clock did; between shards, the clock is all there is.
+        let is_written = last.facts.is_written || is_written;
         if last.manifest == manifest || last.finished_unix_ms <= line.finished_unix_ms {
             *last = line;
         }
+        last.facts.is_written = is_written;
     }
 
     /// Why photos that are done are done again in a run of these options; nothing where there are none.
@@ -131,6 +138,11 @@ impl EarlierResults {
     /// What is known of the photo with this stem.
     pub(super) fn facts(&self, stem: &Path) -> Option<EarlierResult> {
         self.last_lines.get(&stem_key(stem)).map(|line| line.facts)
+    }
+
+    /// Whether a run wrote files of any photo, or was about to.
+    pub(super) fn wrote_any(&self) -> bool {
+        self.last_lines.values().any(|line| line.facts.is_written)
     }
 
     /// The last lines of photos that are done and have none of these stems.
@@ -174,20 +186,49 @@ pub fn last_records<'a>(output: &Path, inputs: &'a Inputs) -> Result<impl Iterat
     Ok(inputs.iter().filter_map(move |input| known.record(&input.stem)))
 }
 
+/// A file written so much later than its photo was recorded was written by somebody else. Clocks of network drives differ a little.
+const EDITED_AFTER: Duration = Duration::from_secs(5);
+
+/// What has become of a file of results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It has the size that was recorded.
+    Same,
+    /// It has another size and was written after the run, as when a mask was corrected by hand.
+    Edited,
+    /// It is not there, or is damaged.
+    Lost,
+}
+
+/// What has become of a file that a record names, of the photo that is `input` now.
+fn found(record: &Record, file: &FileRecord, input: &Input, output: &Path) -> Found {
+    let Some(suffix) = file.path.strip_prefix(record.stem.as_str()) else { return Found::Lost };
+    // The record's path is text; the real one may be more than that.
+    let facts = std::fs::metadata(with_suffix(&output.join(&input.stem), suffix));
+    let Some(facts) = facts.ok().filter(|facts| facts.is_file()) else { return Found::Lost };
+    let recorded = UNIX_EPOCH + Duration::from_millis(record.finished_unix_ms);
+    let is_later = || facts.modified().is_ok_and(|modified| modified > recorded + EDITED_AFTER);
+    match facts.len() {
+        bytes if bytes == file.bytes => Found::Same,
+        bytes if bytes > 0 && is_later() => Found::Edited,
+        _ => Found::Lost,
+    }
+}
+
+/// Whether files of the record's results were changed after the run.
+pub(super) fn is_edited(record: &Record, input: &Input, output: &Path) -> bool {
+    record.files.iter().any(|file| found(record, file, input, output) == Found::Edited)
+}
+
 /// Whether the record's results are all there and what this run would make, as far as can be told without the photo's
-/// content.
+/// content. Results that somebody has changed since count.
 pub(super) fn is_whole(
     record: &Record,
     input: &Input,
     options_hash: &str,
     BatchOptions { output, review, limits, .. }: &BatchOptions,
 ) -> bool {
-    let is_there = |file: &super::manifest::FileRecord| {
-        let Some(suffix) = file.path.strip_prefix(record.stem.as_str()) else { return false };
-        // The record's path is text; the real one may be more than that.
-        let path = with_suffix(&output.join(&input.stem), suffix);
-        std::fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() == file.bytes)
-    };
+    let is_there = |file: &FileRecord| found(record, file, input, output) != Found::Lost;
     let (Some(width), Some(height)) = (record.width, record.height) else { return false };
     let is_truncated = record.review.contains(&Reason::Truncated);
     record.status == Status::Done
@@ -265,6 +306,7 @@ mod tests {
         for status in ["failed", "replacing"] {
             let known = known(&[&[line("a", "done", "x", 1), line("a", status, "x", 2)]]);
             assert!(!has(&known, "x"), "{status}");
+            assert!(known.wrote_any(), "{status}: the files of before may be there");
         }
     }
 

@@ -1,84 +1,17 @@
 //! Results that somebody should look at, and where they are gathered.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
 
 use super::inputs::{Input, Source};
 use super::manifest::ClassRecord;
+use super::options::ReviewOptions;
+use super::outcome::Reason;
 use super::outputs::remove_file;
 use super::stems::with_suffix;
 use super::write::write_atomically;
 use clothseg::Result;
 
-/// Why somebody should look at a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Reason {
-    /// None of the classes wanted is in the photo.
-    NothingFound,
-    /// The network is less sure of the garments than is asked for.
-    LowConfidence,
-    /// A garment reaches the edge of the photo: part of it may be missing.
-    CutByFrame,
-    /// The file is cut off, and what was missing of the photo is grey.
-    Truncated,
-}
-
-impl Reason {
-    /// The name, as it stands in the manifest.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NothingFound => "nothing-found",
-            Self::LowConfidence => "low-confidence",
-            Self::CutByFrame => "cut-by-frame",
-            Self::Truncated => "truncated",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What makes a result worth a look.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ReviewOptions {
-    /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.review.png`, its overlay.
-    /// Nothing is gathered without it; the manifest has the reasons in any case.
-    pub folder: Option<PathBuf>,
-    /// Smallest confidence, 0..1, that needs no look: that of the classes found, weighted by their areas. So a speck of a
-    /// class does not count like a coat. How high a model's confidence is when it is right is a matter of the model.
-    pub min_confidence: f64,
-}
-
-impl Default for ReviewOptions {
-    /// Below one half the network holds another class, or several, for as likely.
-    fn default() -> Self {
-        Self { folder: None, min_confidence: 0.5 }
-    }
-}
-
 impl ReviewOptions {
-    /// The same, gathering photos in this folder.
-    #[must_use]
-    pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = Some(folder.into());
-        self
-    }
-
-    /// The same with this smallest confidence, 0..1.
-    #[must_use]
-    pub fn with_min_confidence(mut self, min_confidence: f64) -> Self {
-        self.min_confidence = min_confidence;
-        self
-    }
-
     /// The reasons to look at a photo of this width and height with these classes found. Background is no garment.
     pub(super) fn reasons(
         &self,

@@ -5,7 +5,7 @@ use std::path::Path;
 use clothseg::export::class_file_names;
 use clothseg::{Error, Result, Taxonomy};
 
-use super::BatchOptions;
+use super::options::BatchOptions;
 
 /// Bytes that a name has at most, on all systems in use.
 const MAX_NAME_BYTES: usize = 255;

@@ -7,10 +7,12 @@ use clothseg::export::coco::CocoPhoto;
 use clothseg::export::{Exporter, Format, RunView};
 use clothseg::{Error, Result, Segmenter};
 
-use super::BatchOptions;
 use super::content;
+use super::existing::{Existing, ResultFolder};
 use super::inputs::Inputs;
 use super::manifest::{Record, RunFacts, Status};
+use super::options::BatchOptions;
+use super::outputs::foreign;
 use super::resume::last_records;
 use super::shard::Shard;
 use super::write::write_with;
@@ -35,25 +37,15 @@ fn files(options: &BatchOptions) -> Vec<(&'static dyn Exporter, &'static str, Pa
     files
 }
 
-/// Whether a run of any formats and shards may write a file of this name, in lower case, into its output folder.
-pub(super) fn may_be(file: &str) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_shard = |stem: &str, extension: &str| {
-        let shard = file.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)?.strip_suffix('.'));
-        let numbers = shard.and_then(|shard| shard.strip_prefix('-')?.split_once("-of-"));
-        numbers.is_some_and(|(i, n)| is_number(i) && is_number(n))
-    };
-    Format::ALL.iter().map(|format| format.exporter()).any(|exporter| {
-        exporter.run_files().iter().any(|name| {
-            let sharded = || name.rsplit_once('.').is_some_and(|(stem, extension)| is_shard(stem, extension));
-            file == *name || (exporter.needs().parts && sharded())
-        })
-    })
-}
-
-/// Removes those of an earlier run.
-pub(super) fn remove(options: &BatchOptions) -> Result<()> {
+/// Removes those of an earlier run from the output folder.
+///
+/// # Errors
+/// [`Error::Invalid`] where a file of the name lies among photos, and no run wrote there; [`Error::Write`].
+pub(super) fn remove(options: &BatchOptions, folder: &ResultFolder<'_>) -> Result<()> {
     for (_, _, path) in files(options) {
+        if folder.existing(&path) == Existing::Foreign {
+            return Err(foreign(&path));
+        }
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => return Err(Error::Write { path, source }),
             _ => {}

@@ -5,26 +5,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cancel::Cancel;
 use super::content::{self, Content};
 use super::cost;
 use super::departed::{Departed, Same};
 use super::existing::{Existing, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
-use super::manifest::{ClassRecord, FileRecord, InputRecord, RunFacts, Status};
+use super::manifest::{ClassRecord, FileRecord, InputRecord, Record, RunFacts, Status};
+use super::options::BatchOptions;
+use super::outcome::{Done, Ended, Outcome, Reason};
 use super::pipeline::{Decoding, Stages};
 use super::resume::{self, EarlierResults};
-use super::review::{Reason, ReviewFiles};
+use super::review::ReviewFiles;
 use super::stems::spelling;
+use super::summary::Summary;
 use super::timings::{StageTimings, milliseconds};
-use super::{BatchOptions, Cancel, Done, Ended, Outcome, Summary, outputs, room};
-use clothseg::Photo;
-use clothseg::export;
+use super::{outputs, room};
 use clothseg::export::coco::CocoPhoto;
 use clothseg::internals::Plan;
 use clothseg::masks::Masked;
-use clothseg::{Error, Result};
-use clothseg::{Segmentation, Segmenter};
+use clothseg::{Error, Photo, Result, Segmentation, Segmenter, export};
 
 /// A run: what all photos share.
 pub(super) struct Work<'a> {
@@ -220,7 +221,7 @@ impl<'a> Work<'a> {
         room::check(&self.options.output, &job.input.stem, self.suffix_bytes)?;
         let opened = content::open(&job.input.source, &mut job.facts)?;
         let earlier = self.options.resume.then(|| self.known.record(&job.input.stem)).flatten();
-        let is_whole = |record: &super::Record| resume::is_whole(record, &job.input, &self.facts.options, self.options);
+        let is_whole = |record: &Record| resume::is_whole(record, &job.input, &self.facts.options, self.options);
         let whole = earlier.as_ref().filter(|record| is_whole(record));
         if let Some(record) = whole.filter(|record| resume::is_unchanged(&record.input, &job.facts)) {
             return self.finished(&job.input, record);
@@ -236,8 +237,11 @@ impl<'a> Work<'a> {
         Ok(Look::ToDo(content))
     }
 
-    fn finished(&self, input: &Input, record: &super::Record) -> Result<Look> {
+    fn finished(&self, input: &Input, record: &Record) -> Result<Look> {
         self.remove_renamed(input, record.input.blake3.as_deref())?;
+        if resume::is_edited(record, input, &self.options.output) {
+            self.ledger().summary.edited.push(input.file_name.clone());
+        }
         Ok(Look::Finished(record.review.clone()))
     }
 
@@ -255,7 +259,6 @@ impl<'a> Work<'a> {
     fn write_results(&self, job: &Job, photo: &Photo, masked: &Masked<'_>) -> Result<Results> {
         let options = self.options;
         let stem = options.output.join(&job.input.stem);
-        self.announce_replacing(job)?;
         let about = outputs::Context {
             segmenter: self.segmenter,
             photo,
@@ -263,8 +266,10 @@ impl<'a> Work<'a> {
             decode_ms: job.timings.decode_ms,
             options,
             protected: self.inputs.identities(),
+            is_written: self.known.facts(&job.input.stem).is_some_and(|known| known.is_written),
         };
-        let outputs::Written { files: mut paths, coco } = outputs::write_all(&about, masked, &stem)?;
+        let outputs::Written { files: mut paths, coco } =
+            outputs::write_all(&about, masked, &stem, &|among_photos| self.announce_replacing(job, among_photos))?;
         let size = |path: &PathBuf| {
             let below = path.strip_prefix(&options.output).unwrap_or(path);
             let bytes = std::fs::metadata(path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
@@ -286,11 +291,11 @@ impl<'a> Work<'a> {
     }
 
     /// A line that makes an earlier one of this photo void before its files are written over by others: after a kill
-    /// halfway, sizes alone might not tell old files from new.
-    fn announce_replacing(&self, job: &Job) -> Result<()> {
+    /// halfway, sizes alone might not tell old files from new. Among photos it tells the next run that the files are ours.
+    fn announce_replacing(&self, job: &Job, among_photos: bool) -> Result<()> {
         let known = self.known.facts(&job.input.stem);
         let hash = job.facts.blake3.as_deref().unwrap_or_default();
-        if known.is_some_and(|known| known.are_others(&self.facts.options, hash)) {
+        if among_photos || known.is_some_and(|known| known.are_others(&self.facts.options, hash)) {
             let stem = spelling(&job.input.stem);
             self.manifest.append(&self.facts.record(Status::Replacing, job.facts.clone(), stem))?;
         }
@@ -307,7 +312,7 @@ impl<'a> Work<'a> {
     ) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
         let files = ReviewFiles::of(&job.input, folder);
-        let folder = ResultFolder::new(files.folder(), self.inputs.identities());
+        let folder = ResultFolder::new(files.folder(), self.inputs.identities(), true);
         if let Some(path) = files.paths().iter().find(|path| folder.existing(path) == Existing::Photo) {
             let path = path.display();
             return Err(Error::Invalid(format!(
@@ -334,7 +339,7 @@ impl<'a> Work<'a> {
     fn finish(&self, job: Job, results: Results, masked: &Masked<'_>) {
         let map = masked.segmentation.label_map();
         let timings = job.timings.with_total(job.started.elapsed()).rounded();
-        let record = super::Record {
+        let record = Record {
             width: Some(map.width()),
             height: Some(map.height()),
             classes: results.classes,
@@ -354,7 +359,7 @@ impl<'a> Work<'a> {
     }
 
     fn fail(&self, job: Job, error: Error) {
-        let record = super::Record {
+        let record = Record {
             timings_ms: job.timings.with_total(job.started.elapsed()).rounded(),
             error: Some(error.chain()),
             ..self.facts.record(Status::Failed, job.facts, spelling(&job.input.stem))

@@ -7,8 +7,6 @@ use clothseg::export::Format;
 use clothseg::internals::digest::{self, Key};
 use clothseg::internals::files::has_photo_extension;
 
-use super::run_files;
-
 /// Bytes that the last part of a stem has at most. File systems take 255 for a name; the rest is for suffixes, such as
 /// `.CLASS.cutout.png`.
 const MAX_NAME_BYTES: usize = 180;
@@ -100,7 +98,23 @@ fn is_of_another(stem: &Path) -> bool {
         let longer = suffixes().filter_map(|longer| longer.strip_suffix(suffix));
         longer.filter(|rest| !rest.is_empty()).any(|rest| name.ends_with(rest))
     };
-    suffixes().any(|suffix| is_anothers(suffix) || run_files::may_be(&format!("{name}{suffix}")))
+    suffixes().any(|suffix| is_anothers(suffix) || is_of_run(&format!("{name}{suffix}")))
+}
+
+/// Whether a run of any formats and shards may write a file of this name, in lower case, into its output folder.
+fn is_of_run(file: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_shard = |stem: &str, extension: &str| {
+        let shard = file.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)?.strip_suffix('.'));
+        let numbers = shard.and_then(|shard| shard.strip_prefix('-')?.split_once("-of-"));
+        numbers.is_some_and(|(i, n)| is_number(i) && is_number(n))
+    };
+    Format::ALL.iter().map(|format| format.exporter()).any(|exporter| {
+        exporter.run_files().iter().any(|name| {
+            let sharded = || name.rsplit_once('.').is_some_and(|(stem, extension)| is_shard(stem, extension));
+            file == *name || (exporter.needs().parts && sharded())
+        })
+    })
 }
 
 /// What makes two stems the same: paths that differ in case are one file on some systems.

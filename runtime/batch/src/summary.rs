@@ -1,4 +1,4 @@
-use super::Outcome;
+use super::outcome::{Ended, Outcome};
 use super::timings::StageTimings;
 
 /// How a run ended.
@@ -15,6 +15,8 @@ pub struct Summary {
     pub to_review: usize,
     /// Photos that had changed since an earlier run did them, with `resume`; they are done again.
     pub changed: Vec<String>,
+    /// Photos whose results were changed after the run that made them, such as masks corrected by hand, with `resume`; they stay.
+    pub edited: Vec<String>,
     /// Photos that an earlier run did into the same folder and that are not among those of this one, with `resume` and without
     /// shards. Their results stay.
     pub missing: Vec<String>,
@@ -41,12 +43,12 @@ pub enum Stop {
 impl Summary {
     pub(super) fn count(&mut self, outcome: &Outcome) {
         match &outcome.result {
-            Ok(super::Ended::Done(done)) => {
+            Ok(Ended::Done(done)) => {
                 self.done += 1;
                 self.to_review += usize::from(!done.review.is_empty());
                 self.timings += done.timings;
             }
-            Ok(super::Ended::Skipped { review }) => {
+            Ok(Ended::Skipped { review }) => {
                 self.skipped += 1;
                 self.to_review += usize::from(!review.is_empty());
             }

@@ -2,7 +2,6 @@
 
 mod arrivals;
 mod mounts;
-mod names;
 mod root;
 mod source;
 mod watcher;
@@ -13,9 +12,11 @@ use std::time::Duration;
 
 use clothseg::{Error, Result, Segmenter};
 
-pub(crate) use self::names::GivenStems;
 use self::watcher::Watch;
-use super::{BatchOptions, Cancel, Outcome, Summary};
+use super::cancel::Cancel;
+use super::options::BatchOptions;
+use super::outcome::Outcome;
+use super::summary::Summary;
 
 /// How a folder is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +134,7 @@ pub struct WatchSummary {
 ///
 /// # Errors
 /// [`Error::Read`] when the folder cannot be read at the start; [`Error::Invalid`] when it lies in a folder for results;
-/// [`Error::Write`] and others of [`run`](super::run) when what is done cannot be recorded any more.
+/// [`Error::Write`] and others of [`run`](crate::run) when what is done cannot be recorded any more.
 pub fn watch(
     segmenter: &Segmenter,
     folder: &Path,

@@ -69,6 +69,8 @@ impl Progress {
         told(inputs.skipped, "that is not a photo was", "that are not photos were", "left alone");
         told(inputs.earlier_results, "that an earlier run made was", "that earlier runs made were", "left out");
         named(&summary.changed, "has changed since it was done", "have changed since they were done", "done again");
+        let (one, several) = ("has results that were changed since", "have results that were changed since");
+        named(&summary.edited, one, several, "they are kept");
         let (one, several) = ("in the manifest is not part of this run", "in the manifest are not part of this run");
         named(&summary.missing, one, several, "the results are kept");
         if summary.done > 1 {

@@ -360,3 +360,53 @@ fn a_folder_has_one_run_at_a_time() {
     env.run(&["a.png", "-o", "blocked"]).expect(2, &["cannot write blocked/manifest.jsonl"]);
     env.run(&["a.png", "-o", "out", "--sync"]).expect(0, &[]);
 }
+
+#[test]
+fn files_beside_photos_that_no_run_wrote_are_left_alone() {
+    let env = TestEnv::new();
+    env.photo("in/a.png");
+    env.photo("in/b.png");
+    let labels = br#"{"shapes": []}"#;
+    env.write("in/a.json", labels);
+    env.write("in/coco.json", labels);
+    let is_kept = |name: &str| std::fs::read(env.path(name)).unwrap() == labels;
+    // Twice, as the first time leaves a manifest.
+    for _ in 0..2 {
+        env.run(&["in", "-o", "in", "--format", "coco"]).expect(2, &["coco.json is there already"]);
+        assert!(is_kept("in/coco.json"));
+    }
+    for _ in 0..2 {
+        let run = env.run(&["in", "-o", "in", "--format", "json,masks"]);
+        run.expect(1, &["a.json is there already", "choose another output folder", "1 photo done, 1 failed"]);
+        assert!(is_kept("in/a.json") && env.path("in/b.json").is_file() && !env.path("in/a.shirt.png").exists());
+    }
+    // What is not asked for is not removed either; what a run wrote is written again.
+    for _ in 0..2 {
+        env.run(&["in", "-o", "in", "--format", "masks"]).expect(0, &["2 photos done"]);
+        assert!(is_kept("in/a.json") && is_kept("in/coco.json") && env.path("in/a.shirt.png").is_file());
+    }
+}
+
+#[test]
+fn resume_keeps_results_that_were_corrected_by_hand() {
+    let env = TestEnv::new();
+    env.photos("in", 2);
+    let run = || env.run(&["in", "-o", "out", "--resume", "--format", "masks"]);
+    run().expect(0, &["2 photos done"]);
+    let mask = env.files("out").into_iter().find(|name| name.ends_with(".shirt.png")).unwrap();
+    let path = env.path(&format!("out/{mask}"));
+    let change = |bytes: &[u8], at: SystemTime| {
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+    };
+    change(b"corrected", SystemTime::now() + Duration::from_secs(60));
+    run()
+        .expect(0, &["0 photos done, 2 done before", "1 photo has results that were changed since: ", "they are kept"]);
+    assert_eq!(std::fs::read(&path).unwrap(), b"corrected");
+    // What a loss of power leaves is not later than the run, or empty.
+    for (bytes, later_s) in [(b"damaged".as_slice(), 0), (b"".as_slice(), 60)] {
+        change(bytes, SystemTime::now() + Duration::from_secs(later_s));
+        run().expect(0, &["1 photo done, 1 done before"]);
+        assert!(std::fs::read(&path).unwrap().starts_with(b"\x89PNG"));
+    }
+}

@@ -7,15 +7,21 @@ use std::time::{Duration, Instant};
 use clothseg::{Error, Result, Segmenter};
 
 use super::arrivals::{Arrivals, Facts, News};
-use super::names::GivenStems;
 use super::root::{Root, is_unfinished};
 use super::source::{Changes, SystemNews};
 use super::{Round, WatchEvent, WatchOptions, WatchSummary, Way, mounts};
+use crate::cancel::Cancel;
 use crate::departed::Departed;
-use crate::inputs::{Inputs, Source};
+use crate::existing::ResultFolder;
+use crate::find::InputFinder;
+use crate::given_stems::GivenStems;
+use crate::inputs::{Identities, Inputs, Source};
 use crate::manifest::manifests_in;
+use crate::options::BatchOptions;
+use crate::outcome::Outcome;
 use crate::resume::EarlierResults;
-use crate::{BatchOptions, Cancel, InputFinder, Outcome, Session, create_output, run_files};
+use crate::run::{Session, create_output};
+use crate::run_files;
 
 /// How long to wait for news before it is seen whether somebody says stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -74,7 +80,8 @@ impl<'a> Watch<'a> {
         }
         let root = Root::open(folder, &outputs(options))?;
         let session = Session::open(segmenter, options)?;
-        run_files::remove(options)?;
+        // No photo of the watched folder lies among the results.
+        run_files::remove(options, &ResultFolder::new(&options.output, &Identities::default(), true))?;
         write_run_files(segmenter, options)?;
         let stems = GivenStems::read(&manifests_in(&options.output))?;
         let mut watch = Self {

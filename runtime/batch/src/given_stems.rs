@@ -38,7 +38,7 @@ impl GivenStems {
     ///
     /// # Errors
     /// [`clothseg::Error::Read`].
-    pub(super) fn read(manifests: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn read(manifests: &[PathBuf]) -> Result<Self> {
         let mut given = Self::default();
         for manifest in manifests {
             journal::for_each_line(manifest, |_, line| {
