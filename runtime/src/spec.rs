@@ -62,7 +62,7 @@ pub struct InputSpec {
     /// How a photo is brought to the network's size.
     pub fit: Fit,
     /// Longest side, in pixels, of the second size in test-time augmentation ([`Quality::Best`](crate::Quality::Best)), where
-    /// `fit` is [`Fit::LongestSide`] and the model has been found to gain from it. Smaller photos are not enlarged for it.
+    /// `fit` is [`Fit::LongestSide`] and the model has been found to gain from it. Smaller photos are not upsampled for it.
     /// Without it there is one size. Earlier descriptions call it `larger_side`.
     #[serde(default, alias = "larger_side", skip_serializing_if = "Option::is_none")]
     pub tta_long_side: Option<u32>,

@@ -37,7 +37,7 @@ pub fn find_inputs(arguments: &[PathBuf], output: &Path, max_bytes: u64, stdin: 
 /// runs are left out.
 ///
 /// Below the output folder a folder's own tree is mirrored; a file named by a relative path keeps it, any other file
-/// its name. No two photos get one stem: where they would, each keeps its ending (`b.jpg`, `b.png`), and what is
+/// its name. No two photos get one stem: where they would, each keeps its extension (`b.jpg`, `b.png`), and what is
 /// still the same is numbered.
 #[derive(Debug)]
 pub struct InputFinder {

@@ -110,7 +110,7 @@ impl Inputs {
         &self.identities
     }
 
-    /// A photo's path below the output folder, ending included.
+    /// A photo's path below the output folder, extension included.
     fn place(&self, entry: &Entry) -> PathBuf {
         match &entry.origin {
             Origin::Bytes(_) => "stdin".into(),

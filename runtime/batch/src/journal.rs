@@ -34,7 +34,7 @@ impl Journal {
         if stays_locked(&file) {
             let path = path.display();
             return Err(Error::Invalid(format!(
-                "another run writes {path}; wait for it, choose another output folder, or split the work with --shard"
+                "another run writes {path}; wait for it, choose another output folder, or split the work into shards"
             )));
         }
         cut_torn_line(&mut file).map_err(failed)?;

@@ -186,7 +186,7 @@ pub struct ReviewOptions {
     /// Folder in which photos to look at are gathered: `a/b.photo.jpg`, a copy, beside `a/b.review.png`, its overlay.
     /// Nothing is gathered without it; the manifest has the reasons in any case.
     pub folder: Option<PathBuf>,
-    /// Smallest confidence, 0..1, that needs no look: that of the classes found, weighted by their areas. So a speck of a
+    /// Smallest confidence, 0..1, that needs no look: that of the classes found, weighted by their areas. So a few pixels of a
     /// class does not count like a coat. How high a model's confidence is when it is right is a matter of the model.
     pub min_confidence: f64,
 }

@@ -30,7 +30,7 @@ impl Shard {
         )))
     }
 
-    /// Whether a photo belongs to this shard. `place` is its path, ending included, below the output folder.
+    /// Whether a photo belongs to this shard. `place` is its path, extension included, below the output folder.
     pub fn holds(self, place: &Path) -> bool {
         let parts = place.components().filter_map(|part| match part {
             Component::Normal(part) => Some(part.to_string_lossy()),

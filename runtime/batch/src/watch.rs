@@ -129,7 +129,7 @@ pub struct WatchSummary {
 ///
 /// A photo is begun when it is whole, see [`WatchOptions::settle`], and again when it has changed, also after it failed.
 /// Files of the run that gather parts of all photos, such as `coco.json`, are not written: a run with
-/// [`BatchOptions::resume`] over the folder writes them. A photo that arrives keeps its ending in the names of its results
+/// [`BatchOptions::resume`] over the folder writes them. A photo that arrives keeps its extension in the names of its results
 /// where another photo has the name without it.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use clothseg::export::OutputOptions;
+use clothseg::export::{Format, OutputOptions};
 use clothseg::internals::files::list;
 use clothseg::{Limits, Taxonomy};
 
@@ -17,7 +17,7 @@ use crate::watch_args::WatchArgs;
 
 /// Cuts garments out of photos: a mask and polygons for each class, at the photo's own size.
 #[derive(Debug, Parser)]
-#[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = format!("Examples:\n{EXAMPLES}\n\n{FILES}\nExit status: {EXIT_STATUS}"))]
+#[command(name = "clothseg-run", version, arg_required_else_help = true, after_help = format!("Examples:\n{EXAMPLES}\n\n{}\nExit status: {EXIT_STATUS}", files()))]
 pub struct Args {
     /// Photos, folders (with all below them), patterns such as 'photos/*.jpg', or '-' for standard input
     #[arg(value_name = "INPUT")]
@@ -85,12 +85,20 @@ pub const EXAMPLES: &str = "  clothseg-run photo.jpg --classes shirt,pants
   find photos -name '*.jpg' -mtime -1 -print0 | clothseg-run --files-from - --null
   clothseg-run --list-classes";
 
-/// What is written.
-pub const FILES: &str = "\
-Files for photo.jpg: photo.CLASS.png (mask, 255 = class), photo.labels.png (class index),
-photo.overlay.png, photo.json (polygons, boxes, areas, confidence); with --format also
-photo.CLASS.soft.png, photo.CLASS.cutout.png, photo.CLASS.crop.png, photo.svg,
-photo.labelme.json and coco.json for all photos. manifest.jsonl has a line for each photo.";
+/// What is written for a photo, format by format.
+pub fn files() -> String {
+    let mut text = String::from("Files for photo.jpg, by format (masks, labels, overlay and json by default):\n");
+    for format in Format::ALL {
+        let exporter = format.exporter();
+        let of_classes = exporter.class_suffix().map(|suffix| format!("photo.CLASS{suffix}"));
+        let of_photo = exporter.photo_suffixes().iter().map(|suffix| format!("photo{suffix}"));
+        let of_run = exporter.run_files().iter().map(|name| format!("{name} for all photos"));
+        let files: Vec<String> = of_classes.into_iter().chain(of_photo).chain(of_run).collect();
+        text.push_str(&format!("  {:8} {}\n", format.name(), files.join(", ")));
+    }
+    text.push_str("manifest.jsonl has a line for each photo.\n");
+    text
+}
 
 /// What the program's exit status says.
 pub const EXIT_STATUS: &str = "\

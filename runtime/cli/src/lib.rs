@@ -76,7 +76,8 @@ fn obey(args: &Args) -> Result<u8, String> {
     // Most errors name the file that is at fault, which may be the description.
     let named = |error: Error| explain_of(args.model.as_deref(), &error);
     if let Some(what) = args.generate {
-        let sections = [("EXAMPLES", args::EXAMPLES), ("RESULTS", args::FILES), ("EXIT STATUS", args::EXIT_STATUS)];
+        let files = args::files();
+        let sections = [("EXAMPLES", args::EXAMPLES), ("RESULTS", &files), ("EXIT STATUS", args::EXIT_STATUS)];
         return print(&generate(what, Args::command(), &sections)?).map(|()| ALL_DONE);
     }
     // What can be wrong with the command is found before an engine is opened.

@@ -57,13 +57,14 @@ fn ring(env: &TestEnv) {
 fn every_format_is_as_it_was() {
     let env = TestEnv::new();
     ring(&env);
-    let all = "masks,soft,cutout,crop,labels,overlay,svg,labelme,coco,json";
-    env.run(&["shop/ring.png", "-o", "out", "--format", all, "--svg-photo"]).expect(0, &[]);
+    let all = clothseg::export::Format::names().replace(' ', "");
+    env.run(&["shop/ring.png", "-o", "out", "--format", &all, "--svg-photo"]).expect(0, &[]);
     let a_class = ["", ".soft", ".cutout", ".crop"].map(|kind| ["pants", "shirt"].map(|c| format!("{c}{kind}.png")));
-    let others = ["labels.png", "overlay.png", "svg", "labelme.json", "json"].map(str::to_owned);
+    let others =
+        ["labels.png", "atr.png", "lip.png", "overlay.png", "svg", "labelme.json", "txt", "json"].map(str::to_owned);
     let mut expected: Vec<String> =
         a_class.into_iter().flatten().chain(others).map(|end| format!("shop/ring.{end}")).collect();
-    expected.push("coco.json".into());
+    expected.extend(["coco.json", "classes.txt", "data.yaml"].map(str::to_owned));
     expected.sort();
     assert_eq!(env.files("out"), expected);
     // The JSON holds times; its test reads it.
@@ -151,7 +152,7 @@ fn parse_has_the_indices_of_try_on_tools() {
 /// The rows of the table of formats, as the list of formats gives them.
 fn table() -> String {
     let mut text = String::from("| `--format` | file | what |\n| --- | --- | --- |\n");
-    for exporter in clothseg::export::Format::ALL.map(clothseg::export::Format::exporter) {
+    for exporter in clothseg::export::Format::ALL.iter().map(|format| format.exporter()) {
         let class = exporter.class_suffix().map(|suffix| format!("`DIR/a/b.CLASS{suffix}`"));
         let photo = exporter.photo_suffixes().iter().map(|suffix| format!("`DIR/a/b{suffix}`"));
         let run = exporter.run_files().iter().map(|name| format!("`DIR/{name}`"));

@@ -87,7 +87,7 @@ fn files_of(format: Format, view: &PhotoView<'_>) -> clothseg::Result<Vec<(Strin
         let names = class_file_names(view.taxonomy());
         let wanted = view.segmentation.regions().iter().filter(|region| view.classes.contains(&region.class));
         for region in wanted {
-            let name = names.get(region.class).map_or("class", String::as_str);
+            let name = &names[region.class];
             let content = exporter.class_file(view, &ClassView::new(view.segmentation, region))?;
             files.push((format!("photo.{name}{suffix}"), content));
         }

@@ -85,7 +85,7 @@ fn query(name: &str, description: &str, schema: &Value) -> Value {
 }
 
 fn format() -> Value {
-    let names: Vec<&str> = Format::ALL.map(Format::name).into_iter().chain([ZIP]).collect();
+    let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).chain([ZIP]).collect();
     let description = format!(
         "One of {}, or several with commas between. `{ZIP}` is {} in an archive",
         names.join(", "),

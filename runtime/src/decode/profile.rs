@@ -46,10 +46,12 @@ pub(crate) fn to_srgb(rgb: RgbImage, icc: &[u8]) -> RgbImage {
     let mut converted = vec![0; rgb.as_raw().len()];
     let stretches = converted.par_chunks_mut(STRETCH_BYTES).zip(rgb.as_raw().par_chunks(STRETCH_BYTES));
     let done = stretches.map(|(to, from)| transform.transform(from, to)).collect::<Result<(), CmsError>>();
-    match done.map(|()| RgbImage::from_raw(rgb.width(), rgb.height(), converted)) {
-        Ok(Some(converted)) => converted,
-        _ => rgb,
+    if let Err(error) = done {
+        tracing::warn!(%error, "the photo's colour profile cannot be applied: its colours are taken as sRGB");
+        return rgb;
     }
+    #[expect(clippy::expect_used, reason = "there are as many bytes as in the photo")]
+    RgbImage::from_raw(rgb.width(), rgb.height(), converted).expect("there are as many bytes as in the photo")
 }
 
 /// Bytes of pixels, three a pixel, that a thread converts at once.

@@ -68,7 +68,7 @@ pub(super) fn judge(asked: Provider, placements: &[Placement]) -> Result<Option<
     let left = on(CPU, is_heavy);
     if !left.is_empty() {
         return Err(format!(
-            "a part of the network's arithmetic is left on the CPU ({}: {}); in all: {}",
+            "part of the network's computation is left on the CPU ({}: {}); in all: {}",
             number(left.len()),
             distinct(&left),
             summary(placements)
@@ -77,7 +77,7 @@ pub(super) fn judge(asked: Provider, placements: &[Placement]) -> Result<Option<
     let elsewhere = on(CUDA, is_heavy);
     if named == TENSORRT && !elsewhere.is_empty() {
         if on(TENSORRT, is_heavy).is_empty() {
-            return Err(format!("all of the network's arithmetic is left to CUDA ({})", summary(placements)));
+            return Err(format!("all of the network's computation is left to CUDA ({})", summary(placements)));
         }
         return Ok(Some(format!("TensorRT leaves {} to CUDA: {}", number(elsewhere.len()), distinct(&elsewhere))));
     }

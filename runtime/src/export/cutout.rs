@@ -88,8 +88,8 @@ impl Exporter for Cutout {
     }
 
     fn about(&self) -> &'static str {
-        "one RGBA image per class, of the photo's size; alpha is the mask with smooth edges (`--cutout-alpha smooth`), the soft \
-         mask (`soft`) or the mask (`hard`)"
+        "one RGBA image per class, of the photo's size; alpha is the mask with smooth edges (the default), the \
+         soft mask, or the mask itself"
     }
 
     fn needs(&self) -> Needs {
@@ -123,7 +123,7 @@ impl Exporter for Crop {
     }
 
     fn about(&self) -> &'static str {
-        "the same, cropped to the bounding box of the mask and a margin (`--crop-margin`, default 2% of the longer side)"
+        "the same, cropped to the bounding box of the mask and a margin (2% of the longer side by default)"
     }
 
     fn needs(&self) -> Needs {

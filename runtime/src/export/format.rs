@@ -107,7 +107,7 @@ pub struct Format(&'static dyn Exporter);
 
 impl Format {
     /// Every format, in the order in which files are written. The JSON is the last: where it is, the others are.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: &'static [Self] = &[
         Self(&Masks),
         Self(&Soft),
         Self(&Cutout),
@@ -137,7 +137,7 @@ impl Format {
 
     /// The names of all formats, for messages and help.
     pub fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
+        Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// Its place in the list.
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn formats_have_names_and_the_json_is_the_last() {
         for format in Format::ALL {
-            assert_eq!(format.name().to_uppercase().parse::<Format>().unwrap(), format);
+            assert_eq!(format.name().to_uppercase().parse::<Format>().unwrap(), *format);
         }
         assert!(Format::ALL.is_sorted() && Format::ALL.last().unwrap().name() == "json");
         assert!("psd".parse::<Format>().unwrap_err().to_string().contains("labelme"));
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn no_two_formats_write_one_file() {
         let mut names: Vec<String> = Vec::new();
-        for exporter in Format::ALL.map(Format::exporter) {
+        for exporter in Format::ALL.iter().map(|format| format.exporter()) {
             names.extend(exporter.class_suffix().map(|suffix| format!("a.class{suffix}")));
             names.extend(exporter.photo_suffixes().iter().map(|suffix| format!("a{suffix}")));
             names.extend(exporter.run_files().iter().map(|name| (*name).to_owned()));

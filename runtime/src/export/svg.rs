@@ -20,7 +20,7 @@ impl Exporter for Svg {
     }
 
     fn about(&self) -> &'static str {
-        "one path per connected region, in photo pixels, with the class as `class` and title; with `--svg-photo` over the photo, \
+        "one path per connected region, in photo pixels, with the class as `class` and title; on request over the photo, \
          which is linked"
     }
 

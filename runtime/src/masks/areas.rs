@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::postprocess::runs;
+use crate::regions::forest::root;
 
 /// A stretch of a row.
 #[derive(Debug, Clone, Copy)]
@@ -65,18 +66,6 @@ impl Areas {
 fn join(parents: &mut [u32], one: u32, other: u32) {
     let (one, other) = (root(parents, one), root(parents, other));
     parents[one.max(other) as usize] = one.min(other);
-}
-
-fn root(parents: &mut [u32], run: u32) -> u32 {
-    let mut root = run;
-    while parents[root as usize] != root {
-        root = parents[root as usize];
-    }
-    let mut at = run;
-    while at != root {
-        at = std::mem::replace(&mut parents[at as usize], root);
-    }
-    root
 }
 
 /// How many pixels each label has.

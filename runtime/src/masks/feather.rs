@@ -20,5 +20,6 @@ pub(super) fn feather(mask: GrayImage, feather: Length) -> GrayImage {
     };
     // Half a pixel more: the outline is so much nearer than the next centre.
     let levels = to_others(mask.as_raw(), width as usize, reach_px + 0.5, level);
-    GrayImage::from_raw(width, height, levels).unwrap_or(mask)
+    #[expect(clippy::expect_used, reason = "there is a level for each pixel")]
+    GrayImage::from_raw(width, height, levels).expect("there is a level for each pixel")
 }

@@ -117,13 +117,12 @@ impl<'a> Mergers<'a> {
         for (index, region) in found.iter().enumerate() {
             region.cells.iter().for_each(|cell| region_of[*cell] = index);
         }
-        let all = found.into_iter().map(|area| {
+        let all = found.into_iter().enumerate().map(|(index, area)| {
             let sums = match area.class {
                 0 => Vec::new(),
                 _ => sums(values, &area.cells, columns, kind),
             };
             let mut borders = BTreeMap::new();
-            let index = area.cells.first().map_or(0, |cell| region_of[*cell]);
             for cell in &area.cells {
                 for next in beside(*cell, labels.len(), columns).filter(|next| region_of[*next] != index) {
                     *borders.entry(region_of[next]).or_default() += 1;

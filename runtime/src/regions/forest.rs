@@ -3,6 +3,17 @@
 /// The region around the photo.
 pub(crate) const OUTSIDE: u32 = 0;
 
+/// What an item is a part of now, in a union-find forest by parents: the item that is its own parent. The way there is halved for the next
+/// time.
+pub(crate) fn root(parents: &mut [u32], mut item: u32) -> u32 {
+    while parents[item as usize] != item {
+        let grandparent = parents[parents[item as usize] as usize];
+        parents[item as usize] = grandparent;
+        item = grandparent;
+    }
+    item
+}
+
 /// Pieces of one class, pixels joined by their edges: a union-find forest. Region 0 is [`OUTSIDE`].
 #[derive(Default)]
 pub(crate) struct Forest {
@@ -29,13 +40,8 @@ impl Forest {
     }
 
     /// The region that this one is a part of now.
-    pub fn root(&mut self, mut region: u32) -> u32 {
-        while self.parent[region as usize] != region {
-            let grandparent = self.parent[self.parent[region as usize] as usize];
-            self.parent[region as usize] = grandparent;
-            region = grandparent;
-        }
-        region
+    pub fn root(&mut self, region: u32) -> u32 {
+        root(&mut self.parent, region)
     }
 
     /// Makes one root a part of another, which gives both its class.

@@ -68,7 +68,7 @@ fn json(path: &Path) -> Result<Value> {
 }
 
 fn bad<T>(path: &Path, reason: String) -> Result<T> {
-    Err(in_file(path, Error::BadSpec { reason: format!("{reason}; write a description of the model (--spec)") }))
+    Err(in_file(path, Error::BadSpec { reason: format!("{reason}; write a description of the model") }))
 }
 
 /// The error with the file that is at fault.

@@ -238,7 +238,7 @@ impl Color {
     }
 }
 
-/// Reads a file of classes by its ending: TOML or JSON as in a config, a class table in CSV, names in YAML as Ultralytics
+/// Reads a file of classes by its extension: TOML or JSON as in a config, a class table in CSV, names in YAML as Ultralytics
 /// writes them, or a name a line.
 fn read_file(path: &Path) -> Result<OwnTaxonomy> {
     let fail = |cause: String| Error::file(path, cause);

@@ -36,6 +36,7 @@ fn number(word: &str) -> Result<u64, String> {
 }
 
 /// The pairs that [`parse_pairs`] reads.
+#[cfg(test)]
 pub fn write_pairs(runs: &Runs) -> String {
     let pairs = runs.ranges().iter().map(|run| format!("{} {}", run.start + 1, run.end - run.start));
     pairs.collect::<Vec<_>>().join(" ")
@@ -63,6 +64,7 @@ pub fn from_counts(counts: &[u64], size: Size) -> Result<Runs, String> {
 }
 
 /// The counts that [`from_counts`] reads.
+#[cfg(test)]
 pub fn to_counts(runs: &Runs, size: Size) -> Vec<u64> {
     let mut counts = Vec::with_capacity(runs.ranges().len() * 2 + 1);
     let mut position = 0;

@@ -48,7 +48,7 @@ pub async fn model(State(state): State<Shared>) -> Result<Response, Problem> {
         "batch": state.engines.batch,
         "quality": segmenter.quality().name(),
         "qualities": state.engines.qualities(),
-        "formats": Format::ALL.map(Format::name),
+        "formats": Format::ALL.iter().map(|format| format.name()).collect::<Vec<_>>(),
         "limits": {
             "max_bytes": limits.max_bytes,
             "max_pixels": limits.photo.max_pixels,

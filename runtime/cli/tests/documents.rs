@@ -1,0 +1,77 @@
+//! The command lines of `clothseg-run` in the documents, run as they stand there.
+
+#![allow(clippy::unwrap_used)]
+#![cfg(all(unix, feature = "default-model"))]
+
+use std::path::Path;
+use std::process::Command;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+const DOCUMENTS: [&str; 4] = ["README.md", "docs/guide.md", "docs/foreign-models.md", "runtime/cli/README.md"];
+
+/// What cannot be run here: other programs, models that are not ours, what never ends, and files outside of the folder.
+const LEFT_OUT: [&str; 10] = [
+    "pip install",
+    "cargo install",
+    "docker ",
+    "--watch",
+    "runs/mine",
+    "mine.onnx",
+    "u2net_cloth_seg.onnx",
+    "segformer_b2_clothes.onnx",
+    "~/",
+    "/mnt/",
+];
+
+/// The lines of a document's shell blocks that call the program.
+fn commands(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(ROOT).join(document)).unwrap().replace("\\\n", " ");
+    let mut in_shell = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        match line.trim() {
+            "```sh" => in_shell = true,
+            "```" => in_shell = false,
+            line if in_shell && line.contains("clothseg-run ") => found.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_line_does_what_its_document_says() {
+    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
+        // ci/test sets it.
+        assert!(std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none(), "ORT_DYLIB_PATH is not set");
+        eprintln!("skipped: without ONNX Runtime the built-in model takes too long in a debug build");
+        return;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_clothseg-run")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut done = 0;
+    for document in DOCUMENTS {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink(Path::new(ROOT).join("models"), at("models")).unwrap();
+        std::fs::create_dir_all(at("photos/shop")).unwrap();
+        let photo = Path::new(ROOT).join("samples/hopper.jpg");
+        for name in ["photo.jpg", "other.png", "photos/1.jpg", "photos/shop/2.jpg"] {
+            std::fs::copy(&photo, at(name)).unwrap();
+        }
+        std::fs::write(at("list.txt"), "photo.jpg\n").unwrap();
+        for command in commands(document) {
+            if LEFT_OUT.iter().any(|words| command.contains(words)) {
+                continue;
+            }
+            let output = Command::new("sh").args(["-c", &command]).env("PATH", &path).current_dir(folder.path());
+            let output = output.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{document}: {command}\n{said}");
+            assert!(!said.contains("no effect"), "{document}: {command}\n{said}");
+            done += 1;
+        }
+    }
+    assert!(done >= 18, "{done} command lines were found");
+}
