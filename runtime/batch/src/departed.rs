@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::existing::{Existing, ResultFolder};
+use super::existing::{Existing, Ours, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::manifest::Record;
 use super::options::BatchOptions;
@@ -63,7 +63,7 @@ impl Departed {
             paths.extend(ReviewFiles::of(&before, folder).paths().map(Path::to_owned));
         }
         for path in paths {
-            let folder = ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities(), true);
+            let folder = ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities(), || Ours::All);
             if folder.existing(&path) == Existing::Other {
                 remove_file(&path)?;
             }

@@ -1,11 +1,13 @@
 //! What is where a result is to be: photos of the run are never written over or removed, through links neither. Nor are files
 //! beside photos that no run wrote, such as labels made by hand.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::inputs::Identities;
+use super::manifest::{Record, Status};
 
 /// What has the name of a result already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,28 @@ pub(super) enum Existing {
     Other,
 }
 
+/// Which files earlier runs wrote, of those that are asked for.
+#[derive(Debug)]
+pub(super) enum Ours {
+    /// Every one that is there.
+    All,
+    /// These; none where there are none.
+    These(HashSet<PathBuf>),
+}
+
+impl Ours {
+    /// The files of an earlier run's record below its output folder. A run that was broken off may have written any.
+    pub(super) fn of(record: Option<&Record>, is_written: bool, output: &Path) -> Self {
+        match record {
+            Some(record) if record.status == Status::Done => {
+                Self::These(record.files.iter().map(|file| output.join(&file.path)).collect())
+            }
+            _ if is_written => Self::All,
+            _ => Self::These(HashSet::new()),
+        }
+    }
+}
+
 /// A folder of results.
 ///
 /// Most results are new, and most folders of results hold no photo. So the folder is resolved once, and each name costs one
@@ -27,21 +51,31 @@ pub(super) enum Existing {
 pub(super) struct ResultFolder<'a> {
     photos: &'a Identities,
     may_hold_photos: bool,
-    is_written: bool,
+    ours: Ours,
 }
 
 impl<'a> ResultFolder<'a> {
-    /// `is_written` is whether an earlier run wrote the results that are asked for.
-    pub(super) fn new(folder: &Path, photos: &'a Identities, is_written: bool) -> Self {
+    /// `ours` is looked at only where the folder may hold photos.
+    pub(super) fn new(folder: &Path, photos: &'a Identities, ours: impl FnOnce() -> Ours) -> Self {
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         // Of one that cannot be resolved, such as one that is not there yet, nothing is known.
         let may_hold_photos = fs::canonicalize(here).map_or(true, |real_path| photos.are_in(&real_path));
-        Self { photos, may_hold_photos, is_written }
+        let ours = if may_hold_photos { ours() } else { Ours::All };
+        Self { photos, may_hold_photos, ours }
     }
 
     /// Whether there may be files in it that no run wrote, and that must stay.
     pub(super) fn may_hold_foreign(&self) -> bool {
-        self.may_hold_photos && !self.is_written
+        self.may_hold_photos && matches!(self.ours, Ours::These(_))
+    }
+
+    fn is_foreign(&self, path: &Path) -> bool {
+        self.may_hold_photos && matches!(&self.ours, Ours::These(files) if !files.contains(path))
+    }
+
+    /// Whether a run is known to have written `path`, or it lies where nothing else does.
+    pub(super) fn may_remove(&self, path: &Path) -> bool {
+        !self.may_hold_photos || matches!(&self.ours, Ours::These(files) if files.contains(path))
     }
 
     /// What `path`, a name in this folder, stands for at this moment.
@@ -51,7 +85,7 @@ impl<'a> ResultFolder<'a> {
             Ok(metadata) if !metadata.is_symlink() && !self.may_hold_photos => Existing::Other,
             _ => match fs::canonicalize(path) {
                 Ok(real_path) if self.photos.contains(&real_path) => Existing::Photo,
-                _ if self.may_hold_foreign() => Existing::Foreign,
+                _ if self.is_foreign(path) => Existing::Foreign,
                 _ => Existing::Other,
             },
         }
@@ -60,8 +94,6 @@ impl<'a> ResultFolder<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     /// Two folders, `in` with `a.png`, which is a photo of the run, and `b.png`, which is none, and `out` with `a.png`.
@@ -82,7 +114,7 @@ mod tests {
         let (_folder, root, photos) = tree();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos, true).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, || Ours::All).existing(&folder.join(name))
         };
         assert_eq!(
             [at("in", "a.png"), at("in", "b.png"), at("in", "c.png")],
@@ -97,7 +129,7 @@ mod tests {
         let (_folder, root, photos) = tree();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos, false).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, || Ours::These(HashSet::new())).existing(&folder.join(name))
         };
         assert_eq!(
             [at("in", "a.png"), at("in", "b.png"), at("in", "c.png"), at("out", "a.png")],
@@ -116,7 +148,7 @@ mod tests {
         symlink(root.join("in"), root.join("linked")).unwrap();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos, true).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, || Ours::All).existing(&folder.join(name))
         };
         assert_eq!(at("out", "to-photo.png"), Existing::Photo);
         assert_eq!(at("out", "to-other.png"), Existing::Other);

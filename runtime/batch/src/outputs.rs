@@ -8,7 +8,7 @@ use clothseg::masks::Masked;
 use clothseg::{Error, Photo, Result, Segmenter};
 use rayon::prelude::*;
 
-use super::existing::{Existing, ResultFolder};
+use super::existing::{Existing, Ours, ResultFolder};
 use super::inputs::{Identities, Input};
 use super::links::path_to;
 use super::options::BatchOptions;
@@ -24,8 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) options: &'a BatchOptions,
     /// Photos of this run: they are never written over.
     pub(super) protected: &'a Identities,
-    /// Whether an earlier run wrote files of this photo.
-    pub(super) is_written: bool,
+    /// Which of the photo's files earlier runs wrote.
+    pub(super) ours: &'a dyn Fn() -> Ours,
 }
 
 /// What came of one photo.
@@ -58,8 +58,7 @@ pub(super) fn write_all(
     let view = PhotoView::new(about.segmenter, about.photo, &masked.segmentation, &masked.classes, options)
         .with_name(&about.input.file_name, &path)
         .with_decode_ms(about.decode_ms);
-    let mut writer =
-        Writer { stem, folder: ResultFolder::new(folder, about.protected, about.is_written), files: Vec::new() };
+    let mut writer = Writer { stem, folder: ResultFolder::new(folder, about.protected, about.ours), files: Vec::new() };
     if writer.folder.may_hold_foreign() {
         writer.check_free(&view, &exporters)?;
     }
@@ -137,7 +136,7 @@ impl Writer<'_> {
     fn remove(&self, suffix: &str) -> Result<()> {
         let path = with_suffix(self.stem, suffix);
         match self.look(&path)? {
-            Existing::Other => remove_file(&path),
+            Existing::Other if self.folder.may_remove(&path) => remove_file(&path),
             _ => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::existing::Ours;
 use super::fingerprint;
 use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
@@ -140,9 +141,10 @@ impl EarlierResults {
         self.last_lines.get(&stem_key(stem)).map(|line| line.facts)
     }
 
-    /// Whether a run wrote files of any photo, or was about to.
-    pub(super) fn wrote_any(&self) -> bool {
-        self.last_lines.values().any(|line| line.facts.is_written)
+    /// The files of whole runs: all of them where a run wrote files of any photo, or was about to.
+    pub(super) fn ours_of_run(&self) -> Ours {
+        let is_written = self.last_lines.values().any(|line| line.facts.is_written);
+        Ours::of(None, is_written, Path::new(""))
     }
 
     /// The last lines of photos that are done and have none of these stems.
@@ -306,7 +308,7 @@ mod tests {
         for status in ["failed", "replacing"] {
             let known = known(&[&[line("a", "done", "x", 1), line("a", status, "x", 2)]]);
             assert!(!has(&known, "x"), "{status}");
-            assert!(known.wrote_any(), "{status}: the files of before may be there");
+            assert!(matches!(known.ours_of_run(), Ours::All), "{status}: the files of before may be there");
         }
     }
 

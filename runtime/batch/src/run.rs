@@ -34,7 +34,10 @@ pub fn run(
     let session = Session::open(segmenter, options)?;
     let departed = departed::Departed::of(&session.known, inputs, options);
     // They say that all photos are in them: they leave first and come last.
-    run_files::remove(options, &ResultFolder::new(&options.output, inputs.identities(), session.known.wrote_any()))?;
+    run_files::remove(
+        options,
+        &ResultFolder::new(&options.output, inputs.identities(), || session.known.ours_of_run()),
+    )?;
     let mut summary = session.pass(segmenter, inputs, options, cancel, &departed, report)?;
     if summary.not_begun == 0
         && let Err((format, error)) = run_files::write(segmenter, inputs, options)

@@ -9,7 +9,7 @@ use super::cancel::Cancel;
 use super::content::{self, Content};
 use super::cost;
 use super::departed::{Departed, Same};
-use super::existing::{Existing, ResultFolder};
+use super::existing::{Existing, Ours, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, Record, RunFacts, Status};
@@ -266,7 +266,7 @@ impl<'a> Work<'a> {
             decode_ms: job.timings.decode_ms,
             options,
             protected: self.inputs.identities(),
-            is_written: self.known.facts(&job.input.stem).is_some_and(|known| known.is_written),
+            ours: &|| self.ours(job),
         };
         let outputs::Written { files: mut paths, coco } =
             outputs::write_all(&about, masked, &stem, &|among_photos| self.announce_replacing(job, among_photos))?;
@@ -288,6 +288,12 @@ impl<'a> Work<'a> {
         self.remove_renamed(&job.input, job.facts.blake3.as_deref())?;
         paths.shrink_to_fit();
         Ok(Results { classes, paths, files, coco, review })
+    }
+
+    /// Which files of the photo earlier runs wrote.
+    fn ours(&self, job: &Job) -> Ours {
+        let is_written = self.known.facts(&job.input.stem).is_some_and(|known| known.is_written);
+        Ours::of(self.known.record(&job.input.stem).as_ref(), is_written, &self.options.output)
     }
 
     /// A line that makes an earlier one of this photo void before its files are written over by others: after a kill
@@ -312,7 +318,7 @@ impl<'a> Work<'a> {
     ) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
         let files = ReviewFiles::of(&job.input, folder);
-        let folder = ResultFolder::new(files.folder(), self.inputs.identities(), true);
+        let folder = ResultFolder::new(files.folder(), self.inputs.identities(), || Ours::All);
         if let Some(path) = files.paths().iter().find(|path| folder.existing(path) == Existing::Photo) {
             let path = path.display();
             return Err(Error::Invalid(format!(

@@ -65,8 +65,9 @@ fn every_command_line_does_what_its_document_says() {
             if LEFT_OUT.iter().any(|words| command.contains(words)) {
                 continue;
             }
-            let output = Command::new("sh").args(["-c", &command]).env("PATH", &path).current_dir(folder.path());
-            let output = output.output().unwrap();
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &command]).env("PATH", &path).current_dir(folder.path());
+            let output = shell.output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{document}: {command}\n{said}");
             assert!(!said.contains("no effect"), "{document}: {command}\n{said}");

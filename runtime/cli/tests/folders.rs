@@ -352,7 +352,7 @@ fn a_folder_has_one_run_at_a_time() {
     let manifest = std::fs::File::open(env.path("out/manifest.jsonl")).unwrap();
     manifest.lock().unwrap();
     if cfg!(unix) {
-        env.run(&["a.png", "-o", "out"]).expect(2, &["another run writes out/manifest.jsonl", "--shard"]);
+        env.run(&["a.png", "-o", "out"]).expect(2, &["another run writes out/manifest.jsonl", "into shards"]);
         env.run(&["a.png", "-o", "out", "--shard", "1/1"]).expect(0, &["1 photo done"]);
     }
     drop(manifest);
@@ -364,26 +364,27 @@ fn a_folder_has_one_run_at_a_time() {
 #[test]
 fn files_beside_photos_that_no_run_wrote_are_left_alone() {
     let env = TestEnv::new();
-    env.photo("in/a.png");
-    env.photo("in/b.png");
+    env.photo("a.png");
+    env.photo("b.png");
     let labels = br#"{"shapes": []}"#;
-    env.write("in/a.json", labels);
-    env.write("in/coco.json", labels);
+    env.write("a.json", labels);
+    env.write("coco.json", labels);
     let is_kept = |name: &str| std::fs::read(env.path(name)).unwrap() == labels;
+    let run = |formats: &str| env.run(&["a.png", "b.png", "-o", ".", "--format", formats]);
     // Twice, as the first time leaves a manifest.
     for _ in 0..2 {
-        env.run(&["in", "-o", "in", "--format", "coco"]).expect(2, &["coco.json is there already"]);
-        assert!(is_kept("in/coco.json"));
+        run("coco").expect(2, &["coco.json is there already"]);
+        assert!(is_kept("coco.json"));
     }
     for _ in 0..2 {
-        let run = env.run(&["in", "-o", "in", "--format", "json,masks"]);
-        run.expect(1, &["a.json is there already", "choose another output folder", "1 photo done, 1 failed"]);
-        assert!(is_kept("in/a.json") && env.path("in/b.json").is_file() && !env.path("in/a.shirt.png").exists());
+        run("json,masks")
+            .expect(1, &["a.json is there already", "choose another output folder", "1 photo done, 1 failed"]);
+        assert!(is_kept("a.json") && env.path("b.json").is_file() && !env.path("a.shirt.png").exists());
     }
     // What is not asked for is not removed either; what a run wrote is written again.
     for _ in 0..2 {
-        env.run(&["in", "-o", "in", "--format", "masks"]).expect(0, &["2 photos done"]);
-        assert!(is_kept("in/a.json") && is_kept("in/coco.json") && env.path("in/a.shirt.png").is_file());
+        run("masks").expect(0, &["2 photos done"]);
+        assert!(is_kept("a.json") && is_kept("coco.json") && env.path("a.shirt.png").is_file());
     }
 }
 

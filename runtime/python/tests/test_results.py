@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import PIL.Image
 import pytest
 
 import clothseg
+from clothseg._result import Format
 
 
 def test_regions_agree_with_the_labels(result: clothseg.Result) -> None:
@@ -176,8 +178,11 @@ def test_files_are_those_that_were_asked_for(result: clothseg.Result, tmp_path: 
 
 
 def test_files_that_make_no_sense_are_refused(result: clothseg.Result, segment: clothseg.Segmenter, astronaut: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown format 'psd'"):
+    with pytest.raises(ValueError, match="unknown format 'psd'") as unknown:
         result.save(tmp_path, formats=["psd"])  # type: ignore[list-item]
+    # The names that type checkers know are those of the library; a file of a whole run is `to_coco`'s.
+    known = str(unknown.value).split("there are: ")[1].split(", ")
+    assert [name for name in known if name != "coco"] == list(get_args(Format))
     with pytest.raises(ValueError, match="to_coco"):
         result.save(tmp_path, formats=["coco"])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="list of names"):

@@ -190,7 +190,8 @@ impl FromStr for Format {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|format| format.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| Error::Invalid(format!("unknown format '{text}'; there are: {}", Self::names())))
     }

@@ -156,13 +156,13 @@ mod tests {
             let gradient = logits.grad(&loss.clone().backward()).unwrap();
             (f64::from(loss.into_scalar::<f32>()), gradient.into_data().iter::<f32>().collect::<Vec<_>>())
         };
-        // The background is shown and the last class is not, both for certain; of the set's classes one has probability 1/2, the
-        // other 1/5. Three terms, of which the set's is -log(1 - 1/2 x 4/5).
-        let logits = [50.0, 0.0, -(4.0_f32.ln()), -50.0];
+        // The background is shown and the last class is not, both for certain; of the set's classes one has probability 3/4, the
+        // other 1/5. Three terms, of which the set's is -log(1 - 1/4 x 4/5).
+        let logits = [50.0, 3.0_f32.ln(), -(4.0_f32.ln()), -50.0];
         let (value, gradient) = value_of(&[0, 4], &[], logits);
-        assert!((value + 0.6_f64.ln() / 3.0).abs() < 1e-6, "{value}");
-        // d/dz = -p (1 - P) / P for each, where P = 0.6.
-        for (found, expected) in gradient.iter().zip([0.0, -0.5 * 0.4 / 0.6 / 3.0, -0.2 * 0.4 / 0.6 / 3.0, 0.0]) {
+        assert!((value + 0.8_f64.ln() / 3.0).abs() < 1e-6, "{value}");
+        // d/dz = -p (1 - P) / P for each, where P = 0.8.
+        for (found, expected) in gradient.iter().zip([0.0, -0.75 * 0.2 / 0.8 / 3.0, -0.2 * 0.2 / 0.8 / 3.0, 0.0]) {
             assert!((found - expected).abs() < 1e-6, "{gradient:?}");
         }
         // One that is certainly not there leaves the other; one that is there leaves nothing to learn of the rest.

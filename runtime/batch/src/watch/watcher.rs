@@ -12,7 +12,7 @@ use super::source::{Changes, SystemNews};
 use super::{Round, WatchEvent, WatchOptions, WatchSummary, Way, mounts};
 use crate::cancel::Cancel;
 use crate::departed::Departed;
-use crate::existing::ResultFolder;
+use crate::existing::{Ours, ResultFolder};
 use crate::find::InputFinder;
 use crate::given_stems::GivenStems;
 use crate::inputs::{Identities, Inputs, Source};
@@ -81,7 +81,7 @@ impl<'a> Watch<'a> {
         let root = Root::open(folder, &outputs(options))?;
         let session = Session::open(segmenter, options)?;
         // No photo of the watched folder lies among the results.
-        run_files::remove(options, &ResultFolder::new(&options.output, &Identities::default(), true))?;
+        run_files::remove(options, &ResultFolder::new(&options.output, &Identities::default(), || Ours::All))?;
         write_run_files(segmenter, options)?;
         let stems = GivenStems::read(&manifests_in(&options.output))?;
         let mut watch = Self {
