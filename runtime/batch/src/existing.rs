@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::inputs::Identities;
 use super::manifest::{Record, Status};
+use super::stems::spelling;
 
 /// What has the name of a result already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub(super) enum Existing {
 pub(super) enum Ours {
     /// Every one that is there.
     All,
-    /// These; none where there are none.
-    These(HashSet<PathBuf>),
+    /// These, as [`spelling`] writes their paths; none where there are none.
+    These(HashSet<String>),
 }
 
 impl Ours {
@@ -36,7 +37,7 @@ impl Ours {
     pub(super) fn of(record: Option<&Record>, is_written: bool, output: &Path) -> Self {
         match record {
             Some(record) if record.status == Status::Done => {
-                Self::These(record.files.iter().map(|file| output.join(&file.path)).collect())
+                Self::These(record.files.iter().map(|file| spelling(&output.join(&file.path))).collect())
             }
             _ if is_written => Self::All,
             _ => Self::These(HashSet::new()),
@@ -70,12 +71,12 @@ impl<'a> ResultFolder<'a> {
     }
 
     fn is_foreign(&self, path: &Path) -> bool {
-        self.may_hold_photos && matches!(&self.ours, Ours::These(files) if !files.contains(path))
+        self.may_hold_photos && matches!(&self.ours, Ours::These(files) if !files.contains(&spelling(path)))
     }
 
     /// Whether a run is known to have written `path`, or it lies where nothing else does.
     pub(super) fn may_remove(&self, path: &Path) -> bool {
-        !self.may_hold_photos || matches!(&self.ours, Ours::These(files) if files.contains(path))
+        !self.may_hold_photos || matches!(&self.ours, Ours::These(files) if files.contains(&spelling(path)))
     }
 
     /// What `path`, a name in this folder, stands for at this moment.
@@ -94,6 +95,8 @@ impl<'a> ResultFolder<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     /// Two folders, `in` with `a.png`, which is a photo of the run, and `b.png`, which is none, and `out` with `a.png`.
