@@ -52,7 +52,7 @@ cargo build --release --locked -p clothseg-cli
 run=$PWD/${CARGO_TARGET_DIR:-target}/release/clothseg-run
 case ${CARGO_TARGET_DIR:-} in /*) run=$CARGO_TARGET_DIR/release/clothseg-run ;; esac
 for library in "$PWD"/.cache/onnxruntime/cpu/*onnxruntime.so*; do export ORT_DYLIB_PATH=$library; done
-model=$PWD/models/garments.onnx out=$work/out
+model=$PWD/models/garments-int8.onnx out=$work/out
 # rembg looks for its models here, and would compare them with its own.
 export U2NET_HOME=$work/u2net MODEL_CHECKSUM_DISABLED=1
 

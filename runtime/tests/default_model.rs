@@ -13,14 +13,14 @@ const SAMPLES: [&str; 3] = ["astronaut.png", "cameraman.png", "hopper.jpg"];
 /// Set to write the golden label maps anew, after a change that is meant to change them.
 const BLESS: &str = "CLOTHSEG_BLESS";
 
-/// The default model.
+/// The default model, which is in 8 bits.
 fn open(provider: Provider) -> clothseg::Result<Segmenter> {
     open_model(&Model::from_onnx(clothseg_models::GARMENTS)?, provider)
 }
 
-/// The same in 8 bits.
-fn open_eight_bits(provider: Provider) -> clothseg::Result<Segmenter> {
-    open_model(&Model::open(Path::new(ROOT).join("models/garments-int8.onnx"))?, provider)
+/// The same in 16 bits.
+fn open_sixteen_bits(provider: Provider) -> clothseg::Result<Segmenter> {
+    open_model(&Model::open(Path::new(ROOT).join("models/garments.onnx"))?, provider)
 }
 
 fn open_model(model: &Model, provider: Provider) -> clothseg::Result<Segmenter> {
@@ -67,7 +67,7 @@ fn the_samples_give_the_golden_label_maps() {
 
 #[test]
 fn the_embedded_engine_runs_the_model_in_8_bits_in_floats() {
-    let (eight_bits, float) = (open_eight_bits(Provider::Embedded).unwrap(), open(Provider::Embedded).unwrap());
+    let (eight_bits, float) = (open(Provider::Embedded).unwrap(), open_sixteen_bits(Provider::Embedded).unwrap());
     for photo in samples() {
         let (one, other) = (segment(&eight_bits, &photo), segment(&float, &photo));
         let same = agreement(one.labels(), other.labels());
@@ -86,8 +86,9 @@ fn the_samples_hold_garments() {
     }
 }
 
-/// Compares the label maps of ONNX Runtime and of the embedded engine.
-fn assert_engines_agree(photos: &[PathBuf]) {
+/// Compares the label maps of ONNX Runtime and of the embedded engine. In 8 bits the first one rounds what flows between
+/// the layers and the second one does not.
+fn assert_engines_agree(open: fn(Provider) -> clothseg::Result<Segmenter>, least: f64, photos: &[PathBuf]) {
     let fast = match open(Provider::Cpu) {
         Ok(segmenter) => segmenter,
         Err(error) if std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none() => {
@@ -100,13 +101,15 @@ fn assert_engines_agree(photos: &[PathBuf]) {
     for photo in photos {
         let (a, b) = (segment(&fast, photo), segment(&embedded, photo));
         let same = agreement(a.labels(), b.labels());
-        assert!(same >= 0.999, "{}: {:.3} % of the pixels agree", photo.display(), same * 100.0);
+        eprintln!("{}: {:.3} % of the pixels agree", photo.display(), same * 100.0);
+        assert!(same >= least, "{}: {:.3} % of the pixels agree", photo.display(), same * 100.0);
     }
 }
 
 #[test]
 fn both_engines_agree_on_the_samples() {
-    assert_engines_agree(&samples());
+    assert_engines_agree(open_sixteen_bits, 0.999, &samples());
+    assert_engines_agree(open, 0.9, &samples());
 }
 
 /// For each photo, enlarged to JPEGs that are decoded at a reduced size, the share of the pixels whose class is that of decoding
@@ -165,7 +168,9 @@ mod needs_data {
     #[test]
     #[ignore = "needs CLOTHSEG_DATA"]
     fn both_engines_agree_on_street_photos() {
-        assert_engines_agree(&street_photos(5));
+        let photos = street_photos(5);
+        assert_engines_agree(open_sixteen_bits, 0.999, &photos);
+        assert_engines_agree(open, 0.95, &photos);
     }
 
     #[test]
