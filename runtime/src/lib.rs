@@ -1,8 +1,10 @@
 //! Cut garments out of photos: one exact mask or polygon per garment class, at the photo's own size.
 //!
 //! ```no_run
+//! use clothseg::Segmenter;
+//!
 //! # fn main() -> clothseg::Result<()> {
-//! let mask = clothseg::Segmenter::open("garments.onnx")?.segment_file("photo.jpg")?.mask("pants")?;
+//! let mask = Segmenter::open("garments.onnx")?.segment_file("photo.jpg")?.mask("pants")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -11,10 +13,10 @@
 //! number of photos and threads; a [`Segmentation`] has masks, soft masks, polygons, areas and confidences of all classes:
 //!
 //! ```no_run
-//! use clothseg::{EngineOptions, PolygonOptions, Provider, Segmenter};
+//! use clothseg::{EngineOptions, PolygonOptions, Segmenter};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let options = EngineOptions::default().with_provider(Provider::Cpu).with_library("libonnxruntime.so.1.32.0");
+//! let options = EngineOptions::default().with_library("libonnxruntime.so.1.32.0");
 //! let segmenter = Segmenter::open_with("garments.onnx", &options)?;
 //! let segmentation = segmenter.segment_file("photo.jpg")?;
 //! for region in segmentation.regions() {

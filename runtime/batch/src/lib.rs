@@ -5,13 +5,13 @@
 //! use clothseg_batch::{BatchOptions, Cancel};
 //!
 //! # fn main() -> clothseg::Result<()> {
-//! let segmenter = Segmenter::open("models/garments.onnx")?;
+//! let segmenter = Segmenter::open("garments.onnx")?;
 //! let classes = segmenter.spec().taxonomy.resolve("garment")?;
 //! let options = BatchOptions::new("cutouts", classes).with_resume(true);
 //! let inputs = clothseg_batch::find_inputs(&["photos".into()], &options.output, options.limits.max_bytes, &mut std::io::empty())?;
 //! let cancel = Cancel::new(); // a clone of it, in another thread, can stop the run
 //! let summary = clothseg_batch::run(&segmenter, &inputs, &options, &cancel, &mut |outcome| match outcome.result {
-//!     Ok(_) => {}
+//!     Ok(_) => println!("{}", outcome.name),
 //!     Err(error) => eprintln!("{}: {}", outcome.name, error.chain()),
 //! })?;
 //! println!("{} done, {} failed", summary.done, summary.failed);

@@ -1,4 +1,5 @@
-//! The command lines of `clothseg-run` in the documents, run as they stand there.
+//! The command lines of `clothseg-run` in the documents, run as they stand there, and their Rust code, which the documentation
+//! of the packages compiles.
 
 #![allow(clippy::unwrap_used)]
 #![cfg(all(unix, feature = "default-model"))]
@@ -38,6 +39,43 @@ fn commands(document: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The lines of Rust in a text's blocks, without comments at their ends and without what rustdoc hides.
+fn rust_lines(text: &str) -> Vec<String> {
+    let mut in_rust = false;
+    let mut found = Vec::new();
+    for line in text.lines().map(str::trim) {
+        match line {
+            "```rust" | "```no_run" | "```rust,no_run" => in_rust = true,
+            "```" => in_rust = false,
+            line if in_rust && !line.starts_with("# ") => {
+                let code = line.split(" //").next().unwrap_or(line).trim();
+                if !code.is_empty() {
+                    found.push(code.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_line_of_rust_stands_in_documentation_that_is_compiled() {
+    let read = |file: &str| std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+    let documentation = ["runtime/src/lib.rs", "runtime/batch/src/lib.rs", "models/src/lib.rs"].map(|file| {
+        let comments = |line: &str| line.strip_prefix("//!").map(|comment| format!("{comment}\n"));
+        rust_lines(&read(file).lines().filter_map(comments).collect::<String>())
+    });
+    let compiled = documentation.concat();
+    for document in ["README.md", "runtime/README.md", "runtime/batch/README.md", "models/README.md"] {
+        let lines = rust_lines(&read(document));
+        assert!(!lines.is_empty(), "{document} has no Rust");
+        for line in lines {
+            assert!(compiled.contains(&line), "{document}: no documentation of a package has the line '{line}'");
+        }
+    }
 }
 
 #[test]
