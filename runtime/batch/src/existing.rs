@@ -48,9 +48,11 @@ impl Ours {
 /// A folder of results.
 ///
 /// Most results are new, and most folders of results hold no photo. So the folder is resolved once, and each name costs one
-/// look; only links, and files in a folder that holds photos, are followed to their real paths.
+/// look; only links, and files in a folder that holds photos, are followed to their real paths. In a folder that was empty when
+/// the run began nothing is looked for.
 pub(super) struct ResultFolder<'a> {
     photos: &'a Identities,
+    is_new: bool,
     may_hold_photos: bool,
     ours: Ours,
 }
@@ -62,7 +64,12 @@ impl<'a> ResultFolder<'a> {
         // Of one that cannot be resolved, such as one that is not there yet, nothing is known.
         let may_hold_photos = fs::canonicalize(here).map_or(true, |real_path| photos.are_in(&real_path));
         let ours = if may_hold_photos { ours() } else { Ours::All };
-        Self { photos, may_hold_photos, ours }
+        Self { photos, is_new: false, may_hold_photos, ours }
+    }
+
+    /// One that was empty when the run began, or was not there. What lies in it by now is of other photos.
+    pub(super) fn of_new(photos: &'a Identities) -> Self {
+        Self { photos, is_new: true, may_hold_photos: false, ours: Ours::All }
     }
 
     /// Whether there may be files in it that no run wrote, and that must stay.
@@ -81,6 +88,9 @@ impl<'a> ResultFolder<'a> {
 
     /// What `path`, a name in this folder, stands for at this moment.
     pub(super) fn existing(&self, path: &Path) -> Existing {
+        if self.is_new {
+            return Existing::Nothing;
+        }
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Existing::Nothing,
             Ok(metadata) if !metadata.is_symlink() && !self.may_hold_photos => Existing::Other,
@@ -125,6 +135,8 @@ mod tests {
         );
         assert_eq!([at("out", "a.png"), at("out", "c.png")], [Existing::Other, Existing::Nothing]);
         assert_eq!([at("absent", "a.png"), at("out/../in", "a.png")], [Existing::Nothing, Existing::Photo]);
+        // Where nothing was when the run began nothing is looked for.
+        assert_eq!(ResultFolder::of_new(&photos).existing(&root.join("out/a.png")), Existing::Nothing);
     }
 
     #[test]

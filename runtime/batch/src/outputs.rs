@@ -26,12 +26,14 @@ pub(super) struct Context<'a> {
     pub(super) protected: &'a Identities,
     /// Which of the photo's files earlier runs wrote.
     pub(super) ours: &'a dyn Fn() -> Ours,
+    /// Whether the output folder was empty when the run began.
+    pub(super) folder_is_new: bool,
 }
 
 /// What came of one photo.
 pub(super) struct Written {
-    /// The files.
-    pub(super) files: Vec<PathBuf>,
+    /// The files, each with its bytes.
+    pub(super) files: Vec<(PathBuf, u64)>,
     /// Its part of the files of the run, where a format collects it.
     pub(super) coco: Option<CocoPhoto>,
 }
@@ -50,15 +52,21 @@ pub(super) fn write_all(
     formats.sort_unstable();
     formats.dedup();
     let exporters: Vec<&dyn Exporter> = formats.iter().map(|format| format.exporter()).collect();
+    let needs_path = exporters.iter().any(|exporter| exporter.needs().path);
     // The way from here to the photo is asked for before there may be a file.
     let folder = stem.parent().unwrap_or(Path::new(""));
-    std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
-    let needs_path = exporters.iter().any(|exporter| exporter.needs().path);
+    if needs_path || !about.folder_is_new {
+        std::fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+    }
     let path = if needs_path { path_to(&about.input.source, stem) } else { String::new() };
     let view = PhotoView::new(about.segmenter, about.photo, &masked.segmentation, &masked.classes, options)
         .with_name(&about.input.file_name, &path)
         .with_decode_ms(about.decode_ms);
-    let mut writer = Writer { stem, folder: ResultFolder::new(folder, about.protected, about.ours), files: Vec::new() };
+    let folder = match about.folder_is_new {
+        true => ResultFolder::of_new(about.protected),
+        false => ResultFolder::new(folder, about.protected, about.ours),
+    };
+    let mut writer = Writer { stem, folder, files: Vec::new() };
     if writer.folder.may_hold_foreign() {
         writer.check_free(&view, &exporters)?;
     }
@@ -98,7 +106,7 @@ pub(super) fn foreign(path: &Path) -> Error {
 struct Writer<'a> {
     stem: &'a Path,
     folder: ResultFolder<'a>,
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, u64)>,
 }
 
 impl Writer<'_> {
@@ -106,7 +114,7 @@ impl Writer<'_> {
         let path = with_suffix(self.stem, suffix);
         self.look(&path)?;
         write_atomically(&path, bytes)?;
-        self.files.push(path);
+        self.files.push((path, bytes.len() as u64));
         Ok(())
     }
 

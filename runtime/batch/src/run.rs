@@ -1,5 +1,6 @@
 //! A run: all photos through all stages, and the files of the whole run after them.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +32,9 @@ pub fn run(
     cancel: &Cancel,
     report: &mut (dyn FnMut(Outcome) + Send),
 ) -> Result<Summary> {
-    let session = Session::open(segmenter, options)?;
+    let folder_is_new = is_new(&options.output);
+    let mut session = Session::open(segmenter, options)?;
+    session.folder_is_new = folder_is_new;
     let departed = departed::Departed::of(&session.known, inputs, options);
     // They say that all photos are in them: they leave first and come last.
     run_files::remove(
@@ -55,6 +58,8 @@ pub(crate) struct Session {
     pub(crate) facts: manifest::RunFacts,
     pub(crate) known: resume::EarlierResults,
     suffix_bytes: usize,
+    /// Whether the output folder was empty before, and no photo will be done twice.
+    folder_is_new: bool,
     manifest: journal::Journal,
 }
 
@@ -69,7 +74,8 @@ impl Session {
         if let Some(reason) = options.resume.then(|| known.why_others(&facts.options)).flatten() {
             tracing::warn!("{}: {reason}", options.output.display());
         }
-        Ok(Self { facts, known, suffix_bytes: room::longest_suffix(options, &taxonomy), manifest })
+        let suffix_bytes = room::longest_suffix(options, &taxonomy);
+        Ok(Self { facts, known, suffix_bytes, folder_is_new: false, manifest })
     }
 
     /// Takes these photos through all stages.
@@ -93,6 +99,7 @@ impl Session {
             known: &self.known,
             departed,
             suffix_bytes: self.suffix_bytes,
+            folder_is_new: self.folder_is_new,
             manifest: &self.manifest,
             ledger: Mutex::new(stages::Ledger { summary, report, fatal: None }),
             broken_off: AtomicBool::new(false),
@@ -143,6 +150,14 @@ fn open_manifest(options: &BatchOptions) -> Result<journal::Journal> {
         }
     }
     Ok(journal)
+}
+
+/// Whether a folder is empty, or not there.
+fn is_new(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
 }
 
 /// Creates the output folder, so that a bad one is known before the first photo.

@@ -38,6 +38,8 @@ pub(super) struct Work<'a> {
     pub(super) departed: &'a Departed,
     /// Bytes of the longest suffix of a result.
     pub(super) suffix_bytes: usize,
+    /// Whether the output folder was empty when the run began, and each photo is done once.
+    pub(super) folder_is_new: bool,
     pub(super) manifest: &'a Journal,
     pub(super) ledger: Mutex<Ledger<'a>>,
     /// A photo failed that should have stopped the run, or the run itself did.
@@ -267,15 +269,15 @@ impl<'a> Work<'a> {
             options,
             protected: self.inputs.identities(),
             ours: &|| self.ours(job),
+            folder_is_new: self.folder_is_new,
         };
-        let outputs::Written { files: mut paths, coco } =
+        let outputs::Written { files, coco } =
             outputs::write_all(&about, masked, &stem, &|among_photos| self.announce_replacing(job, among_photos))?;
-        let size = |path: &PathBuf| {
-            let below = path.strip_prefix(&options.output).unwrap_or(path);
-            let bytes = std::fs::metadata(path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
-            Ok(FileRecord { path: spelling(below), bytes })
+        let record = |(path, bytes): (PathBuf, u64)| {
+            let below = spelling(path.strip_prefix(&options.output).unwrap_or(&path));
+            (path, FileRecord { path: below, bytes })
         };
-        let files = paths.iter().map(size).collect::<Result<Vec<_>>>()?;
+        let (paths, files): (Vec<PathBuf>, Vec<FileRecord>) = files.into_iter().map(record).unzip();
         let regions = masked.segmentation.regions();
         let wanted = regions.iter().filter(|region| masked.classes.contains(&region.class));
         let classes: Vec<ClassRecord> = wanted.map(ClassRecord::new).collect();
@@ -286,7 +288,6 @@ impl<'a> Work<'a> {
             content::sync(&gathered, options.review.folder.as_deref().unwrap_or(&options.output))?;
         }
         self.remove_renamed(&job.input, job.facts.blake3.as_deref())?;
-        paths.shrink_to_fit();
         Ok(Results { classes, paths, files, coco, review })
     }
 

@@ -1,7 +1,7 @@
 //! Files that are whole or not there.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 use super::leftovers::TEMPORARY_PREFIX;
@@ -19,7 +19,6 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(super) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>) -> Result<()> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
@@ -28,7 +27,13 @@ pub(super) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<&mut Fil
         // As any new file: the process's mask decides. Temporary files are for their owner only otherwise.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    let mut file = match builder.tempfile_in(folder) {
+        // Most folders are there already: asking each time would cost as much as the file.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            std::fs::create_dir_all(folder).and_then(|()| builder.tempfile_in(folder)).map_err(failed)?
+        }
+        file => file.map_err(failed)?,
+    };
     let mut buffer = BufWriter::new(file.as_file_mut());
     write(&mut buffer)?;
     buffer.flush().map_err(failed)?;
