@@ -22,6 +22,7 @@ pub const METADATA_KEY: &str = "clothseg.spec";
 ///
 /// Fields that this version does not know are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ModelSpec {
     /// Version of the description, [`SPEC_VERSION`].
     pub version: u32,
@@ -45,6 +46,7 @@ pub struct ModelSpec {
 /// The input tensor: N x 3 x H x W, value = (pixel / 255 - mean) / std. Numbers are float32, or whatever the graph declares:
 /// float16, or uint8, which is pixels as they are (`mean` 0 and `std` 1 or 1/255).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InputSpec {
     /// Name of the input in the graph; empty, or left out, for whatever name the graph's one input has.
     #[serde(default)]
@@ -130,6 +132,7 @@ pub enum Fit {
 /// The output tensor: N x classes x H/stride x W/stride. A model of two classes may have one channel, of the second class, or no
 /// axis of channels at all. Numbers are float32 or float16; of a class map whole numbers of any size, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutputSpec {
     /// Name of the output in the graph; empty, or left out, for the graph's first one. Other outputs are not asked for.
     #[serde(default)]
@@ -236,6 +239,13 @@ impl InputSpec {
             pad: [124, 116, 104],
             extra: Map::new(),
         }
+    }
+
+    /// With this mean and standard deviation a channel, in 0..1 units, and padded with the mean colour.
+    pub fn with_normalization(mut self, mean: [f32; 3], std: [f32; 3]) -> Self {
+        (self.mean, self.std) = (mean, std);
+        self.pad = check::mean_color(&self);
+        self
     }
 }
 

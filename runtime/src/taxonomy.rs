@@ -166,7 +166,8 @@ impl Taxonomy {
     pub fn validate(&self) -> Result<()> {
         let bad = |reason: String| Err(Error::BadSpec { reason });
         if !(2..=255).contains(&self.len()) {
-            return bad(format!("{} classes; a label map holds 2 to 255", self.len()));
+            let noun = if self.len() == 1 { "class" } else { "classes" };
+            return bad(format!("{} {noun}; a label map holds 2 to 255", self.len()));
         }
         for (index, class) in self.classes.iter().enumerate() {
             if normalize(&class.name).is_empty() {

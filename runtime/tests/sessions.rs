@@ -29,7 +29,7 @@ struct Brightness {
 impl Brightness {
     fn new(batch: BatchSize) -> Self {
         let fit = Fit::LongestSide { size: 64, multiple: 16 };
-        let input = InputSpec { mean: [0.0; 3], std: [1.0; 3], pad: [0; 3], ..InputSpec::imagenet(fit) };
+        let input = InputSpec::imagenet(fit).with_normalization([0.0; 3], [1.0; 3]);
         let spec = ModelSpec::new("fake", Taxonomy::builtin("garments").unwrap(), input, OutputSpec::logits(4));
         let info = EngineInfo::new(Provider::Cpu, "fake", "1");
         Self { spec, info, batch, runs: Arc::default(), meeting: None }
@@ -238,7 +238,7 @@ struct Lopsided(ModelSpec, EngineInfo);
 impl Lopsided {
     fn new(multiple: u32, stride: u32) -> Self {
         let fit = Fit::LongestSide { size: 64, multiple };
-        let input = InputSpec { mean: [0.0; 3], std: [1.0; 3], pad: [0; 3], ..InputSpec::imagenet(fit) };
+        let input = InputSpec::imagenet(fit).with_normalization([0.0; 3], [1.0; 3]);
         let spec = ModelSpec::new("fake", Taxonomy::builtin("garments").unwrap(), input, OutputSpec::logits(stride));
         Self(spec, EngineInfo::new(Provider::Cpu, "fake", "1"))
     }

@@ -12,6 +12,7 @@ use crate::taxonomy::Taxonomy;
 
 /// Where the time of one photo went, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Timings {
     /// Resizing and normalising.
     pub preprocess_ms: f64,

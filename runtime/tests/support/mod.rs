@@ -43,11 +43,10 @@ pub fn color_spec() -> ModelSpec {
         Class::new("pants", [60, 110, 220]).with_aliases(["trousers"]),
     ];
     let groups = [("garment".to_owned(), vec!["shirt".to_owned(), "pants".to_owned()])].into();
-    let input = InputSpec {
-        mean: [0.0; 3],
-        std: [1.0; 3],
-        ..InputSpec::imagenet(Fit::LongestSide { size: 128, multiple: 16 })
-    };
+    let fit = Fit::LongestSide { size: 128, multiple: 16 };
+    let mut input = InputSpec::imagenet(fit).with_normalization([0.0; 3], [1.0; 3]);
+    // A colour that no class has.
+    input.pad = [124, 116, 104];
     ModelSpec::new("colours", Taxonomy { classes, groups }, input, OutputSpec::logits(STRIDE as u32))
 }
 

@@ -239,8 +239,8 @@ mod tests {
                 shown: if index % 2 == 0 { Vec::new() } else { vec![Shown::No, Shown::Yes] },
             })
             .collect();
-        let input =
-            InputSpec { mean: [0.0; 3], std: [1.0; 3], ..InputSpec::imagenet(Fit::Stretch { width: 4, height: 2 }) };
+        let fit = Fit::Stretch { width: 4, height: 2 };
+        let input = InputSpec::imagenet(fit).with_normalization([0.0; 3], [1.0; 3]);
         Batch::stack(&examples, &input)
     }
 

@@ -45,7 +45,7 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// What the pretrained network expects: RGB levels less 127, over 128; padded with level 127, which is 0.
 pub fn input_spec(fit: Fit) -> InputSpec {
-    InputSpec { mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3], pad: [127; 3], ..InputSpec::imagenet(fit) }
+    InputSpec::imagenet(fit).with_normalization([127.0 / 255.0; 3], [128.0 / 255.0; 3])
 }
 
 /// The tensors of an EfficientNet-Lite without head.

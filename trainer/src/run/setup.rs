@@ -37,7 +37,8 @@ impl Config {
     /// The description of the exported model.
     pub fn model_spec(&self) -> Result<ModelSpec> {
         let ExportConfig { longest_side, stretch, tta_long_side, cleanup, small_regions } = self.export;
-        let output = OutputSpec { cleanup, small_regions, ..OutputSpec::logits(self.model.output_stride) };
+        let mut output = OutputSpec::logits(self.model.output_stride);
+        (output.cleanup, output.small_regions) = (cleanup, small_regions);
         let mut input = self.input_spec();
         if let (Some(side), Fit::LongestSide { size, .. }) = (longest_side, &mut input.fit) {
             *size = side;

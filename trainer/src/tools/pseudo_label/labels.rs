@@ -254,7 +254,8 @@ mod tests {
     #[test]
     fn probabilities_count_as_they_are() {
         let at = geometry(&Fit::Stretch { width: 32, height: 32 }, 32, 32);
-        let spec = OutputSpec { kind: OutputKind::Probabilities, ..OutputSpec::logits(4) };
+        let mut spec = OutputSpec::logits(4);
+        spec.kind = OutputKind::Probabilities;
         let values = Array3::from_shape_fn((4, 8, 8), |(class, ..)| [0.1, 0.3, 0.6, 0.0][class]);
         let output = NetworkOutput::new(values, spec, at);
         let tagged = allowed([true, true, false, false], Vec::new());
