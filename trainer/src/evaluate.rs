@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use clothseg::{ClassKind, ModelSpec, Photo, Quality, Segmenter};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Sample, Target};
+use crate::data::{Dataset, IGNORE, Label, Sample, Target};
 use crate::error::{Error, Result};
 use crate::metrics::{Confusion, LargestGarment, StudyProtocol, StudyScores};
 
@@ -55,8 +55,35 @@ pub(crate) fn rounded(share: Option<f64>) -> Option<f64> {
     share.map(|share| (share * 1e6).round() / 1e6)
 }
 
+/// An error where no pixel of any label counts, so that a model cannot be scored. Looks no further than at the first pixel
+/// that does.
+pub fn require_scorable(dataset: &Dataset) -> Result<()> {
+    let mut has_labels = false;
+    for index in 0..dataset.len() {
+        if matches!(dataset.pair(index).label, Label::Unlabelled { .. }) {
+            continue;
+        }
+        has_labels = true;
+        // A damaged label is left to the scoring, which knows whether it is left out.
+        let Ok(labels) = dataset.load_labels(index) else { return Ok(()) };
+        if labels.data.iter().any(|label| *label != IGNORE) {
+            return Ok(());
+        }
+    }
+    let cause = match has_labels {
+        true => {
+            "no pixel of any label counts: all are ignored (255, or mapped to \"ignore\"); masks of 0 and 255 are read with \
+             reading = \"binary\" in the source"
+        }
+        false => "no photo has a label",
+    };
+    let roots: Vec<String> = dataset.sources().iter().map(|source| source.root.display().to_string()).collect();
+    Err(Error::file(roots.join(", "), format!("a model cannot be scored on these labels: {cause}")))
+}
+
 /// Runs a model over a dataset whose labels are in the model's classes.
 pub fn evaluate(segmenter: &Segmenter, dataset: &Dataset, classes: Vec<String>) -> Result<Evaluation> {
+    require_scorable(dataset)?;
     let taxonomy = &segmenter.spec().taxonomy;
     let one = |sample: Sample| {
         let segmentation = segmenter.segment(&Photo::from_rgb(sample.photo)?)?;

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod folder;
+mod lock;
 pub mod log;
 mod settings;
 mod setup;

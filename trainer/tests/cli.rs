@@ -54,6 +54,14 @@ fn done(root: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Standard error of a call that must succeed.
+fn warned(root: &Path, arguments: &[&str]) -> String {
+    let output = call(root, arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    said
+}
+
 /// Standard error of a call that must fail.
 fn failed(root: &Path, arguments: &[&str]) -> String {
     let output = call(root, arguments);
@@ -76,6 +84,16 @@ fn photos_become_a_scored_model() {
     assert!(export(&["-o", "half.onnx", "--half", "--last"]).contains("half.onnx"));
     let bytes = |name: &str| fs::metadata(root.join(name)).unwrap().len();
     assert!(bytes("half.onnx") * 10 < bytes("squares.onnx") * 7);
+
+    // Without the best checkpoint, the last one is taken, and not in silence. A resume of what is done does nothing.
+    fs::rename(root.join("run/best.ckpt"), root.join("best.ckpt")).unwrap();
+    let said = warned(root, &[&["export", "run", "-o", "last.onnx"][..], &provider].concat());
+    assert!(said.contains("best.ckpt is missing") && said.contains("taking last.ckpt"), "{said}");
+    fs::rename(root.join("best.ckpt"), root.join("run/best.ckpt")).unwrap();
+    let resume = ["train", "squares.toml", "--resume", "--device", "cpu"];
+    fs::remove_file(root.join("run/data_files.csv")).unwrap();
+    assert!(warned(root, &resume).contains("data_files.csv does not exist"));
+    assert!(root.join("run/data_files.csv").exists() && !warned(root, &resume).contains("does not exist"));
 
     let scored = |model: &str, more: &[&str]| done(root, &[&["eval", model, "--data"], more, &provider].concat());
     let valid = scored("squares.onnx", &["squares.toml", "--csv", "valid.csv", "--grid", "grid.png"]);
@@ -156,6 +174,18 @@ fn mistakes_are_named() {
     let root = folder.path();
     write_config(root);
     fs::write(root.join("text.onnx"), "no model").unwrap();
+    fs::write(root.join("other.onnx"), "no model either").unwrap();
+    let config = fs::read_to_string(root.join("squares.toml")).unwrap();
+    let run = format!("run = {:?}", root.join("run"));
+    fs::write(root.join("nowhere.toml"), config.replace(&run, "run = \"\"")).unwrap();
+    for kind in ["images", "labels"] {
+        fs::create_dir_all(root.join("data/void").join(kind)).unwrap();
+    }
+    RgbImage::new(64, 64).save(root.join("data/void/images/0.png")).unwrap();
+    GrayImage::from_pixel(64, 64, Luma([255])).save(root.join("data/void/labels/0.png")).unwrap();
+    fs::write(root.join("void.toml"), config.replace("split = \"valid\"", "split = \"void\"")).unwrap();
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/garments-lite0.onnx");
+    let built_in = built_in.to_str().unwrap();
     for (arguments, expected) in [
         (&["train", "none.toml"][..], "none.toml"),
         (&["export", "squares.toml"], "has no checkpoint"),
@@ -165,6 +195,17 @@ fn mistakes_are_named() {
         (&["calibrate", "text.onnx", "--data", "squares.toml"], "text.onnx"),
         (&["average", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "2 values required"),
         (&["average", "text.onnx", "text.onnx", "--data", "squares.toml", "-o", "mean.onnx"], "text.onnx"),
+        (&["train", "nowhere.toml"], "nowhere.toml: key `run`: is empty"),
+        (&["eval", built_in, "--data", "void.toml", "--provider", "embedded"], "no pixel of any label counts"),
+        (
+            &["average", "text.onnx", "other.onnx", "--data", "void.toml", "-o", "mean.onnx"],
+            "no pixel of any label counts",
+        ),
+        (&["quantize", "text.onnx", "--data", "squares.toml", "-o", "./text.onnx"], "replace the model text.onnx"),
+        (
+            &["average", "text.onnx", "other.onnx", "--data", "squares.toml", "-o", "data/../other.onnx"],
+            "replace the model other.onnx",
+        ),
         (&["sweep", "squares.toml"], "squares.toml"),
         // By its earlier names, too.
         (&["experiments", "squares.toml"], "squares.toml"),
@@ -173,6 +214,7 @@ fn mistakes_are_named() {
         let error = failed(root, arguments);
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
+    assert_eq!(fs::read_to_string(root.join("other.onnx")).unwrap(), "no model either");
 }
 
 #[test]

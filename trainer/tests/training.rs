@@ -181,6 +181,102 @@ fn without_anything_better_a_run_ends_and_a_resume_lets_it_rest() {
     assert_eq!((state.epoch, state.step), (2, 6));
 }
 
+/// The error of a training that must not begin.
+fn refused(config: &Config, resume: bool) -> String {
+    train::train(config, Start { resume, ..Start::default() }).unwrap_err().to_string()
+}
+
+#[test]
+fn one_training_at_a_time_writes_into_a_run_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let config = make_run(root.path(), "run", 1, "epochs = 1");
+    train::train(&config, Start { last_step: Some(1), ..Start::default() }).unwrap();
+    let contents = || ["log.csv", "last.ckpt", "config.toml"].map(|name| fs::read(config.run.join(name)).unwrap());
+    let before = contents();
+    let other = fs::File::options().write(true).open(config.run.join("train.lock")).unwrap();
+    other.try_lock().unwrap();
+    for resume in [false, true] {
+        let error = refused(&config, resume);
+        assert!(error.contains("another training writes into it") && error.contains("run"), "{error}");
+    }
+    assert!(before == contents());
+    // The file stays after its owner, and locks nobody out.
+    drop(other);
+    assert_eq!(train::train(&config, Start { resume: true, ..Start::default() }).unwrap().step, 3);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_best_takes_the_place_of_the_last() {
+    let root = tempfile::tempdir().unwrap();
+    let config = make_run(root.path(), "run", 1, "epochs = 2");
+    train::train(&config, Start::default()).unwrap();
+    let (last, best) = (config.run.join("last.ckpt"), config.run.join("best.ckpt"));
+    let (whole, learnt) = (fs::read(&last).unwrap(), end(&config));
+    let damaged = |path: &Path, bytes: &[u8]| {
+        fs::write(path, bytes).unwrap();
+        let error = Checkpoint::open(path).err().unwrap().to_string();
+        assert!(error.contains("is damaged") && error.contains(&path.display().to_string()), "{error}");
+        error
+    };
+    let middle = whole.len() / 2;
+    let mut zeros = whole.clone();
+    zeros[middle..middle + 999].fill(0);
+    let mut flipped = whole.clone();
+    flipped[middle] ^= 1;
+    let longer = [&whole[..], b"more"].concat();
+    for bytes in [&zeros[..], &flipped, &longer, &whole[..whole.len() - 1]] {
+        assert!(damaged(&last, bytes).contains("copy the run's best.ckpt over it"));
+        assert!(refused(&config, true).contains("is damaged"));
+    }
+    // As earlier versions wrote it: without the checksum.
+    fs::write(&last, &whole[..whole.len() - 40]).unwrap();
+    assert!(end(&config) == learnt);
+    // What the message says can be done.
+    fs::copy(&best, &last).unwrap();
+    assert_eq!(train::train(&config, Start { resume: true, ..Start::default() }).unwrap().step, 6);
+    assert!(end(&config) == learnt);
+    assert!(damaged(&best, &flipped).contains("--last"));
+}
+
+#[test]
+fn a_config_in_the_run_folder_stays_as_it_is_or_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let config = make_run(root.path(), "run", 1, "epochs = 1");
+    fs::create_dir(&config.run).unwrap();
+    let path = config.run.join("config.toml");
+    let text = format!("# mine\n{}", fs::read_to_string(root.path().join("run.toml")).unwrap());
+    fs::write(&path, &text).unwrap();
+    for resume in [false, true] {
+        let given = Config::open(&path).unwrap();
+        train::train(&given, Start { resume, last_step: Some(1), ..Start::default() }).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    // A copy would have to name the classes that the data bring.
+    fs::write(root.path().join("data/class_dict.csv"), "name\nbackground\nsari\n").unwrap();
+    fs::remove_file(config.run.join("last.ckpt")).unwrap();
+    let error = refused(&Config::open(&path).unwrap(), false);
+    assert!(error.contains("names the data's classes"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_resume_with_other_settings_names_them() {
+    let root = tempfile::tempdir().unwrap();
+    let config = make_run(root.path(), "run", 1, "epochs = 1");
+    train::train(&config, Start { last_step: Some(1), ..Start::default() }).unwrap();
+    let mut other = Config { seed: 6, ..config.clone() };
+    other.train.clip_norm = Some(0.5);
+    let error = refused(&other, true);
+    assert!(error.contains("now: `seed` (5 before, 6 now), `train.clip_norm` (not set before, 0.5 now); "), "{error}");
+    // A mapping file counts by what it says.
+    let mut mapped = config.clone();
+    let mapping = root.path().join("mapping.toml");
+    fs::write(&mapping, "target = \"garments\"\n").unwrap();
+    mapped.data.valid[0].mapping = Some(mapping);
+    let error = refused(&mapped, true);
+    assert!(error.contains("the contents of `data.valid.mapping` of entry 1"), "{error}");
+}
+
 /// How far one step of plain gradient descent moves each weight, encoder and rest.
 fn moves(options: StepOptions) -> [Vec<f32>; 2] {
     let root = tempfile::tempdir().unwrap();

@@ -2,8 +2,11 @@
 //!
 //! Layout: the eight bytes `CLOTHCK2`; the length of the header (u64, little-endian) and the header ([`State`] as JSON);
 //! the length of the weights and the weights; the length of the optimiser's state and that state; the length of the moving
-//! average of the weights, 0 where there is none, and that average (all three as Burn's pack).
+//! average of the weights, 0 where there is none, and that average (all three as Burn's pack); then the eight bytes
+//! `+BLAKE3+` and the BLAKE3 hash of all before them. Checkpoints of earlier versions end without these, and those versions
+//! do not look at what follows the average.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use burn::module::Module;
@@ -19,6 +22,8 @@ use crate::model::Network;
 const MAGIC: &[u8; 8] = b"CLOTHCK2";
 /// What checkpoints without an average began with.
 const MAGIC_1: &[u8; 8] = b"CLOTHCK1";
+/// What the hash of the contents follows.
+const HASH_MARK: &[u8; 8] = b"+BLAKE3+";
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,7 +65,13 @@ pub fn save(
         bytes.extend((part.len() as u64).to_le_bytes());
         bytes.extend(part);
     }
+    bytes.extend(checksum(&bytes));
     Ok(write_atomically(path, &bytes)?)
+}
+
+/// What follows `contents` at the end of the file.
+fn checksum(contents: &[u8]) -> Vec<u8> {
+    [&HASH_MARK[..], blake3::hash(contents).as_bytes()].concat()
 }
 
 /// A checkpoint as read.
@@ -76,13 +87,12 @@ impl Checkpoint {
     /// Reads a checkpoint.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let fail = |cause: &str| Error::file(path, format!("is not a whole checkpoint: {cause}"));
         if bytes.starts_with(MAGIC_1) {
             let cause = "was written by an earlier version (CLOTHCK1) and cannot be resumed; train again, or export it with \
                          that version";
             return Err(Error::file(path, cause));
         }
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| fail("it does not begin with CLOTHCK2"))?;
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| damaged(path, "it does not begin with CLOTHCK2"))?;
         let mut part = || {
             let (length, tail) = rest.split_first_chunk::<8>()?;
             let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
@@ -91,9 +101,13 @@ impl Checkpoint {
             Some(part)
         };
         let (Some(header), Some(weights), Some(moments), Some(average)) = (part(), part(), part(), part()) else {
-            return Err(fail("it is cut off"));
+            return Err(damaged(path, "it is cut off"));
         };
-        let state = serde_json::from_slice(header).map_err(|error| fail(&error.to_string()))?;
+        // Checkpoints of earlier versions end here.
+        if !rest.is_empty() && rest != checksum(&bytes[..bytes.len() - rest.len()]) {
+            return Err(damaged(path, "its contents are not those that were written"));
+        }
+        let state = serde_json::from_slice(header).map_err(|error| damaged(path, &error.to_string()))?;
         Ok(Self { state, weights: weights.to_vec(), moments: moments.to_vec(), average: average.to_vec() })
     }
 
@@ -120,6 +134,20 @@ impl Checkpoint {
     }
 }
 
+/// The error of a file that is no whole checkpoint, with what to do by its name.
+fn damaged(path: &Path, cause: &str) -> Error {
+    let remedy = match path.file_name().and_then(OsStr::to_str) {
+        Some("best.ckpt") => "the last checkpoint may be whole: take it with `export --last`",
+        // The best one holds the whole state too, of the end of an earlier epoch.
+        Some("last.ckpt") => {
+            "copy the run's best.ckpt over it to go on after the best epoch, or start anew in another run folder; `export` \
+             without --last takes best.ckpt"
+        }
+        _ => "take another checkpoint",
+    };
+    Error::file(path, format!("is damaged, or not a checkpoint: {cause}; {remedy}"))
+}
+
 fn load(path: &Path, weights: &[u8], model: Network) -> Result<Network> {
     ModuleRecord::from_bytes(Bytes::from_bytes_vec(weights.to_vec()))
         .and_then(|record| model.try_load_record(record))
@@ -132,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_checkpoint_is_refused_with_the_reason() {
+    fn what_is_not_a_checkpoint_is_refused_with_the_reason() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let refused = |bytes: &[u8]| {
             std::fs::write(file.path(), bytes).unwrap();
@@ -142,5 +170,30 @@ mod tests {
         assert!(refused(b"PK").contains("does not begin with CLOTHCK2"));
         assert!(refused(b"CLOTHCK2\x02\0\0\0\0\0\0\0{}").contains("cut off"));
         assert!(refused(&[b"CLOTHCK2", [255; 8].as_slice(), b"{}"].concat()).contains("cut off"));
+        assert!(refused(&[parts().as_slice(), b"more"].concat()).contains("not those that were written"));
+    }
+
+    /// A state and nothing else, without a checksum.
+    fn parts() -> Vec<u8> {
+        let header = serde_json::to_vec(&State::default()).unwrap();
+        let length = (header.len() as u64).to_le_bytes();
+        [&MAGIC[..], &length, &header, &[0; 24]].concat()
+    }
+
+    #[test]
+    fn a_checksum_covers_every_byte_and_may_be_missing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let opens = |bytes: &[u8]| {
+            std::fs::write(file.path(), bytes).unwrap();
+            Checkpoint::open(file.path()).is_ok()
+        };
+        assert!(opens(&parts()));
+        let whole = [parts(), checksum(&parts())].concat();
+        assert!(opens(&whole));
+        for place in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 4;
+            assert!(!opens(&flipped), "{place}");
+        }
     }
 }

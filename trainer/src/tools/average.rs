@@ -49,6 +49,7 @@ pub fn average(
     options: &EngineOptions,
 ) -> Result<Averaged> {
     let fail = |cause: &str| Error::Export { path: output.to_path_buf(), cause: cause.to_owned() };
+    refuse_input_as_output(models, output)?;
     let mut opened = models.iter().map(|path| open(path, target)).collect::<Result<Vec<_>>>()?;
     let [(first, spec), others @ ..] = &mut opened[..] else { return Err(fail("there is no model")) };
     if others.is_empty() {
@@ -81,9 +82,23 @@ pub fn average(
     let parts = std::iter::once(&*spec).chain(others.iter().map(|(_, spec)| spec));
     facts.insert("average_of".to_owned(), parts.map(part).collect());
     facts.insert("scores_on_network_grid".to_owned(), scores(&confusion).into());
-    let spec = ModelSpec { name: name.to_owned(), training: facts, ..spec.clone() };
+    let mut spec = spec.clone();
+    (spec.name, spec.training) = (name.to_owned(), facts);
     write_atomically(output, &spec.embed_in_onnx(&bytes)?)?;
     Ok(Averaged { path: output.to_path_buf(), confusion, photos: count, engine: engine.info().to_string() })
+}
+
+/// An error where `output` is one of the files that are read, which writing it would replace.
+pub(super) fn refuse_input_as_output(inputs: &[PathBuf], output: &Path) -> Result<()> {
+    // What does not exist yet has no real path, and is none of the inputs.
+    let Ok(real_output) = output.canonicalize() else { return Ok(()) };
+    match inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == real_output)) {
+        Some(input) => {
+            let cause = format!("it would replace the model {}; choose another file with -o", input.display());
+            Err(Error::Export { path: output.to_path_buf(), cause })
+        }
+        None => Ok(()),
+    }
 }
 
 /// A model of the classes of `target`, with its description.

@@ -21,6 +21,7 @@ use onnx_ir::{GraphProto, Message, ModelProto};
 use serde_json::json;
 
 use self::search::Cells;
+use super::average::refuse_input_as_output;
 use super::cells::labelled_cells;
 use crate::counted::counted;
 use crate::data::{Sample, Target};
@@ -100,6 +101,7 @@ pub fn calibrate(
     options: &EngineOptions,
 ) -> Result<Calibrated> {
     let fail = |cause: String| Error::file(model, cause);
+    refuse_input_as_output(&[model.to_path_buf()], output)?;
     let model = Model::open(model).map_err(Error::model(model))?;
     let spec = model.spec();
     matching_classes(spec, target)?;

@@ -24,6 +24,7 @@ use ndarray::{Array4, ArrayView3, Axis};
 use onnx_ir::{Message, ModelProto};
 use serde_json::json;
 
+use super::average::refuse_input_as_output;
 use crate::error::{Error, Result};
 use crate::onnx::float16;
 use crate::onnx::simplify::simplify;
@@ -104,6 +105,7 @@ pub fn quantize(
     if options.provider == Provider::Tensorrt {
         return Err(fail("8-bit models of this kind are for CPUs; for TensorRT use --fp16".to_owned()));
     }
+    refuse_input_as_output(&[model.to_path_buf()], output)?;
     let float = Model::open(model).map_err(Error::model(model))?;
     let inputs = photos
         .into_iter()

@@ -6,7 +6,7 @@ use clothseg_batch::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClassWeightRule, ClassWeights};
-pub use crate::data::contents::ClassCount;
+pub use crate::data::ClassCount;
 use crate::data::{Contents, Target};
 use crate::error::{Error, Result};
 use crate::run::RunFolder;

@@ -75,7 +75,16 @@ impl RunData<'_> {
         let earlier = if resume { DataFiles::read(&path)? } else { None };
         let datasets = [("train", self.train), ("valid", self.valid)];
         let now = DataFiles::of(datasets, &earlier.clone().unwrap_or_default())?;
-        let Some(earlier) = earlier else { return now.write(&path) };
+        let Some(earlier) = earlier else {
+            if resume {
+                tracing::warn!(
+                    "{} does not exist (earlier versions wrote none), so that nothing tells whether the data are those that \
+                     the run began with; they are noted there as they are now",
+                    path.display()
+                );
+            }
+            return now.write(&path);
+        };
         let changes = earlier.changes(&now);
         if changes.is_empty() {
             return Ok(());

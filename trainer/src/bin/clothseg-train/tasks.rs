@@ -11,7 +11,7 @@ use clothseg_trainer::config::{Config, resolve};
 use clothseg_trainer::counted::counted;
 use clothseg_trainer::data::{Dataset, Sample};
 use clothseg_trainer::evaluate::pictures::{CaptionedModel, Shown, side_by_side, spread};
-use clothseg_trainer::evaluate::{Evaluation, evaluate, scored_classes};
+use clothseg_trainer::evaluate::{Evaluation, evaluate, require_scorable, scored_classes};
 use clothseg_trainer::run::log::confusion;
 use clothseg_trainer::tools::average::{Averaged, average};
 use clothseg_trainer::tools::calibrate::{Calibrated, Objective, calibrate};
@@ -85,6 +85,7 @@ pub fn averaged(models: &[PathBuf], data: &Path, output: &Path, provider: Provid
     let config = Config::open(data)?;
     let target = config.target()?;
     let dataset = Dataset::open(&resolve(&config.data.valid), &target, config.data.on_damage)?;
+    require_scorable(&dataset)?;
     let samples = (0..dataset.len()).filter_map(|index| dataset.load_unsquashed(index).transpose());
     let name = output.file_stem().unwrap_or_default().to_string_lossy();
     let Averaged { path, confusion, photos, engine } =
