@@ -1,12 +1,16 @@
 //! The key `taxonomy`: a built-in one by its name, classes of one's own in the config, or a file of them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clothseg::{Class, ClassKind, Taxonomy};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::data::colors::{ClassTable, class_color};
+use crate::data::mapping::same_name;
 use crate::data::text::read_text;
 use crate::data::{Target, yaml};
 use crate::error::{Error, Result};
@@ -16,12 +20,8 @@ const BACKGROUND_NAMES: [&str; 5] = ["background", "_background_", "__background
 
 /// The classes that a network learns. In a config that has been opened they are a built-in taxonomy's name or
 /// [`TaxonomyConfig::Own`] with all that can be left out filled in, so that a copy of the config needs no other file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "must be garments, imaterialist, the name of a file, a list of classes, or a table with the list `classes` and, \
-                 where wanted, `groups` and `name`; a class is its name, or a table of name, aliases, color and kind"
-)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum TaxonomyConfig {
     /// A built-in taxonomy, or a file, relative to the config.
     Named(String),
@@ -46,8 +46,8 @@ pub struct OwnTaxonomy {
 }
 
 /// A class.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "must be the name of a class, or a table of name, aliases, color and kind")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum ClassConfig {
     /// Its name.
     Name(String),
@@ -76,8 +76,8 @@ pub struct ClassFacts {
 }
 
 /// A colour.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "must be a colour: [red, green, blue] of 0 to 255, or \"#rrggbb\"")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 enum Color {
     Levels([u8; 3]),
     Hex(String),
@@ -209,9 +209,23 @@ impl OwnTaxonomy {
             }
         };
         let taxonomy = Taxonomy { classes: self.classes.into_iter().map(class).collect(), groups: self.groups };
-        taxonomy.validate().map_err(|error| error.to_string())?;
+        taxonomy.validate().map_err(|error| match error {
+            clothseg::Error::BadSpec { reason } => reason,
+            other => other.to_string(),
+        })?;
+        let is_class = |name: &str| taxonomy.classes.iter().position(|class| same_name(&class.name, name));
+        if let Some(at) = is_class("ignore") {
+            return Err(format!("class {at} is called `ignore`, and mapping files call so what counts nowhere"));
+        }
+        if let Some(group) = taxonomy.groups.keys().find(|group| is_class(group).is_some()) {
+            return Err(format!("`{group}` is the name of a class and of a group"));
+        }
         let mut owner = HashMap::new();
-        for class in &taxonomy.classes {
+        for (index, class) in taxonomy.classes.iter().enumerate() {
+            let is_other = |alias: &&String| is_class(alias).is_some_and(|other| other != index);
+            if let Some(alias) = class.aliases.iter().find(is_other) {
+                return Err(format!("`{alias}` is the name of a class and an alias of `{}`", class.name));
+            }
             for alias in &class.aliases {
                 if let Some(other) = owner.insert(alias.to_lowercase(), &class.name)
                     && *other != class.name
@@ -221,6 +235,80 @@ impl OwnTaxonomy {
             }
         }
         Ok(Target { name: self.name.unwrap_or_else(|| "own".to_owned()), taxonomy })
+    }
+}
+
+// The three by hand and not `untagged`, which would say of a slip deep inside only that nothing matched.
+impl<'de> Deserialize<'de> for TaxonomyConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = TaxonomyConfig;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(
+                    "garments, imaterialist, the name of a file, a list of classes, or a table with the list `classes` and, where \
+                     wanted, `groups` and `name`",
+                )
+            }
+
+            fn visit_str<E>(self, name: &str) -> std::result::Result<Self::Value, E> {
+                Ok(TaxonomyConfig::Named(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, classes: A) -> std::result::Result<Self::Value, A::Error> {
+                Deserialize::deserialize(SeqAccessDeserializer::new(classes)).map(TaxonomyConfig::List)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> std::result::Result<Self::Value, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(table)).map(TaxonomyConfig::Own)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ClassConfig;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a class, or a table of name, aliases, color and kind")
+            }
+
+            fn visit_str<E>(self, name: &str) -> std::result::Result<Self::Value, E> {
+                Ok(ClassConfig::Name(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> std::result::Result<Self::Value, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(table)).map(ClassConfig::Class)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for Color {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Color;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a colour: [red, green, blue] of 0 to 255, or \"#rrggbb\"")
+            }
+
+            fn visit_str<E>(self, text: &str) -> std::result::Result<Self::Value, E> {
+                Ok(Color::Hex(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, levels: A) -> std::result::Result<Self::Value, A::Error> {
+                Deserialize::deserialize(SeqAccessDeserializer::new(levels)).map(Color::Levels)
+            }
+        }
+        deserializer.deserialize_any(Either)
     }
 }
 
@@ -280,118 +368,4 @@ fn read_file(path: &Path) -> Result<OwnTaxonomy> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn inline(toml: &str) -> std::result::Result<Target, String> {
-        let table: toml::Table = toml::from_str(toml).unwrap();
-        let config: TaxonomyConfig =
-            table["taxonomy"].clone().try_into().map_err(|error: toml::de::Error| error.to_string())?;
-        config.resolved(Path::new(""))?.target()
-    }
-
-    fn names(target: &Target) -> Vec<&str> {
-        target.taxonomy.classes.iter().map(|class| class.name.as_str()).collect()
-    }
-
-    #[test]
-    fn a_list_of_names_gets_a_background_and_colours_that_differ() {
-        let target = inline("taxonomy = ['sari', 'dupatta']").unwrap();
-        assert_eq!((names(&target), target.name.as_str()), (vec!["background", "sari", "dupatta"], "own"));
-        assert_eq!(target.taxonomy.classes[2].color, [0, 128, 0]);
-        assert_eq!(target.taxonomy.index_of("null"), Some(0));
-        assert_eq!(names(&inline("taxonomy = ['Background', 'sari']").unwrap()), ["Background", "sari"]);
-    }
-
-    #[test]
-    fn a_table_says_all_of_a_class() {
-        let target = inline(
-            "[taxonomy]\nname = 'india'\nclasses = ['bg', { name = 'sari', aliases = ['saree'], color = '#ff8000' },\
-             { name = 'hair', colour = [1, 2, 3], kind = 'person' }]\n[taxonomy.groups]\nall = ['sari']\n",
-        )
-        .unwrap();
-        assert_eq!((names(&target), target.name.as_str()), (vec!["bg", "sari", "hair"], "india"));
-        let [_, sari, hair] = &target.taxonomy.classes[..] else { panic!() };
-        assert_eq!((sari.color, hair.color), ([255, 128, 0], [1, 2, 3]));
-        assert_eq!(
-            (target.taxonomy.resolve("saree").unwrap(), target.taxonomy.resolve("all").unwrap()),
-            (vec![1], vec![1])
-        );
-        assert_eq!(target.taxonomy.garments(), [1]);
-    }
-
-    #[test]
-    fn classes_that_no_taxonomy_can_have_are_refused() {
-        let many = |count: usize| {
-            let list = (0..count).map(|index| format!("'c{index}'")).collect::<Vec<_>>().join(",");
-            inline(&format!("taxonomy = [{list}]"))
-        };
-        assert_eq!(many(254).unwrap().classes(), 255);
-        for (refused, expected) in [
-            (many(255).map(|_| ()), "256 classes"),
-            (many(0).map(|_| ()), "1 classes"),
-            (inline("taxonomy = ['sari', 'background']").map(|_| ()), "must be the first"),
-            (inline("taxonomy = ['sari', 'Sari']").map(|_| ()), "both named"),
-            (inline("taxonomy = [{ name = 'sari', color = 'red' }]").map(|_| ()), "#rrggbb"),
-            (inline("taxonomy = [{ name = 'sari', size = 3 }]").map(|_| ()), "list of classes"),
-            (
-                inline("taxonomy = [{ name = 'a', aliases = ['c'] }, { name = 'b', aliases = ['C'] }]").map(|_| ()),
-                "alias of both",
-            ),
-            (inline("taxonomy = { classes = ['a'], groups = { g = ['z'] } }").map(|_| ()), "'z'"),
-            (inline("taxonomy = 'cars'").map(|_| ()), "garments and imaterialist"),
-        ] {
-            assert!(refused.as_ref().unwrap_err().contains(expected), "{refused:?} {expected}");
-        }
-    }
-
-    #[test]
-    fn files_of_all_kinds_hold_classes() {
-        let root = tempfile::tempdir().unwrap();
-        let table = "Name;R;G;B\r\nbackground;0;0;0\r\nsari;255;0;0\r\n";
-        for (name, text, color) in [
-            ("a.toml", "classes = ['sari']", [128, 0, 0]),
-            ("b.json", "{\"classes\": [{\"name\": \"sari\", \"color\": [255, 0, 0]}]}", [255, 0, 0]),
-            ("c.json", "[\"background\", \"sari\"]", [128, 0, 0]),
-            ("d.csv", table, [255, 0, 0]),
-            ("e.txt", "\u{feff}sari\r\n\r\n", [128, 0, 0]),
-            ("f.yaml", "names:\n  0: sari\n", [128, 0, 0]),
-        ] {
-            std::fs::write(root.path().join(name), text).unwrap();
-            let resolved = TaxonomyConfig::from(name).resolved(root.path()).unwrap();
-            let target = resolved.target().unwrap();
-            assert_eq!(names(&target), ["background", "sari"], "{name}");
-            assert_eq!((target.taxonomy.classes[1].color, target.name.as_str()), (color, &name[..1]), "{name}");
-            assert_eq!(resolved.clone().resolved(Path::new("elsewhere")).unwrap(), resolved);
-        }
-        std::fs::write(root.path().join("g.toml"), "classes = 3").unwrap();
-        assert!(TaxonomyConfig::from("g.toml").resolved(root.path()).unwrap_err().contains("g.toml"));
-        std::fs::write(root.path().join("h.png"), "").unwrap();
-        assert!(TaxonomyConfig::from("h.png").resolved(root.path()).unwrap_err().contains(".toml and .json"));
-    }
-
-    #[test]
-    fn data_of_other_classes_bring_them() {
-        let root = tempfile::tempdir().unwrap();
-        let table = |name: &str, text: &str| {
-            let path = root.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        let own = table("own.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\n");
-        let same = table("same.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\n");
-        let other = table("other.csv", "name,r,g,b\nbackground,0,0,0\nlehenga,255,0,0\n");
-        let mixed = table("mixed.csv", "name,r,g,b\nbackground,0,0,0\nsari,255,0,0\npants,0,255,0\n");
-        let plain = table("plain.csv", "name\nbackground\nsari\n");
-        let garments = TaxonomyConfig::from("garments");
-        let found = garments.clone().or_of_data(&[own.clone(), same, plain]).target().unwrap();
-        assert_eq!((names(&found), found.taxonomy.classes[1].color), (vec!["background", "sari"], [255, 0, 0]));
-        // One class that is known: a slip of the pen is more likely than another taxonomy. And two tables are no taxonomy.
-        for tables in [vec![mixed], vec![own.clone(), other], vec![], vec![root.path().join("absent.csv")]] {
-            assert_eq!(garments.clone().or_of_data(&tables), garments);
-        }
-        let list = TaxonomyConfig::List(vec![ClassConfig::Name("dhoti".to_owned())]);
-        assert_eq!(list.clone().or_of_data(&[own]), list);
-    }
-}
+mod tests;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::colors::ClassTable;
 use super::label_png::PngMeaning;
-use super::photos::{list_by_stem, photos_by_stem};
-use super::text::read_text;
+use super::photos::{list_by_stem, photos_by_stem, read_stems};
 use super::{Label, LabelReading, Listing, Pair};
 use crate::error::Result;
 
@@ -19,16 +18,17 @@ pub fn list(root: &Path, split: &str, reading: LabelReading) -> Result<Listing> 
     meaning.check(&table)?;
     let meaning = Arc::new(meaning);
     let split_file = root.join(format!("{split}.txt"));
-    let stems = read_text(&split_file)?;
     let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
     let mut photos = photos_by_stem(&root.join("images"), &mut incomplete, &mut notes)?;
     let mut labels = list_by_stem(&root.join("labels"), &["png"], &mut incomplete)?;
+    let is_known = |stem: &str| photos.contains_key(stem) || labels.contains_key(stem);
+    let stems = read_stems(&split_file, is_known, &mut notes)?;
     let mut pairs = Vec::new();
-    for stem in stems.split_whitespace() {
-        match (photos.remove(stem), labels.remove(stem)) {
+    for stem in stems {
+        match (photos.remove(&stem), labels.remove(&stem)) {
             (Some(photo), Some(path)) => {
                 let label = Label::Png { path, meaning: meaning.clone() };
-                pairs.push(Pair { stem: stem.to_owned(), photo, label });
+                pairs.push(Pair { stem, photo, label });
             }
             (photo, label) => {
                 let missing = match (photo.is_some(), label.is_some()) {
@@ -40,6 +40,5 @@ pub fn list(root: &Path, split: &str, reading: LabelReading) -> Result<Listing> 
             }
         }
     }
-    pairs.sort_by(|one, other| one.stem.cmp(&other.stem));
     Ok(Listing { classes, pairs, incomplete, notes, tables: vec![table], ..Listing::default() })
 }

@@ -88,8 +88,10 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let classes = categories.names().to_vec();
     let mut used = BTreeSet::from([0]);
     let mut homeless = Vec::new();
+    let mut has_annotations = false;
     let reader = AnnotationReader { categories };
     for_each_element(&text, &["annotations"], |element| {
+        has_annotations = true;
         match reader.gather(element, &mut photos) {
             Ok(class) => used.extend(class),
             Err(cause) => homeless.push(format!("{}: {cause}", annotations.display())),
@@ -100,6 +102,10 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let file = Arc::new(RegionFile { text, reader: Box::new(reader) });
     let tables = vec![annotations.to_owned()];
     let mut listing = Listing { classes, unused, incomplete, tables, ..Listing::default() };
+    if !has_annotations {
+        let cause = "has no `annotations`, as the files of test photos have none: all is background";
+        listing.notes.push(format!("{}: {cause}", annotations.display()));
+    }
     for Photo { path, stem, gathered } in photos.into_named(annotations, &mut listing.incomplete) {
         gathered.finish(stem, path, &file, &mut listing);
     }
@@ -166,7 +172,7 @@ impl Photos {
                 Some(stem) => named.push(Photo { stem, ..photo }),
                 None => {
                     let (file, photo) = (annotations.display(), photo.path.display());
-                    incomplete.push(format!("{file}: {photo} has the name of another photo: rename it"));
+                    incomplete.push(format!("{file}: {photo} has the name of another photo; rename one of them"));
                 }
             }
         }

@@ -26,6 +26,9 @@ pub struct ClassColors {
     index_of: HashMap<[u8; 3], u8>,
 }
 
+/// The class of what no class names.
+const BACKGROUND: &str = "background";
+
 /// A row of a class table.
 struct Row {
     line: u64,
@@ -35,8 +38,16 @@ struct Row {
     color: Option<[u8; 3]>,
 }
 
-/// The rows by their ids, which must be all numbers from 0; without ids as they are.
-fn in_order(rows: Vec<Row>) -> std::result::Result<Vec<Row>, String> {
+/// The rows by their ids, which must be all numbers from 0, or from 1 where there is no background, which is 0 then; without ids
+/// as they are.
+fn in_order(mut rows: Vec<Row>) -> std::result::Result<Vec<Row>, String> {
+    let has_id =
+        |number: usize| rows.iter().any(|row| row.id.as_deref().and_then(|id| id.parse().ok()) == Some(number));
+    let has_background = rows.iter().any(|row| row.name.eq_ignore_ascii_case(BACKGROUND));
+    if has_id(rows.len()) && !has_id(0) && !has_background {
+        let color = rows.first().and_then(|row| row.color).map(|_| [0; 3]);
+        rows.push(Row { line: 0, id: Some("0".to_owned()), name: BACKGROUND.to_owned(), color });
+    }
     let count = rows.len();
     let mut ordered: Vec<Option<Row>> = (0..count).map(|_| None).collect();
     for (place, row) in rows.into_iter().enumerate() {
@@ -172,6 +183,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         ClassTable::open(file.path())
+    }
+
+    #[test]
+    fn ids_may_run_from_1_where_there_is_no_background() {
+        let table = open("id,name,r,g,b\n2,hat,9,0,0\n1,shirt,8,0,0\n").unwrap();
+        assert_eq!(table.names, ["background", "shirt", "hat"]);
+        assert_eq!(table.colors.unwrap().indices(&[0, 0, 0, 9, 0, 0], 3, 2).unwrap(), [0, 2]);
+        assert!(open("id,name\n1,background\n2,hat\n").unwrap_err().to_string().contains("the id `2`"));
     }
 
     #[test]

@@ -19,18 +19,13 @@ pub struct ClassCount {
     pub images: f64,
 }
 
-/// Counts one image's labels: a class's area and 1 for the classes that it shows.
-pub fn count_labels(labels: &[u8], classes: usize) -> Vec<ClassCount> {
-    counts(&histogram(labels), classes)
-}
-
 fn histogram(labels: &[u8]) -> [u64; 256] {
     let mut pixels = [0; 256];
     labels.iter().for_each(|label| pixels[usize::from(*label)] += 1);
     pixels
 }
 
-/// Ignored pixels and sets are above all classes.
+/// Of one image: a class's area and 1 for the classes that it shows. Ignored pixels and sets are above all classes.
 fn counts(pixels: &[u64; 256], classes: usize) -> Vec<ClassCount> {
     let pixels = &pixels[..classes.min(256)];
     let total = pixels.iter().sum::<u64>().max(1) as f64;
@@ -277,9 +272,9 @@ mod tests {
     #[test]
     fn labels_are_counted_by_their_share_of_what_counts() {
         let count = |area, images| ClassCount { area, images };
-        let found = count_labels(&[0, 0, 2, 0, IGNORE, IGNORE], 4);
+        let found = counts(&histogram(&[0, 0, 2, 0, IGNORE, IGNORE]), 4);
         assert_eq!(found, [count(0.75, 1.0), count(0.0, 0.0), count(0.25, 1.0), count(0.0, 0.0)]);
-        assert_eq!(count_labels(&[IGNORE], 2), [count(0.0, 0.0); 2]);
+        assert_eq!(counts(&histogram(&[IGNORE]), 2), [count(0.0, 0.0); 2]);
     }
 
     #[test]

@@ -2,14 +2,18 @@
 //! held in memory, and classes that are found by their names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::DynamicImage;
 
 use super::mapping::same_name;
+use super::photos::distinct_names;
 use super::regions::{Fault, Pieces, Region, RegionLabel, Shape};
 use super::runs::{Runs, Size};
-use super::{IGNORE, Label, LabelImage, Listing, Mapping, Pair, Target, is_of_system, polygon};
+use super::{IGNORE, Label, LabelImage, Listing, Mapping, Pair, Target};
 use crate::counted::counted;
 use crate::error::{Error, Result};
 
@@ -19,31 +23,6 @@ const IGNORED: [&str; 3] = ["__ignore__", "_ignore_", "ignore"];
 
 /// Corners of a polygon that stands for an ellipse.
 const ELLIPSE_CORNERS: u32 = 180;
-
-/// Files below a folder, sorted by their paths, without those of systems.
-pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
-    let is_wanted =
-        |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_str().is_some_and(is_of_system);
-    let mut files = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_wanted) {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
-            Ok(_) => {}
-            // A link that leads back up holds nothing more.
-            Err(error) if error.loop_ancestor().is_some() => {}
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_owned();
-                return Err(Error::io("list", path)(error.into()));
-            }
-        }
-    }
-    Ok(files)
-}
-
-/// The lower-case extension of a file.
-pub(super) fn extension(path: &Path) -> String {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase()
-}
 
 /// A region whose class has a name.
 #[derive(Debug)]
@@ -152,6 +131,22 @@ pub(super) fn listing(mut photos: Vec<Drawn>, known: KnownLabels<'_>, incomplete
     Ok(listing)
 }
 
+/// Gives photos of one stem names of their own; a photo for which there is none is damage.
+pub(super) fn named_apart(drawn: Vec<Drawn>, incomplete: &mut Vec<String>) -> Vec<Drawn> {
+    let names = distinct_names(drawn.iter().map(|drawn| (drawn.stem.as_str(), drawn.photo.as_path())));
+    let mut named = Vec::with_capacity(drawn.len());
+    for (drawn, stem) in drawn.into_iter().zip(names) {
+        match stem {
+            Some(stem) => named.push(Drawn { stem, ..drawn }),
+            None => {
+                let photo = drawn.photo.display();
+                incomplete.push(format!("{}: {photo} has the name of another photo; rename one of them", drawn.name));
+            }
+        }
+    }
+    named
+}
+
 /// A photo with regions of classes.
 pub(super) struct DrawnPhoto {
     pub stem: String,
@@ -178,9 +173,19 @@ pub(super) fn polygon(corners: Vec<[f64; 2]>, size: Size) -> std::result::Result
     if corners.len() < 3 {
         return Err(Fault::empty(format!("has an outline of {}", counted(corners.len(), "corner", "corners"))));
     }
-    let rings = vec![corners];
-    polygon::check(&rings, size)?;
-    Ok(Shape::Polygons(rings))
+    Shape::of_polygons(vec![corners], size)
+}
+
+/// A picture in base64 that is no larger than the photo, such as a mask.
+pub(super) fn embedded_picture(base64: &str, size: Size) -> std::result::Result<DynamicImage, Fault> {
+    let bytes = STANDARD.decode(base64.trim()).map_err(|error| format!("has a mask that is no base64: {error}"))?;
+    let mut reader =
+        image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(size.width() + 1);
+    limits.max_image_height = Some(size.height() + 1);
+    reader.limits(limits);
+    Ok(reader.decode().map_err(|error| format!("has a mask that cannot be read: {error}"))?)
 }
 
 /// The corners of a rectangle that is turned clockwise about its first corner.

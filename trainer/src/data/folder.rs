@@ -33,7 +33,9 @@ pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Re
         let mut cause = format!("{}: no label in {split}/{labels}", photo.display());
         if let Some(name) = other_names.like(&stem) {
             cause += &match name.rsplit_once('.') {
-                Some((other, _)) if other == stem => format!("; {name} there is no PNG (lossy formats change classes)"),
+                Some((other, _)) if other == stem => {
+                    format!("; {name} there is no PNG; save labels as PNG (JPEG changes classes)")
+                }
                 _ => format!("; {name} there has another name than {stem}.png"),
             };
             told.insert(folder.join(name));

@@ -63,7 +63,7 @@ pub struct LabelImage {
 }
 
 impl LabelImage {
-    /// Reads a label PNG of indices, such as those that `prepare` writes; see [`super::label_png`] for others.
+    /// Reads a label PNG of indices, such as those that `prepare` writes; [`LabelReading`](super::LabelReading) has others.
     pub fn open(path: &Path) -> Result<Self> {
         let meaning = PngMeaning { reading: LabelReading::Index, classes: usize::from(IGNORE), colors: None };
         label_png::read(path, &meaning)

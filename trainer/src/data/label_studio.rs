@@ -1,7 +1,7 @@
 //! What Label Studio exports as JSON or JSON-MIN: one file of tasks, `ROOT/SPLIT.json` or `annotations`, with the photos in
 //! `ROOT/SPLIT` or `images`.
 //!
-//! Brush strokes (its run-length code), polygons, rectangles and ellipses are regions. Of several annotations of a task the one
+//! Brush strokes (its run-length code), bitmasks, polygons, rectangles and ellipses are regions. Of several annotations of a task the one
 //! that is marked as ground truth counts, else the last that was not cancelled; a task without one is left out. A photo is found
 //! by the name that the task has for it, without the eight characters and the hyphen that an upload puts in front.
 
@@ -13,8 +13,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::drawn::{Drawn, KnownLabels, NamedRegion, ellipse, listing, pixels, polygon, rectangle};
-use super::photos::{distinct_names, photos_below};
+use super::drawn::{
+    Drawn, KnownLabels, NamedRegion, ellipse, embedded_picture, listing, named_apart, pixels, polygon, rectangle,
+};
+use super::photos::photos_below;
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
 use super::text::read_text;
@@ -29,7 +31,8 @@ pub fn list(annotations: &Path, images: &Path, known: KnownLabels<'_>) -> Result
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     let result = deserializer.deserialize_any(EachTask(&mut |number, task| tasks.take(number, task)));
     result.and_then(|()| deserializer.end()).map_err(|error| Error::file(annotations, error.to_string()))?;
-    let Tasks { mut photos, drawn, mut incomplete, unlabelled, .. } = tasks;
+    let Tasks { mut photos, drawn, used, mut incomplete, unlabelled, .. } = tasks;
+    photos.note_unused(&used, incomplete.is_empty() && unlabelled.is_empty());
     let drawn = named_apart(drawn, &mut incomplete);
     let mut found = listing(drawn, known, incomplete)?;
     found.notes.append(&mut photos.notes);
@@ -40,21 +43,6 @@ pub fn list(annotations: &Path, images: &Path, known: KnownLabels<'_>) -> Result
     }
     found.tables.push(annotations.to_owned());
     Ok(found)
-}
-
-/// Gives photos of one stem names of their own.
-fn named_apart(drawn: Vec<Drawn>, incomplete: &mut Vec<String>) -> Vec<Drawn> {
-    let names = distinct_names(drawn.iter().map(|drawn| (drawn.stem.as_str(), drawn.photo.as_path())));
-    let mut named = Vec::with_capacity(drawn.len());
-    for (drawn, stem) in drawn.into_iter().zip(names) {
-        match stem {
-            Some(stem) => named.push(Drawn { stem, ..drawn }),
-            None => {
-                incomplete.push(format!("{}: {} has the name of another photo", drawn.name, drawn.photo.display()));
-            }
-        }
-    }
-    named
 }
 
 /// Hands tasks on one by one: brush strokes are long lists of numbers, and not all of them are held at a time.
@@ -117,7 +105,7 @@ impl<'a> Tasks<'a> {
         let Some(results) = results(task) else { return Ok(None) };
         let told = photo_names(task);
         let photo = self.photos.get(&told)?;
-        let stem = photo.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = self.photos.stem(&photo);
         if !self.used.insert(photo.clone()) {
             return Err(format!("{} has a task before it", photo.display()));
         }
@@ -220,6 +208,22 @@ impl Photos {
         Ok(found)
     }
 
+    /// Says how many photos no task is about, where `all_found`: else a task that could not be read may be about one of them.
+    fn note_unused(&mut self, used: &BTreeSet<PathBuf>, all_found: bool) {
+        let unused: Vec<&PathBuf> = self.by_path.values().filter(|photo| !used.contains(*photo)).collect();
+        let Some(first) = unused.first().filter(|_| all_found) else { return };
+        self.notes.push(match unused.len() {
+            1 => format!("left out: {}: no task is about it", first.display()),
+            count => format!("left out: {count} photos that no task is about, such as {}", first.display()),
+        });
+    }
+
+    /// The path below the folder without extension, its folders joined by `_`, as for other layouts.
+    fn stem(&self, photo: &Path) -> String {
+        let below = photo.strip_prefix(&self.folder).unwrap_or(photo).with_extension("");
+        below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("_")
+    }
+
     fn get(&self, names: &[String]) -> std::result::Result<PathBuf, String> {
         for name in names {
             if let Some(path) = self.by_path.get(name) {
@@ -239,10 +243,15 @@ impl Photos {
     }
 }
 
+/// The key of a value's labels, such as `brushlabels`, and the first of them.
+fn labelled(value: &Value) -> Option<(&str, &str)> {
+    let mut labels = value.as_object()?.iter().filter(|(key, _)| key.ends_with("labels"));
+    labels.find_map(|(key, labels)| Some((key.as_str(), labels.as_array()?.first()?.as_str()?.trim())))
+}
+
 /// The label that a region's value has.
 fn label(value: &Value) -> Option<&str> {
-    let keys = ["brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "labels"];
-    keys.iter().find_map(|key| value.get(*key)?.as_array()?.first()?.as_str()).map(str::trim)
+    labelled(value).map(|(_, label)| label)
 }
 
 /// Shares of the picture in percent, as far as a kind of region has them.
@@ -257,6 +266,8 @@ struct Geometry {
     height: Option<f64>,
     radius_x: Option<f64>,
     radius_y: Option<f64>,
+    #[serde(rename = "imageDataURL")]
+    picture: Option<String>,
     #[serde(default)]
     rotation: f64,
 }
@@ -271,10 +282,16 @@ fn region(
     let flat = Value::Object(result.clone());
     let value = result.get("value").filter(|value| value.is_object()).unwrap_or(&flat);
     let has = |key: &str| value.get(key).is_some();
-    let is_region = has("points") || has("rle") || has("radiusX") || (has("width") && has("x"));
-    let is_other = ["text", "keypointlabels", "choices", "vector"].iter().any(|key| has(key));
+    let is_region =
+        ["points", "rle", "radiusX", "imageDataURL"].iter().any(|key| has(key)) || (has("width") && has("x"));
+    let is_other = ["text", "keypointlabels", "choices", "vector", "vertices"].iter().any(|key| has(key));
     if !is_region || is_other {
-        return Ok(None);
+        return match labelled(value) {
+            None => Ok(None),
+            Some(("keypointlabels", _)) => Err(Fault::empty("is a keypoint, which has no area")),
+            Some(("vectorlabels", _)) => Err(Fault::empty("is a vector, which has no area")),
+            Some((key, _)) => Err(format!("has `{key}`, and no outline, brush or bitmask that could be read").into()),
+        };
     }
     let id = result.get("id").and_then(Value::as_str);
     let label = label(value).or_else(|| labels.get(id?).copied()).ok_or("has no label")?.to_owned();
@@ -294,7 +311,10 @@ fn region(
 fn shape(geometry: Geometry, size: Size) -> std::result::Result<Shape, Fault> {
     let [width, height] = [size.width(), size.height()].map(f64::from);
     let px = |[x, y]: [f64; 2]| [x / 100.0 * width, y / 100.0 * height];
-    let Geometry { points, rle, x, y, radius_x, radius_y, rotation, .. } = geometry;
+    let Geometry { points, rle, x, y, radius_x, radius_y, picture, rotation, .. } = geometry;
+    if let Some(picture) = picture {
+        return bitmask(&picture, size);
+    }
     if let Some(rle) = rle {
         let alpha = brush_alpha(&rle, size)?;
         return pixels(size, |x, y| alpha[(y * size.width() + x) as usize] >= 128);
@@ -308,6 +328,23 @@ fn shape(geometry: Geometry, size: Size) -> std::result::Result<Shape, Fault> {
         (_, _, Some(width), Some(height)) => polygon(rectangle(at, px([width, height]), rotation), size),
         _ => Err("has neither width and height nor radii".into()),
     }
+}
+
+/// The pixels of a bitmask, a picture in a `data:` address: those that are not transparent, or in a picture without transparent
+/// pixels those that are not black.
+fn bitmask(address: &str, size: Size) -> std::result::Result<Shape, Fault> {
+    let base64 = address.split_once("base64,").map(|(_, base64)| base64);
+    let picture =
+        embedded_picture(base64.ok_or("has a bitmask that is no data: address in base64")?, size)?.into_rgba8();
+    if picture.dimensions() != (size.width(), size.height()) {
+        let (width, height) = picture.dimensions();
+        return Err(format!("has a bitmask of {width} x {height}, and the photo is {size}").into());
+    }
+    let has_transparency = picture.pixels().any(|pixel| pixel[3] < 128);
+    pixels(size, |x, y| match picture.get_pixel(x, y).0 {
+        [_, _, _, alpha] if has_transparency => alpha >= 128,
+        [red, green, blue, _] => red.max(green).max(blue) > 0,
+    })
 }
 
 /// The alpha of Label Studio's run-length code of an RGBA picture (`decode_rle` of its converter): the number of bytes in 32 bits,

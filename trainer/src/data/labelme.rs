@@ -8,16 +8,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::drawn::{
-    Drawn, KnownLabels, NamedRegion, ellipse, extension, files_below, listing, pixels, polygon, rectangle,
+    Drawn, KnownLabels, NamedRegion, ellipse, embedded_picture, listing, named_apart, pixels, polygon, rectangle,
 };
-use super::photos::{is_photo, photos_below};
+use super::photos::{extension, files_below, is_photo, photos_below};
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
 use super::text::read_text;
@@ -79,8 +77,10 @@ pub fn list(root: &Path, split: &str, images: Option<&Path>, known: KnownLabels<
     }
     let mut notes = Vec::new();
     let mut unlabelled = photos_below(&folder, &mut notes)?;
-    unlabelled.retain(|photo| !used.contains_key(&resolved(photo)));
+    // A file that cannot be used is about its photo all the same: what is wrong with it has been told.
+    unlabelled.retain(|photo| !used.contains_key(&resolved(photo)) && !has_file(photo));
     notes.extend(unlabelled_note(&unlabelled));
+    let photos = named_apart(photos, &mut incomplete);
     let mut found = listing(photos, known, incomplete)?;
     found.notes.extend(notes);
     Ok(found)
@@ -89,6 +89,11 @@ pub fn list(root: &Path, split: &str, images: Option<&Path>, known: KnownLabels<
 /// One path for a photo, whatever way leads to it.
 fn resolved(photo: &Path) -> PathBuf {
     photo.canonicalize().unwrap_or_else(|_| photo.to_owned())
+}
+
+/// Whether a JSON file of a photo's name lies beside it.
+fn has_file(photo: &Path) -> bool {
+    ["json", "labelme.json"].iter().any(|ending| photo.with_extension(ending).is_file())
 }
 
 /// A line about photos that no file is about.
@@ -223,15 +228,7 @@ fn region(shape: Value, size: Size) -> std::result::Result<(String, Shape), Faul
 
 /// The pixels of a mask whose first pixel lies at a place.
 fn masked(mask: &str, [left, top]: [f64; 2], size: Size) -> std::result::Result<Shape, Fault> {
-    let bytes = STANDARD.decode(mask.trim()).map_err(|error| format!("has a mask that is no base64: {error}"))?;
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| error.to_string())?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(size.width() + 1);
-    limits.max_image_height = Some(size.height() + 1);
-    reader.limits(limits);
-    let mask = reader.decode().map_err(|error| format!("has a mask that cannot be read: {error}"))?.into_luma8();
+    let mask = embedded_picture(mask, size)?.into_luma8();
     let is_near = |at: f64, side: u32| (-1.0..=f64::from(side)).contains(&at);
     if !is_near(left, size.width()) || !is_near(top, size.height()) {
         return Err(format!("has a mask at ({left}, {top}), outside the picture of {size}").into());

@@ -107,7 +107,7 @@ impl MappingFile {
 }
 
 /// Whether two names are the same but for capitals and blanks around them.
-pub(super) fn same_name(one: &str, other: &str) -> bool {
+pub(crate) fn same_name(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 

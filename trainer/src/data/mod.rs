@@ -1,47 +1,48 @@
 //! Labelled photos: where they lie, what their labels mean, and how they become batches.
 //!
-//! A reader ([`folder`], [`ccp`], [`imaterialist`], [`coco`], [`labelme`], [`yolo`], [`label_studio`], [`tagged`]) finds [`Pair`]s of a photo and its [`Label`], and the
-//! names of the label's indices. A [`TagFile`] tells what photos show beside their labels, a [`BoxFile`] roughly where. A [`Mapping`] turns the indices into classes of a [`clothseg::Taxonomy`]. A [`Dataset`] checks
-//! all of it once and then loads [`Sample`]s; [`augment`] cuts crops from them and [`batch`] stacks these, beside the
-//! training step. [`mod@prepare`] writes any of the layouts as the folder layout.
+//! A reader, one for each [`Layout`], finds [`Pair`]s of a photo and its [`Label`], and the names of the label's indices. A
+//! [`TagFile`] tells what photos show beside their labels, a [`BoxFile`] roughly where. A [`Mapping`] turns the indices into
+//! classes of a [`clothseg::Taxonomy`]. A [`Dataset`] checks all of it once and then loads [`Sample`]s; [`augment`] cuts crops
+//! from them and [`Prefetch`] stacks these to [`Batch`]es, beside the training step. [`prepare()`] writes any of the layouts as
+//! the folder layout.
 
 pub mod augment;
-pub mod batch;
-pub mod boxes;
-pub mod ccp;
-pub mod coco;
-pub mod colors;
-pub mod contents;
-pub mod dataset;
+mod batch;
+mod boxes;
+mod ccp;
+mod coco;
+pub(crate) mod colors;
+mod contents;
+mod dataset;
 mod dimensions;
 mod drawn;
-pub mod files;
-pub mod folder;
-pub mod imaterialist;
-pub mod label;
-pub mod label_png;
-pub mod label_studio;
-pub mod labelme;
-pub mod mapping;
+mod files;
+mod folder;
+mod imaterialist;
+pub(crate) mod label;
+mod label_png;
+mod label_studio;
+mod labelme;
+pub(crate) mod mapping;
 mod parts;
 mod photos;
-pub mod polygon;
-pub mod prepare;
-pub mod regions;
-pub mod run_length;
-pub mod runs;
+mod polygon;
+pub(crate) mod prepare;
+mod regions;
+mod run_length;
+mod runs;
 mod sets;
-pub mod source;
+pub(crate) mod source;
 mod table;
-pub mod tag_file;
-pub mod tagged;
-pub mod tags;
+pub(crate) mod tag_file;
+mod tagged;
+mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
 pub(crate) mod text;
 pub(crate) mod yaml;
-pub mod yolo;
+mod yolo;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub(crate) use photos::photos_of;
 pub use augment::{Augmentation, Crop, Frame};
 pub use batch::{Batch, Plan, Prefetch};
 pub use boxes::{BoxFile, ClassBox};
-pub use contents::Contents;
+pub use contents::{ClassCount, Contents};
 pub use dataset::Dataset;
 pub use drawn::KnownLabels;
 pub use files::DataFiles;

@@ -8,9 +8,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clothseg::internals::files::kind::{HEAD_BYTES, Kind, Unread};
+use walkdir::WalkDir;
 
-use super::drawn::{extension, files_below};
 use super::source::report_damage;
+use super::table;
+use super::text::read_text;
 use super::{OnDamage, PHOTO_EXTENSIONS, is_of_system};
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -139,11 +141,62 @@ fn by_stem(paths: Vec<PathBuf>, incomplete: &mut Vec<String>) -> BTreeMap<String
     files
 }
 
+/// Files below a folder, sorted by their paths, without those of systems.
+pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_wanted =
+        |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_str().is_some_and(is_of_system);
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_wanted) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(_) => {}
+            // A link that leads back up holds nothing more.
+            Err(error) if error.loop_ancestor().is_some() => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                return Err(Error::io("list", path)(error.into()));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The lower-case extension of a file.
+pub(super) fn extension(path: &Path) -> String {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase()
+}
+
 /// Photos in `folder` and the folders in it, sorted by their paths.
 pub(super) fn photos_below(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>> {
     let sorted = sort(folder, files_below(folder)?);
     notes.extend(sorted.notes);
     Ok(sorted.photos)
+}
+
+/// The stems that a split file names, one a line, each once. Names with a photo's extension are read, too, and lines of several
+/// stems with blanks between them; `is_known` tells a stem from either.
+pub(super) fn read_stems(
+    path: &Path,
+    is_known: impl Fn(&str) -> bool,
+    notes: &mut Vec<String>,
+) -> Result<BTreeSet<String>> {
+    let text = read_text(path)?;
+    let known = |name: &str| [name, table::stem(name)].into_iter().find(|stem| is_known(stem)).map(str::to_owned);
+    let mut stems = BTreeSet::new();
+    let mut again = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let words = || line.split_whitespace().map(|word| known(word).unwrap_or_else(|| word.to_owned())).collect();
+        for stem in known(line).map_or_else(words, |stem| vec![stem]) {
+            if let Some(stem) = stems.replace(stem) {
+                again.push(stem);
+            }
+        }
+    }
+    if let Some(first) = again.first() {
+        let count = counted(again.len(), "name stands", "names stand");
+        notes.push(format!("{}: {count} there again, and counts once: {first}", path.display()));
+    }
+    Ok(stems)
 }
 
 /// Names for photos with these stems: the stem, and where several have it, the stem with the photo's extension. [`None`] for a

@@ -40,6 +40,28 @@ pub fn check(polygons: &[Vec<[f64; 2]>], size: Size) -> Result<(), String> {
     Ok(())
 }
 
+/// Why polygons that [`check`] has passed hold nothing; [`None`] where they hold pixels.
+pub fn emptiness(polygons: &[Vec<[f64; 2]>], size: Size) -> Option<&'static str> {
+    let numbers = || polygons.iter().flatten().flatten();
+    // Of whole numbers it is the first pixel.
+    let are_shares = numbers().all(|at| (0.0..=1.0).contains(at)) && numbers().any(|at| at.fract() != 0.0);
+    if size.pixels() > 1 && are_shares {
+        return Some("has corners of 0 to 1 only, as shares of width and height are; pixels were expected");
+    }
+    let has_room = |polygon: &Vec<[f64; 2]>| has_room(polygon, size);
+    let has_pixels = polygons.iter().any(has_room) || fill(polygons, size).area_px() > 0;
+    (!has_pixels).then_some("has no pixel")
+}
+
+/// Whether a polygon lies in the picture and has room for a circle of one pixel's radius, so that filling it need not be tried: the
+/// radius of the largest circle in a simple polygon is at least its area over its length.
+fn has_room(polygon: &[[f64; 2]], size: Size) -> bool {
+    let (width, height) = (f64::from(size.width()), f64::from(size.height()));
+    let doubled: f64 = edges(polygon).map(|[[x, y], [next_x, next_y]]| x * next_y - next_x * y).sum();
+    let length: f64 = edges(polygon).map(|[from, to]| (to[0] - from[0]).hypot(to[1] - from[1])).sum();
+    polygon.iter().all(|[x, y]| (0.0..=width).contains(x) && (0.0..=height).contains(y)) && doubled.abs() / 2.0 > length
+}
+
 /// The longest outlines of a region, in columns crossed: 16 times the pixels, within bounds. A line that fills a picture
 /// and comes no nearer than a pixel to itself is about as long as there are pixels.
 fn most_steps(size: Size) -> u64 {

@@ -3,11 +3,12 @@
 //!
 //! Photos are shrunk or enlarged as for a network ([`clothseg::preprocess::resize_region`]); a label's pixel takes the
 //! index under its centre. Every file is written whole or not at all, a photo before its label, so that an example with
-//! both is done: a later call with the same options goes on where an earlier one stopped. What a split was made with
+//! both is done: a later call with the same options goes on where an earlier one stopped, and does again what has changed since. What a split was made with
 //! stands in its `prepare.json`, and other options are refused there.
 
 mod splits;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -24,6 +25,7 @@ use rayon::prelude::*;
 use self::splits::{Draw, draw};
 use super::colors::class_color;
 use super::dataset::{check, load};
+use super::photos::extension;
 use super::source::report_damage;
 use super::{LabelImage, Listing, OnDamage, Pair, Source};
 use crate::counted::counted;
@@ -144,7 +146,9 @@ pub fn prepare(options: &PrepareOptions) -> Result<Prepared> {
         let text = std::fs::read(&tags).map_err(Error::io("read", &tags))?;
         write_atomically(&options.output.join("tags.csv"), &text)?;
     }
-    write_all(options, &pairs, skipped)
+    let prepared = write_all(options, &pairs, skipped)?;
+    tell_others(options, &pairs)?;
+    Ok(prepared)
 }
 
 /// Those that the limit leaves, in the order of their names.
@@ -279,7 +283,7 @@ impl Progress {
 }
 
 fn write(pair: &Pair, split: &Path, options: &PrepareOptions) -> Result<Outcome> {
-    if is_written(split, &pair.stem) {
+    if is_written(split, &pair.stem) && is_up_to_date(split, pair) {
         return Ok(Outcome::Kept);
     }
     let (photo, label) = match load(pair) {
@@ -314,6 +318,42 @@ pub(crate) fn write_example(
 /// Where photo and label of an example lie.
 fn example_paths(split: &Path, stem: &str) -> [PathBuf; 2] {
     [split.join("images").join(format!("{stem}.jpg")), split.join("labels").join(format!("{stem}.png"))]
+}
+
+/// Whether neither photo nor label has changed since an example was written, as far as their times tell.
+fn is_up_to_date(split: &Path, pair: &Pair) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let [_, written] = example_paths(split, &pair.stem);
+    let written = changed(&written);
+    [&pair.photo, pair.label.path()].into_iter().all(|source| changed(source) <= written)
+}
+
+/// Says how many examples lie in the output that the source does not have, or not among those that were asked for.
+fn tell_others(options: &PrepareOptions, pairs: &[Pair]) -> Result<()> {
+    let names: Vec<&str> = options.splits.names().collect();
+    let mut ours = vec![HashSet::new(); names.len()];
+    for pair in pairs {
+        ours[options.splits.place(options.seed, &pair.stem)].insert(pair.stem.as_str());
+    }
+    for (split, ours) in names.iter().zip(ours) {
+        let labels = options.output.join(split).join("labels");
+        let listed = match std::fs::read_dir(&labels) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            listed => listed.map_err(Error::io("list", &labels))?,
+        };
+        let paths = listed.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_other = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            extension(path) == "png" && stem.is_some_and(|stem| !ours.contains(stem))
+        };
+        let others: Vec<PathBuf> = paths.filter(is_other).collect();
+        if let Some(first) = others.iter().min() {
+            let (labels, count) = (labels.display(), counted(others.len(), "example", "examples"));
+            let such = first.file_stem().unwrap_or_default().display();
+            tracing::warn!("{labels}: {count} of earlier calls are not among those of this one, and stay: {such}");
+        }
+    }
+    Ok(())
 }
 
 /// Whether an earlier call has written an example.

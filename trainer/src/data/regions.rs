@@ -35,6 +35,15 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The union of polygons in a picture of `size`, checked.
+    pub(super) fn of_polygons(polygons: Vec<Vec<[f64; 2]>>, size: Size) -> Result<Self, Fault> {
+        polygon::check(&polygons, size)?;
+        match polygon::emptiness(&polygons, size) {
+            Some(cause) => Err(Fault::empty(cause)),
+            None => Ok(Shape::Polygons(polygons)),
+        }
+    }
+
     /// The region's pixels.
     pub fn into_runs(self, size: Size) -> Runs {
         match self {
@@ -62,8 +71,7 @@ impl Shape {
                 let [x, y] = [(to.width(), from.width()), (to.height(), from.height())]
                     .map(|(to, from)| f64::from(to) / f64::from(from));
                 polygons.iter_mut().flatten().for_each(|corner| *corner = [corner[0] * x, corner[1] * y]);
-                polygon::check(&polygons, to)?;
-                Ok(Shape::Polygons(polygons))
+                Self::of_polygons(polygons, to)
             }
         }
     }

@@ -81,6 +81,7 @@ impl Runs {
     }
 
     /// The ranges, in order.
+    #[cfg(test)]
     pub fn ranges(&self) -> &[Range<u32>] {
         &self.0
     }

@@ -13,25 +13,25 @@ use crate::error::{Error, Result};
 /// How many damaged examples a message names.
 const NAMED: usize = 20;
 
-/// How a source lies on disk.
+/// How a source lies on disk; docs/training.md describes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// See [`super::folder`].
+    /// The study's: `ROOT/{train,valid,test}/{images,labels}` and `ROOT/class_dict.csv`.
     Folder,
-    /// See [`super::ccp`].
+    /// Clothing Co-Parsing: `ROOT/{images,labels}`, `ROOT/label_list.csv` and a file `ROOT/SPLIT.txt` of stems a split.
     Ccp,
-    /// See [`super::imaterialist`].
+    /// iMaterialist as Kaggle gives it: a CSV file with a row for each region, and a folder of photos.
     Imaterialist,
-    /// See [`super::coco`].
+    /// COCO's JSON for instances, and a folder of photos.
     Coco,
-    /// See [`super::tagged`].
+    /// Photos with tags and no labels: `ROOT/images` and `ROOT/tags.csv`.
     Tags,
-    /// See [`super::labelme`].
+    /// A JSON file of labelme for each photo, below `ROOT/SPLIT`.
     Labelme,
-    /// See [`super::yolo`].
+    /// Segmentation labels of Ultralytics: a text file for each photo, and `ROOT/data.yaml` or `ROOT/classes.txt`.
     Yolo,
-    /// See [`super::label_studio`].
+    /// What Label Studio exports as JSON or JSON-MIN.
     #[serde(rename = "label-studio")]
     LabelStudio,
 }
@@ -107,7 +107,7 @@ pub struct SourceFiles {
     /// `imaterialist`, `coco`, `label-studio`: the folder of the photos; without it, `SPLIT`. `labelme`, `yolo`: the same, where
     /// they are not where the files say.
     pub images: Option<PathBuf>,
-    /// The tag file ([`super::tag_file`]); without it, the layout `tags` has `tags.csv` and the others have none.
+    /// The tag file ([`TagFile`](super::TagFile)); without it, the layout `tags` has `tags.csv` and the others have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<PathBuf>,
     /// `folder`, `ccp`: what the pixels of the label PNGs mean.
@@ -166,7 +166,7 @@ pub struct Source {
 
 impl Source {
     /// Finds the pairs, with the source's own classes. Labels in annotation files are checked; for others see
-    /// [`super::dataset`].
+    /// [`Dataset`](super::Dataset).
     pub fn list(&self) -> Result<Listing> {
         self.list_for(None)
     }

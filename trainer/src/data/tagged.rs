@@ -2,12 +2,10 @@
 //! those of `ROOT/label_list.csv` (column `name`), where there is one, else those of the mapping file. A split is the file
 //! `ROOT/SPLIT.txt` of stems; without it all photos are of split `train`.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::colors::ClassTable;
-use super::photos::photos_by_stem;
-use super::text::read_text;
+use super::photos::{photos_by_stem, read_stems};
 use super::{IGNORE, Label, Listing, Mapping, Pair, TagFile};
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -16,10 +14,14 @@ use crate::error::{Error, Result};
 pub fn list(root: &Path, split: &str, tags: &Path, mapping: Option<&Path>) -> Result<Listing> {
     let classes = classes(root, mapping)?;
     let tagged = TagFile::open(tags)?;
-    let chosen = stems(root, split)?;
-    let is_chosen = |stem: &str| chosen.as_ref().is_none_or(|stems| stems.contains(stem));
     let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
     let mut photos = photos_by_stem(&root.join("images"), &mut incomplete, &mut notes)?;
+    let split_file = root.join(format!("{split}.txt"));
+    let chosen = match split == "train" && !split_file.exists() {
+        true => None,
+        false => Some(read_stems(&split_file, |stem| photos.contains_key(stem), &mut notes)?),
+    };
+    let is_chosen = |stem: &str| chosen.as_ref().is_none_or(|stems| stems.contains(stem));
     let mut pairs = Vec::new();
     for stem in tagged.photos().filter(|stem| is_chosen(stem)) {
         match photos.remove(stem) {
@@ -58,15 +60,6 @@ fn classes(root: &Path, mapping: Option<&Path>) -> Result<Vec<String>> {
     }
 }
 
-/// The stems of a split; [`None`] for all.
-fn stems(root: &Path, split: &str) -> Result<Option<BTreeSet<String>>> {
-    let path = root.join(format!("{split}.txt"));
-    if split == "train" && !path.exists() {
-        return Ok(None);
-    }
-    Ok(Some(read_text(&path)?.split_whitespace().map(str::to_owned).collect()))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -89,6 +82,20 @@ mod tests {
 
     fn open(source: &Source, on_damage: OnDamage) -> Result<Dataset> {
         Dataset::open(std::slice::from_ref(source), &Target::builtin("garments").unwrap(), on_damage)
+    }
+
+    #[test]
+    fn a_split_names_photos_with_or_without_extension_and_each_counts_once() {
+        let (root, source) = given("c,null jeans\na,blouse\nb,blouse\n");
+        std::fs::write(root.path().join("few.txt"), "a.png\r\n\r\nc\na\n").unwrap();
+        let listing = Source { split: "few".to_owned(), ..source }.list().unwrap();
+        let stems: Vec<&str> = listing.pairs.iter().map(|pair| pair.stem.as_str()).collect();
+        assert_eq!((stems, listing.incomplete.len()), (vec!["a", "c"], 0), "{listing:?}");
+        assert!(
+            matches!(&listing.notes[..], [note] if note.contains("1 name stands there again")),
+            "{:?}",
+            listing.notes
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The file `data.yaml` of Ultralytics' data sets: names of classes, and folders of splits.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 
 use super::IGNORE;
 use super::text::read_text;
@@ -42,10 +44,62 @@ impl Folders {
 
 /// Names by number.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "must be a list of names, or a name for each number")]
+#[serde(
+    untagged,
+    expecting = "must be a list of names, or a name for each number; put true, false, yes and no in quotes"
+)]
 enum Names {
-    List(Vec<String>),
-    Numbered(BTreeMap<u32, String>),
+    List(Vec<Name>),
+    Numbered(BTreeMap<Number, Name>),
+}
+
+/// A name, which may be a number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Whole(i64),
+    Real(f64),
+}
+
+impl Name {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Whole(number) => number.to_string(),
+            Self::Real(number) => number.to_string(),
+        }
+    }
+}
+
+/// The number of a class, which may be in quotes.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Number(u32);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Number;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the number of a class")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<Number, E> {
+                u32::try_from(number).map(Number).map_err(E::custom)
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> std::result::Result<Number, E> {
+                u32::try_from(number).map(Number).map_err(E::custom)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Number, E> {
+                text.trim().parse().map(Number).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl DataYaml {
@@ -60,13 +114,13 @@ impl DataYaml {
 
     /// The names of the classes, from 0.
     pub fn into_names(self, path: &Path) -> Result<Vec<String>> {
-        let names = match self.names {
-            Some(Names::List(names)) => names,
+        let names: Vec<String> = match self.names {
+            Some(Names::List(names)) => names.into_iter().map(Name::into_text).collect(),
             Some(Names::Numbered(names)) => {
-                if let Some(missing) = (0..).zip(names.keys()).find(|(index, key)| index != *key) {
+                if let Some(missing) = (0..).zip(names.keys()).find(|(index, key)| *index != key.0) {
                     return Err(Error::file(path, format!("`names` has no name for class {}", missing.0)));
                 }
-                names.into_values().collect()
+                names.into_values().map(Name::into_text).collect()
             }
             None => return Err(Error::file(path, "has no `names`; the names of the classes were expected")),
         };
@@ -105,6 +159,8 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), ["hat", "shoe, low"], "{text}");
         }
+        assert_eq!(read("names: [90, 1.5, x]\n").unwrap(), ["90", "1.5", "x"]);
+        assert_eq!(read("names: {'1': shoe, '0': hat}\n").unwrap(), ["hat", "shoe"]);
         assert!(read("names: {0: hat, 2: shoe}\n").unwrap_err().contains("class 1"));
         assert!(read("nc: 2\n").unwrap_err().contains("has no `names`"));
         assert!(read("names: []\n").unwrap_err().contains("0 classes"));

@@ -2,33 +2,26 @@
 //! a line a piece, `class x y x y ...`, coordinates as shares of the photo's width and height.
 //!
 //! The classes are the `names` of `ROOT/data.yaml` (or of the file `annotations`), or the lines of `ROOT/classes.txt`; class 0
-//! there is index 1 here, and what no outline holds is background. The photos of a split are where `data.yaml` says, or in
-//! `ROOT/images/SPLIT`, `ROOT/SPLIT/images` or `ROOT/SPLIT`; the labels lie in the same place below `labels` instead of `images`, or
+//! there is index 1 here, and what no outline holds is background. The photos of a split are where `data.yaml` says, in
+//! folders or in files with a path a line, or in `ROOT/images/SPLIT`, `ROOT/SPLIT/images` or `ROOT/SPLIT`; the labels lie in the same place below `labels` instead of `images`, or
 //! beside the photos, as `NAME.EXT.txt` or `NAME.txt`. A photo without a label file is background.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+mod find;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::coco::stem;
+use self::find::{Found, find};
 use super::drawn::{DrawnPhoto, finish, polygon};
-use super::photos::{distinct_names, photos_below};
 use super::regions::{Fault, Pieces, Region};
 use super::runs::Size;
 use super::text::read_text;
-use super::yaml::{DataYaml, Folders};
+use super::yaml::DataYaml;
 use super::{IGNORE, Listing, SourceFiles, image_dimensions};
 use crate::counted::counted;
 use crate::error::{Error, Result};
-
-/// A photo and where its label may be.
-struct Found {
-    stem: String,
-    photo: PathBuf,
-    /// Nothing where there is no such file: the photo is background.
-    label: Option<PathBuf>,
-}
 
 /// Lists the photos of a split.
 pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
@@ -51,82 +44,6 @@ pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
     let indices = (1..=u8::MAX).take(listing.classes.len() - 1);
     listing.unused = indices.filter(|index| !used.contains(index)).collect();
     Ok(listing)
-}
-
-/// The photos of a split with their label files. What cannot be used is noted in the listing.
-fn find(
-    root: &Path,
-    split: &str,
-    files: &SourceFiles,
-    yaml: Option<&DataYaml>,
-    listing: &mut Listing,
-) -> Result<Vec<Found>> {
-    let mut photos = Vec::new();
-    let mut looked_for = None;
-    let mut claimed = BTreeMap::new();
-    for folder in photo_folders(root, split, files, yaml)? {
-        let labels = label_folder(root, split, files, &folder);
-        for photo in photos_below(&folder, &mut listing.notes)? {
-            let below = photo.strip_prefix(&folder).unwrap_or(&photo);
-            let Some(stem) = below.to_str().and_then(stem) else {
-                listing.incomplete.push(format!("{}: has a name that is not UTF-8; rename it", photo.display()));
-                continue;
-            };
-            let [full, short] = label_paths(&labels, below);
-            let label = [full, short.clone()].into_iter().find(|label| label.is_file());
-            looked_for.get_or_insert(short);
-            if let Some(label) = &label
-                && let Some(first) = claimed.insert(label.clone(), photo.clone())
-            {
-                let cause = format!("has the label of {}; rename or remove one of them", first.display());
-                listing.incomplete.push(format!("{}: {cause}", photo.display()));
-                claimed.insert(label.clone(), first);
-                continue;
-            }
-            photos.push(Found { stem, photo, label });
-        }
-    }
-    note_unlabelled(&root.join(split), split, &photos, looked_for, listing)?;
-    let names = distinct_names(photos.iter().map(|found| (found.stem.as_str(), found.photo.as_path())));
-    let mut found = Vec::with_capacity(photos.len());
-    for (photo, name) in photos.into_iter().zip(names) {
-        match name {
-            Some(stem) => found.push(Found { stem, ..photo }),
-            None => listing.incomplete.push(format!("{}: has the name of another photo", photo.photo.display())),
-        }
-    }
-    Ok(found)
-}
-
-/// Where the label of a photo may be, the best first: `NAME.EXT.txt`, as `clothseg-run` writes it where photos share a name,
-/// and `NAME.txt`.
-fn label_paths(labels: &Path, below: &Path) -> [PathBuf; 2] {
-    let mut full = labels.join(below).into_os_string();
-    full.push(".txt");
-    [full.into(), labels.join(below.with_extension("txt"))]
-}
-
-/// Says how many photos have no label file; an error where that is all of them.
-fn note_unlabelled(
-    place: &Path,
-    split: &str,
-    photos: &[Found],
-    looked_for: Option<PathBuf>,
-    listing: &mut Listing,
-) -> Result<()> {
-    let unlabelled: Vec<&Found> = photos.iter().filter(|found| found.label.is_none()).collect();
-    let Some(first) = unlabelled.first().map(|found| found.photo.display()) else { return Ok(()) };
-    let count = counted(unlabelled.len(), "photo", "photos");
-    if unlabelled.len() == photos.len() {
-        let label = looked_for.unwrap_or_default();
-        let cause = format!("there is no label file for its {count}; looked for {} and the like", label.display());
-        return Err(Error::file(place, cause));
-    }
-    listing.notes.push(match unlabelled.len() {
-        1 => format!("1 photo of {split} has no label file, and is all background: {first}"),
-        _ => format!("{count} of {split} have no label file, and are all background, such as {first}"),
-    });
-    Ok(())
 }
 
 /// The names of the classes, the file that has them, and all of it where it is a `data.yaml`.
@@ -154,72 +71,6 @@ fn read_names(root: &Path, files: &SourceFiles) -> Result<(PathBuf, Vec<String>,
     }
     let names = super::yaml::names(path)?;
     Ok((path.clone(), names, Some(DataYaml::open(path)?)))
-}
-
-/// The folders in which the photos of a split lie.
-fn photo_folders(root: &Path, split: &str, files: &SourceFiles, yaml: Option<&DataYaml>) -> Result<Vec<PathBuf>> {
-    if let Some(images) = &files.images {
-        return Ok(vec![root.join(images)]);
-    }
-    if let Some((folders, path)) = yaml.and_then(|yaml| Some((told(yaml, split)?, yaml.path.as_deref()))) {
-        // What is written there is often the path on another machine.
-        let bases = [path.map(|path| root.join(path)), Some(root.to_owned())].into_iter().flatten();
-        let find = |folder: &String| {
-            let inside = folder.trim_start_matches("../");
-            bases.clone().flat_map(|base| [base.join(folder), base.join(inside)]).find(|path| path.is_dir())
-        };
-        if let Some(found) = folders.list().iter().map(find).collect::<Option<Vec<_>>>() {
-            return Ok(found);
-        }
-    }
-    let names: &[&str] = match split {
-        "valid" => &["valid", "val"],
-        "val" => &["val", "valid"],
-        other => &[other],
-    };
-    let places =
-        names.iter().flat_map(|name| [root.join("images").join(name), root.join(name).join("images"), root.join(name)]);
-    let tried: Vec<PathBuf> = places.collect();
-    match tried.iter().find(|path| path.is_dir()) {
-        Some(folder) => Ok(vec![folder.clone()]),
-        None => {
-            let tried = tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-            Err(Error::file(root, format!("has no photos of {split}; looked for {tried}; name the folder by `images`")))
-        }
-    }
-}
-
-fn told<'a>(yaml: &'a DataYaml, split: &str) -> Option<&'a Folders> {
-    match split {
-        "train" => yaml.train.as_ref(),
-        "valid" | "val" => yaml.val.as_ref().or(yaml.valid.as_ref()),
-        "test" => yaml.test.as_ref(),
-        _ => None,
-    }
-}
-
-/// The folder of the labels of a folder of photos.
-fn label_folder(root: &Path, split: &str, files: &SourceFiles, photos: &Path) -> PathBuf {
-    if let Some(labels) = &files.labels {
-        return root.join(labels);
-    }
-    let components: Vec<Component<'_>> = photos.components().collect();
-    let images = components.iter().rposition(|component| component.as_os_str() == "images");
-    let swapped = images.map(|at| {
-        let swap = |(index, component): (usize, &Component<'_>)| match index == at {
-            true => "labels".into(),
-            false => component.as_os_str().to_owned(),
-        };
-        components.iter().enumerate().map(swap).collect::<PathBuf>()
-    });
-    match swapped.filter(|path| path.is_dir()) {
-        Some(labels) => labels,
-        // Photos that stay where they are, and labels that a program wrote elsewhere.
-        None if files.images.is_some() => {
-            Some(root.join(split)).filter(|path| path.is_dir()).unwrap_or(root.to_owned())
-        }
-        None => photos.to_owned(),
-    }
 }
 
 /// Reads the label of a photo, of one of `classes` classes.

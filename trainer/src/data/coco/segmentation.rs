@@ -6,7 +6,6 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::number::Whole;
 use crate::counted::counted;
-use crate::data::polygon;
 use crate::data::regions::{Fault, Shape};
 use crate::data::run_length::{from_counts, parse_compressed};
 use crate::data::runs::Size;
@@ -14,7 +13,7 @@ use crate::data::runs::Size;
 /// A segmentation as it is written.
 #[derive(Debug)]
 pub(super) enum Segmentation {
-    /// `[[x0, y0, x1, y1, ...], ...]`, or one polygon alone.
+    /// `[[x0, y0, x1, y1, ...], ...]`, or one polygon alone; `[x, y]` may stand for each `x, y`.
     Polygons(Vec<Vec<f64>>),
     /// `{"size": [height, width], "counts": ...}`.
     RunLength(RunLength),
@@ -79,8 +78,7 @@ fn shape_of(polygons: &[Vec<f64>], size: Size) -> Result<Shape, Fault> {
             None => "has no polygon".to_owned(),
         }));
     }
-    polygon::check(&rings, size)?;
-    Ok(Shape::Polygons(rings))
+    Shape::of_polygons(rings, size)
 }
 
 /// A polygon, or a number of one that stands alone.
@@ -100,8 +98,16 @@ impl<'de> Deserialize<'de> for Part {
                 formatter.write_str("a polygon")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<Part, A::Error> {
-                Deserialize::deserialize(SeqAccessDeserializer::new(numbers)).map(Part::Polygon)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Part, A::Error> {
+                let mut numbers = Vec::with_capacity(parts.size_hint().unwrap_or_default());
+                while let Some(part) = parts.next_element()? {
+                    match part {
+                        Part::Number(number) => numbers.push(number),
+                        Part::Polygon(pair) if pair.len() == 2 => numbers.extend(pair),
+                        Part::Polygon(_) => return Err(serde::de::Error::custom("a list stands in a polygon")),
+                    }
+                }
+                Ok(Part::Polygon(numbers))
             }
 
             fn visit_f64<E>(self, number: f64) -> Result<Part, E> {
@@ -155,6 +161,10 @@ fn polygons<'de, A: SeqAccess<'de>>(mut parts: A) -> Result<Vec<Vec<f64>>, A::Er
     }
     if !alone.is_empty() {
         polygons.push(alone);
+    }
+    // Corners, one by one, of one polygon.
+    if polygons.len() >= 3 && polygons.iter().all(|corner| corner.len() == 2) {
+        return Ok(vec![polygons.concat()]);
     }
     Ok(polygons)
 }

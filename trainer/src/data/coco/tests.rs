@@ -94,6 +94,10 @@ fn every_kind_of_damaged_annotation_is_named() {
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0]]"#, "a polygon of 2 corners"),
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0, 1, 1e300]]"#, "far outside"),
         (r#""category_id": 4, "segmentation": [0, 0, 1, 0]"#, "a polygon of 2 corners"),
+        (r#""category_id": 4, "segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]"#, "corners of 0 to 1 only"),
+        (r#""category_id": 4, "segmentation": [[-4, -3, -1, -3, -1, -1]]"#, "has no pixel"),
+        (r#""category_id": 4, "segmentation": [[1, 1, 2, 1, 3, 1]]"#, "has no pixel"),
+        (r#""category_id": 4, "segmentation": [[[1, 1], [2, 1, 3, 1]]]"#, "a list stands in a polygon"),
         (r#""category_id": 4, "segmentation": [0, 0, [1, 0, 1, 1]]"#, "cannot be read"),
         (r#""category_id": 4, "segmentation": [[0, 0, 1, 0, NaN, 1]]"#, "annotation 7 has NaN where a number"),
         (r#""category_id": 4, "segmentation": "x""#, "a list of polygons"),
@@ -226,4 +230,18 @@ fn files_of_another_form_are_refused() {
         let error = read_text(text).err().unwrap().to_string();
         assert!(error.contains(expected) && error.contains("instances.json"), "{text}: {error}");
     }
+}
+
+#[test]
+fn corners_may_be_pairs_and_a_file_without_annotations_says_so() {
+    for polygon in
+        ["[1, 0, 3, 0, 3, 3, 1, 3]", "[[1, 0], [3, 0], [3, 3], [1, 3]]", "[[[1, 0], [3, 0], [3, 3], [1, 3]]]"]
+    {
+        let annotation = format!(r#"{{"id": 1, "image_id": 9, "category_id": 4, "segmentation": {polygon}}}"#);
+        let Read { labels, damage, notes, .. } = read(IMAGES, &annotation);
+        assert!(damage.is_empty() && notes.is_empty(), "{polygon}: {damage:?} {notes:?}");
+        assert_eq!(labels[0], [0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0], "{polygon}");
+    }
+    let Read { notes, .. } = read_text(&format!(r#"{{{HEAD}, "images": [{IMAGES}]}}"#)).unwrap();
+    assert!(matches!(&notes[..], [note] if note.contains("has no `annotations`")), "{notes:?}");
 }

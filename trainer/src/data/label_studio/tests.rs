@@ -205,3 +205,48 @@ fn photos_of_one_stem_are_told_apart() {
     assert_eq!(stems, ["b.jpg", "b.png"]);
     assert!(matches!(&listing.incomplete[..], [line] if line.contains("b.png has a task before it")), "{listing:?}");
 }
+
+#[test]
+fn bitmasks_are_painted_by_what_is_seen_of_them() {
+    let address = |pixels: [[u8; 4]; 8]| {
+        let mut png = Vec::new();
+        let picture = image::RgbaImage::from_raw(4, 2, pixels.concat()).unwrap();
+        picture.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png).unwrap();
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, png);
+        json!({"format": "png", "imageDataURL": format!("data:image/png;base64,{base64}")})
+    };
+    let (clear, black, white) = ([0, 0, 0, 0], [0, 0, 0, 255], [255; 4]);
+    for pixels in [
+        [clear, clear, black, black, clear, clear, black, black],
+        [black, black, white, white, black, black, white, white],
+    ] {
+        let listing = read(&json!([task("a.jpg", &json!([result("bitmasklabels", address(pixels))]))])).unwrap();
+        assert_eq!(labels(&listing), [RIGHT], "{listing:?}");
+    }
+    let damaged = result("bitmasklabels", json!({"imageDataURL": "data:image/png;base64,AAAA"}));
+    let listing = read(&json!([task("a.jpg", &json!([damaged]))])).unwrap();
+    assert!(listing.pairs.is_empty() && listing.incomplete[0].contains("cannot be read"), "{listing:?}");
+}
+
+#[test]
+fn regions_of_other_kinds_are_named() {
+    for (kind, value, expected) in [
+        ("vectorlabels", json!({"vertices": [{"x": 1, "y": 2}], "closed": true}), "is a vector"),
+        ("keypointlabels", json!({"x": 1, "y": 2, "width": 1}), "is a keypoint"),
+        ("labels", json!({"sequence": [], "framesCount": 3}), "has `labels`, and no outline"),
+    ] {
+        let results = json!([polygon_right(), result(kind, value.clone())]);
+        let listing = read(&json!([task("a.jpg", &results)])).unwrap();
+        let told = [listing.bad_pieces.clone(), listing.notes.clone()].concat().join("\n");
+        assert!(told.contains(expected) && labels(&listing) == [RIGHT], "{kind}: {listing:?}");
+        // Where nothing else is marked the photo is not all background.
+        let alone = read(&json!([task("a.jpg", &json!([result(kind, value)]))])).unwrap();
+        assert!(alone.pairs.is_empty() && alone.incomplete[0].contains(expected), "{kind}: {alone:?}");
+    }
+}
+
+#[test]
+fn photos_without_a_task_are_named() {
+    let listing = read(&json!([task("a.jpg", &json!([polygon_right()]))])).unwrap();
+    assert!(matches!(&listing.notes[..], [note] if note.contains("b.jpg: no task is about it")), "{:?}", listing.notes);
+}

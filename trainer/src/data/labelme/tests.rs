@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use base64::Engine as _;
 use image::{GrayImage, Luma, RgbImage};
 use serde_json::json;
 use std::fs;
@@ -9,7 +10,7 @@ fn mask(width: u32, height: u32) -> String {
     let mut png = Vec::new();
     let image = GrayImage::from_fn(width, height, |x, y| Luma([u8::from((x, y) != (1, 0)) * 255]));
     image.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png).unwrap();
-    STANDARD.encode(png)
+    base64::engine::general_purpose::STANDARD.encode(png)
 }
 
 /// A photo of 6 x 4 pixels and its file in `train`.
@@ -217,4 +218,33 @@ fn a_misspelt_label_does_not_stop_a_training_that_skips_damage() {
     );
     let shirt = target.taxonomy.index_of("shirt").unwrap() as u8;
     assert_eq!(open(OnDamage::Skip).unwrap().load_labels(0).unwrap().data[..4], [shirt, shirt, shirt, 0]);
+}
+
+#[test]
+fn photos_of_one_name_are_kept_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let content =
+        |photo: &str| json!({"shapes": [shape("shirt", "rectangle", &json!([[0, 0], [2, 2]]))], "imagePath": photo});
+    write(root.path(), "p.json", "p.jpg", &content("p.jpg"));
+    write(root.path(), "p.labelme.json", "p.png", &content("p.png"));
+    write(root.path(), "a_b.json", "a_b.jpg", &content("a_b.jpg"));
+    fs::create_dir_all(root.path().join("train/a")).unwrap();
+    write(root.path(), "a/b.json", "a/b.jpg", &content("b.jpg"));
+    let listing = list(root.path(), "train", None, KnownLabels::default()).unwrap();
+    let stems: Vec<_> = listing.pairs.iter().map(|pair| pair.stem.as_str()).collect();
+    assert_eq!(stems, ["a_b.jpg", "p.jpg", "p.png"]);
+    assert!(
+        matches!(&listing.incomplete[..], [line] if line.contains("has the name of another photo; rename")),
+        "{:?}",
+        listing.incomplete
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_the_only_cause_that_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "a.json", "a.jpg", &json!({"shapes": [], "imagePath": "a.jpg"}));
+    fs::write(root.path().join("train/a.json"), "{\"shapes\": [").unwrap();
+    let listing = list(root.path(), "train", None, KnownLabels::default()).unwrap();
+    assert!(listing.notes.is_empty() && listing.incomplete.len() == 1, "{listing:?}");
 }

@@ -269,3 +269,14 @@ fn sizes_are_read_and_written() {
     }
     assert_eq!(OutputSize::LongestSide(192).of(550, 825), (128, 192));
 }
+
+#[test]
+fn what_has_changed_since_is_done_again() {
+    let (_root, options) = given(Layout::Folder);
+    prepare(&options).unwrap();
+    let source = options.source.list().unwrap().pairs;
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+    fs::File::options().append(true).open(source[2].label.path()).unwrap().set_modified(later).unwrap();
+    let done = prepare(&options).unwrap();
+    assert_eq!((done.splits[0].1, done.kept), (5, 4));
+}

@@ -68,11 +68,13 @@ fn a_photo_without_a_label_is_background_and_folders_are_mirrored() {
     write(root.path(), &files);
     let listing = list(root.path(), "train", &SourceFiles::default()).unwrap();
     assert_eq!(labels(&listing), [("b", vec![0; 32]), ("x_a", PAINTED.to_vec())]);
+    // The folder that data.yaml names is not there.
+    let [elsewhere, unlabelled] = &listing.notes[..] else { panic!("{:?}", listing.notes) };
     assert!(
-        matches!(&listing.notes[..], [note] if note.contains("1 photo of train has no label file") && note.contains("b.jpg")),
-        "{:?}",
-        listing.notes
+        elsewhere.contains("`../train/images` for train") && elsewhere.contains("images/train is read"),
+        "{elsewhere}"
     );
+    assert!(unlabelled.contains("1 photo of train has no label file") && unlabelled.contains("b.jpg"), "{unlabelled}");
     fs::remove_file(root.path().join("labels/train/x/a.txt")).unwrap();
     let error = list(root.path(), "train", &SourceFiles::default()).unwrap_err().to_string();
     assert!(error.contains("there is no label file for its 2 photos") && error.contains("b.txt"), "{error}");
@@ -177,4 +179,42 @@ fn photos_without_a_known_extension_are_found_by_their_bytes() {
         "{:?}",
         listing.notes
     );
+}
+
+#[test]
+fn lists_of_photos_are_read_and_what_is_missing_is_named() {
+    let yaml = |train: &str| format!("path: .\ntrain: {train}\nval: val.txt\nnames: [shirt, hat, tie]\n");
+    let root = tempfile::tempdir().unwrap();
+    let photos = [("images/a.jpg", ""), ("images/b.jpg", ""), ("labels/a.txt", LINES), ("labels/b.txt", LINES)];
+    write(root.path(), &photos);
+    write(
+        root.path(),
+        &[("train.txt", "./images/a.jpg\n"), ("val.txt", "/home/me/set/images/b.jpg\n./images/gone.jpg\n")],
+    );
+    write(root.path(), &[("data.yaml", &yaml("train.txt"))]);
+    let none = SourceFiles::default();
+    let listing = list(root.path(), "train", &none).unwrap();
+    assert_eq!(labels(&listing), [("a", PAINTED.to_vec())]);
+    let listing = list(root.path(), "valid", &none).unwrap();
+    assert_eq!(labels(&listing), [("b", PAINTED.to_vec())]);
+    assert!(matches!(&listing.incomplete[..], [line] if line.contains("gone.jpg")), "{:?}", listing.incomplete);
+    // Of several folders each must be there.
+    write(root.path(), &[("data.yaml", &yaml("[images, more]"))]);
+    let error = list(root.path(), "train", &none).unwrap_err().to_string();
+    assert!(error.contains("data.yaml names `more` for train"), "{error}");
+    write(root.path(), &[("data.yaml", &yaml("gone.txt"))]);
+    let error = list(root.path(), "train", &none).unwrap_err().to_string();
+    assert!(error.contains("no photos of train") && error.contains("`gone.txt`"), "{error}");
+}
+
+#[test]
+fn label_files_without_a_photo_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), &[("data.yaml", "names: [shirt, hat, tie]\n"), ("images/train/a.jpg", "")]);
+    write(
+        root.path(),
+        &[("labels/train/a.txt", LINES), ("labels/train/b.txt", LINES), ("labels/train/classes.txt", "")],
+    );
+    let listing = list(root.path(), "train", &SourceFiles::default()).unwrap();
+    assert!(matches!(&listing.notes[..], [note] if note.contains("b.txt: there is no photo")), "{:?}", listing.notes);
 }
