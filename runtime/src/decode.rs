@@ -13,9 +13,13 @@ mod full;
 #[cfg(feature = "heic")]
 mod heic;
 mod jpeg;
+mod png;
 pub(crate) mod profile;
 mod reduced;
+mod refusal;
 mod salvage;
+mod tiff;
+mod webp;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -59,7 +63,7 @@ pub struct Limits {
     /// at.
     pub max_decode_time: Duration,
     /// Whether a photo that is cut off is read as far as it goes, with grey in place of what is missing, and not refused. JPEG,
-    /// PNG, GIF and BMP can be read in part. See [`Photo::is_truncated`].
+    /// PNG, GIF and BMP can be read in part; an interlaced GIF repeats the rows that it has. See [`Photo::is_truncated`].
     pub allow_truncated: bool,
 }
 
@@ -293,8 +297,8 @@ impl Photo {
         self.reduction.is_some()
     }
 
-    /// Whether the file is cut off, and some of the pixels are missing: they are grey. Such a photo is read only where
-    /// [`Limits::allow_truncated`] says so.
+    /// Whether the file is cut off, or ends in zeros that took the place of its data, and some of the pixels are missing: they
+    /// are grey. Such a photo is read only where [`Limits::allow_truncated`] says so.
     pub fn is_truncated(&self) -> bool {
         self.is_truncated
     }

@@ -102,6 +102,7 @@ fn model_file(path: &Path) -> Result<PathBuf> {
             }
             None => {
                 let others = match &onnx_files(path)[..] {
+                    [] if has_weights(path) => "; it holds PyTorch weights: export them to ONNX first".to_owned(),
                     [] => String::new(),
                     [name] => format!("; name the file in it: {name}"),
                     names => format!("; name one of the files in it: {}", names.join(", ")),
@@ -110,6 +111,11 @@ fn model_file(path: &Path) -> Result<PathBuf> {
             }
         },
     })
+}
+
+/// Whether weights of PyTorch lie in a folder.
+fn has_weights(folder: &Path) -> bool {
+    ["model.safetensors", "pytorch_model.bin"].iter().any(|name| folder.join(name).is_file())
 }
 
 /// The ONNX files in a folder and in the folder `onnx` in it, by their paths below it.
@@ -184,6 +190,8 @@ mod tests {
         );
         std::fs::create_dir_all(at("hub/onnx")).unwrap();
         assert!(refused(&at("hub")).ends_with("hub is a folder without model.onnx or onnx/model.onnx"));
+        std::fs::write(at("hub").join("model.safetensors"), "").unwrap();
+        assert!(refused(&at("hub")).ends_with("it holds PyTorch weights: export them to ONNX first"));
         write("hub/a.onnx", b"");
         assert!(refused(&at("hub")).ends_with("; name the file in it: a.onnx"));
         write("hub/onnx/b.ONNX", b"");

@@ -94,7 +94,7 @@ impl Interface {
     /// # Errors
     /// [`Error::NotOnnx`] for other bytes.
     pub(crate) fn of(onnx: &[u8]) -> Result<Self> {
-        let (mut inputs, mut outputs, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut inputs, mut outputs, mut weights): (Vec<Port>, Vec<Port>, Vec<String>) = Default::default();
         let mut makers = HashMap::new();
         for graph in model_fields(onnx)?.iter().filter(|field| field.number == GRAPH_FIELD) {
             for field in fields(graph.content)? {
@@ -113,6 +113,16 @@ impl Interface {
                     _ => {}
                 }
             }
+        }
+        let is_made = |port: &Port| {
+            makers.contains_key(&port.name)
+                || weights.contains(&port.name)
+                || inputs.iter().any(|input| input.name == port.name)
+        };
+        if let Some(port) = outputs.iter().find(|port| !is_made(port)) {
+            let reason =
+                format!("the graph returns '{}', which none of its nodes makes; export the model again", port.name);
+            return Err(Error::NotOnnx { reason });
         }
         inputs.retain(|port| !weights.contains(&port.name));
         Ok(Self { inputs, outputs, makers })
@@ -365,7 +375,9 @@ mod tests {
     #[test]
     fn inputs_and_outputs_are_read_and_weights_are_no_inputs() {
         let weight = message(TENSOR_NAME_FIELD, b"weight");
+        let node = Node { inputs: vec!["x".into()], outputs: vec!["y".into(), "z".into()], ..Node::default() };
         let graph = [
+            message(NODE_FIELD, &node.encode_to_vec()),
             message(INITIALIZER_FIELD, &weight),
             message(INPUT_FIELD, &port("x", &[None, Some(3), Some(-1), Some(64)])),
             message(INPUT_FIELD, &port("weight", &[Some(8)])),
@@ -377,6 +389,9 @@ mod tests {
         assert_eq!(interface.inputs, [x]);
         assert_eq!(interface.outputs[0].sides, Some(vec![]));
         assert_eq!((interface.outputs[1].name.as_str(), &interface.outputs[1].sides), ("z", &None));
+        let without_node = graph[1..].concat();
+        let error = Interface::of(&message(GRAPH_FIELD, &without_node)).unwrap_err().to_string();
+        assert!(error.contains("returns 'y', which none of its nodes makes"), "{error}");
     }
 
     #[test]

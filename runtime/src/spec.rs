@@ -82,8 +82,10 @@ pub struct InputSpec {
 #[non_exhaustive]
 pub enum Layout {
     /// Photos, channels, rows, columns, as PyTorch has them.
+    #[serde(alias = "NCHW")]
     Nchw,
     /// Photos, rows, columns, channels, as TensorFlow has them.
+    #[serde(alias = "NHWC")]
     Nhwc,
 }
 
@@ -93,8 +95,10 @@ pub enum Layout {
 #[non_exhaustive]
 pub enum ColorOrder {
     /// Red, green, blue.
+    #[serde(alias = "RGB")]
     Rgb,
     /// Blue, green, red, as OpenCV reads photos.
+    #[serde(alias = "BGR")]
     Bgr,
 }
 

@@ -25,7 +25,54 @@ fn files() -> Vec<Vec<u8>> {
         drawn.write_to(&mut bytes, format).unwrap();
         files.push(bytes.into_inner());
     }
+    files.extend([tiff_of_planes(), tiff_of_grey_and_alpha()]);
     files
+}
+
+/// A TIFF of one directory behind 48 bytes of pixels: pairs of tag and value, those of many values standing in front of it.
+fn tiff(pixels: &[u8; 48], entries: &[(u16, u32, u32)], front: &[u32]) -> Vec<u8> {
+    let mut bytes = [b"II*\0", &(56 + 4 * front.len() as u32).to_le_bytes()[..], pixels].concat();
+    bytes.extend(front.iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, count, value) in entries {
+        bytes.extend([tag.to_le_bytes(), 4_u16.to_le_bytes()].concat());
+        bytes.extend([*count, *value].map(u32::to_le_bytes).concat());
+    }
+    [&bytes[..], &[0; 4]].concat()
+}
+
+/// Three planes of tiles of 4 x 2 pixels, of which the last reach below the photo.
+fn tiff_of_planes() -> Vec<u8> {
+    let pixels = std::array::from_fn(|at| (at * 5) as u8);
+    let front = [8, 16, 24, 32, 40, 48, 8, 8, 8, 8, 8, 8];
+    let entries = [
+        (256, 1, 4),
+        (257, 1, 3),
+        (258, 1, 8),
+        (262, 1, 2),
+        (277, 1, 3),
+        (284, 1, 2),
+        (322, 1, 4),
+        (323, 1, 2),
+        (324, 6, 56),
+        (325, 6, 80),
+    ];
+    tiff(&pixels, &entries, &front)
+}
+
+/// Of 4 x 6 pixels in one strip.
+fn tiff_of_grey_and_alpha() -> Vec<u8> {
+    let pixels = std::array::from_fn(|at| (at * 5) as u8);
+    let entries =
+        [(256, 1, 4), (257, 1, 6), (258, 1, 8), (262, 1, 1), (273, 1, 8), (277, 1, 2), (279, 1, 48), (338, 1, 2)];
+    tiff(&pixels, &entries, &[])
+}
+
+#[test]
+fn the_files_to_be_changed_are_read_as_they_are() {
+    for bytes in [tiff_of_planes(), tiff_of_grey_and_alpha()] {
+        Photo::from_bytes(&bytes, &Limits::default()).unwrap();
+    }
 }
 
 /// What a fuzz target does with its bytes, too (and at 1/2).

@@ -20,7 +20,21 @@ pub(super) fn read(path: &Path) -> Argument {
         return Argument::Refused(error);
     }
     let Some(text) = path.to_str().filter(|_| std::fs::symlink_metadata(path).is_err()) else { return Argument::Path };
-    if text.contains(['*', '?', '[']) { matches(text) } else { Argument::Path }
+    match () {
+        () if text.contains(['*', '?', '[']) => matches(text),
+        () if has_braces(text) => no_match("braces are no pattern here".into()),
+        () => Argument::Path,
+    }
+}
+
+/// Whether it looks like `{a,b}.jpg`, which some shells expand, and only where it is not quoted.
+fn has_braces(text: &str) -> bool {
+    let inside = text.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    inside.is_some_and(|(names, _)| names.contains(','))
+}
+
+fn no_match(cause: String) -> Argument {
+    Argument::Refused(Error::Invalid(format!("there is no such file, and {cause}")))
 }
 
 /// Why something that names no file is not read, if it is the address of a photo.
@@ -53,11 +67,19 @@ fn matches(pattern: &str) -> Argument {
         require_literal_separator: true,
         require_literal_leading_dot: true,
     };
-    let refused = |cause: String| Argument::Refused(Error::Invalid(format!("there is no such file, and {cause}")));
-    match glob::glob_with(pattern, options) {
-        Err(error) => refused(format!("it is not a complete pattern of names: {error}")),
+    // By itself it would stand for folders alone.
+    let files_too = if Path::new(pattern).ends_with("**") {
+        format!("{}/*", pattern.trim_end_matches('/'))
+    } else {
+        pattern.into()
+    };
+    match glob::glob_with(&files_too, options) {
+        Err(error) => no_match(format!("it is not a complete pattern of names: {error}")),
         Ok(paths) => match paths.flatten().collect::<Vec<_>>() {
-            paths if paths.is_empty() => refused("no file name matches this pattern".into()),
+            paths if paths.is_empty() && has_braces(pattern) => {
+                no_match("no file name matches this pattern, in which braces are characters like others".into())
+            }
+            paths if paths.is_empty() => no_match("no file name matches this pattern".into()),
             paths => Argument::Matches(paths),
         },
     }
@@ -112,10 +134,15 @@ mod tests {
         assert_eq!(names("?.jpg"), ["a.jpg", "b.jpg"]);
         assert_eq!(names("*"), ["[c].jpg", "a.jpg", "b.jpg", "in"]);
         assert_eq!(names("**/e.jpg").len(), 1);
+        assert!(names("**").contains(&"a.jpg".to_owned()) && names("**").contains(&"in/e.jpg".to_owned()));
+        assert_eq!(names("in/**/"), ["in/e.jpg"]);
         assert_eq!([names("[c].jpg"), names("absent.jpg")], [["path"], ["path"]]);
         assert!(
             names("*.png")[0].contains("no file name matches") && names("[.png")[0].contains("not a complete pattern")
         );
+        assert!(names("{a,b}.jpg")[0].contains("braces are no pattern"));
+        assert!(names("{a,b}*.jpg")[0].contains("braces are characters like others"));
+        assert_eq!(names("{a}.jpg"), ["path"]);
     }
 
     #[test]

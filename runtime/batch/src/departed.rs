@@ -1,16 +1,16 @@
 //! Photos that earlier runs have done, and this one does not know by the same stem.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::existing::{Existing, Ours, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::manifest::Record;
 use super::options::BatchOptions;
-use super::outputs::remove_file;
 use super::resume::EarlierResults;
 use super::review::ReviewFiles;
-use super::stems::{StemForm, stem_key};
+use super::stems::{StemForm, is_result_of, stem_key};
+use super::write::remove_file;
 use clothseg::Result;
 use clothseg::internals::digest::{self, Key};
 
@@ -94,34 +94,4 @@ fn missing(known: &EarlierResults, inputs: &Inputs) -> Vec<String> {
     let mut missing: Vec<String> = others.filter(|path| !names.contains(&digest::key(path.as_bytes()))).collect();
     missing.sort();
     missing
-}
-
-/// Whether a path in a manifest is that of a result with this stem, below the output folder. What else a manifest names, which
-/// anybody may have written, is never removed.
-fn is_result_of(stem: &str, path: &str) -> bool {
-    let suffix = path.strip_prefix(stem).filter(|suffix| suffix.starts_with('.') && !suffix.contains(['/', '\\']));
-    suffix.is_some() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_but_results_below_the_output_folder_is_removed() {
-        for (stem, path) in [("a", "a.labels.png"), ("b/c d", "b/c d.json"), ("..a", "..a.json")] {
-            assert!(is_result_of(stem, path), "{path}");
-        }
-        for (stem, path) in [
-            ("a", "b.labels.png"),
-            ("a", "a"),
-            ("a", "ab.png"),
-            ("a", "a./../../x.png"),
-            ("../a", "../a.json"),
-            ("/etc/a", "/etc/a.json"),
-            ("b/../../a", "b/../../a.json"),
-        ] {
-            assert!(!is_result_of(stem, path), "{path}");
-        }
-    }
 }

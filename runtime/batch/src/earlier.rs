@@ -59,7 +59,12 @@ impl EarlierFiles {
 
     /// Whether an earlier run has made this file, or put it into a review folder.
     pub(super) fn contains(&self, path: &Path) -> bool {
-        self.files.contains(&key(path)) || is_for_review(path)
+        self.lists(path) || is_for_review(path)
+    }
+
+    /// Whether a manifest lists this file.
+    pub(super) fn lists(&self, path: &Path) -> bool {
+        self.files.contains(&key(path))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct InputFinder {
     outputs: Vec<PathBuf>,
     folders: HashMap<(PathBuf, PathBuf), SeenFolder>,
     earlier: EarlierFiles,
+    /// Files that were named, and that a manifest lists as results.
+    named_results: Vec<PathBuf>,
     inputs: Inputs,
 }
 
@@ -58,7 +60,13 @@ impl InputFinder {
     /// `outputs` are the folders for results, which hold no photos whatever lies in them.
     pub fn new(outputs: &[&Path]) -> Self {
         let outputs = outputs.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
-        Self { outputs, folders: HashMap::new(), earlier: EarlierFiles::default(), inputs: Inputs::default() }
+        Self {
+            outputs,
+            folders: HashMap::new(),
+            earlier: EarlierFiles::default(),
+            named_results: Vec::new(),
+            inputs: Inputs::default(),
+        }
     }
 
     /// Adds a file, a folder with all below it, or what a pattern such as `photos/*.jpg` matches. What cannot be read stands in
@@ -91,16 +99,35 @@ impl InputFinder {
         }
         if path.is_dir() {
             self.add_folder(path);
+        } else if is_named_pipe(path) {
+            let cause = "it is a pipe; name - and let it be standard input, such as with: clothseg-run - < PIPE";
+            self.inputs.unreadable.push((path.display().to_string(), Error::Invalid(cause.into())));
+        } else if self.is_listed_result(path) {
+            self.named_results.push(path.to_owned());
         } else {
-            // Of no other file one look tells what it is: a pipe is read once.
-            match path.is_file().then(|| kind_of(path)) {
-                Some(Ok(Kind::Unread(unread))) => {
-                    self.inputs.unreadable.push((path.display().to_string(), unread.error()));
-                }
-                _ => self.add_file(path, &relative(path), path.is_symlink()),
-            }
+            self.add_named(path);
         }
         Ok(())
+    }
+
+    /// Adds a file that its user named, whatever it is.
+    fn add_named(&mut self, path: &Path) {
+        // Of no other file one look tells what it is: a pipe of a shell is read once.
+        match path.is_file().then(|| kind_of(path)) {
+            Some(Ok(Kind::Unread(unread))) => {
+                self.inputs.unreadable.push((path.display().to_string(), unread.error()));
+            }
+            _ => self.add_file(path, &relative(path), path.is_symlink()),
+        }
+    }
+
+    /// Whether a manifest beside a file, or in a folder above, lists it among results. The name of a picture of them has two dots.
+    fn is_listed_result(&mut self, path: &Path) -> bool {
+        if path.file_stem().is_none_or(|stem| Path::new(stem).extension().is_none()) {
+            return false;
+        }
+        self.earlier.look_into(path.parent().unwrap_or(path));
+        self.earlier.lists(path)
     }
 
     /// Adds the photo that a reader holds, such as standard input.
@@ -151,8 +178,20 @@ impl InputFinder {
         self.inputs.finish_beside(others)
     }
 
-    /// The photos found, or those of one shard.
-    pub fn finish(self, shard: Option<Shard>) -> Inputs {
+    /// The photos found, or those of one shard. Results of earlier runs that were named are photos only where nothing else was
+    /// named: among photos it was a shell that named them, for a pattern such as `*.png`.
+    pub fn finish(mut self, shard: Option<Shard>) -> Inputs {
+        let results = std::mem::take(&mut self.named_results);
+        if self.inputs.is_empty() {
+            results.iter().for_each(|path| self.add_named(path));
+        } else if let Some(first) = results.first() {
+            let (count, first) = (results.len(), first.display());
+            tracing::warn!(
+                "{count} of the files named are results of an earlier run, which a manifest there lists, and are left out, such as \
+                 {first}; they are taken for photos where no other file is named"
+            );
+            self.inputs.earlier_results += count;
+        }
         self.inputs.finish(shard)
     }
 
@@ -231,6 +270,21 @@ impl InputFinder {
         let index = self.inputs.push_folder(Folder { path: path.to_owned(), place: place.to_owned() });
         self.folders.entry(key).or_insert(SeenFolder { index, real_path }).clone()
     }
+}
+
+/// Whether a path is a pipe with a name of its own, which nobody may ever write into. Those that a shell makes for `<(command)`
+/// have a writer, and lie among the devices.
+#[cfg(unix)]
+fn is_named_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let is_of_shell = ["/dev", "/proc"].iter().any(|place| path.starts_with(place));
+    !is_of_shell && std::fs::metadata(path).is_ok_and(|facts| facts.file_type().is_fifo())
+}
+
+/// There are none among the files of this system.
+#[cfg(not(unix))]
+fn is_named_pipe(_: &Path) -> bool {
+    false
 }
 
 /// What a file is: by its extension where that is a photo's, since its turn comes anyway, else by its first bytes.

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -46,6 +46,29 @@ impl Journal {
         self.existed
     }
 
+    /// Whether the file still has its name: a run may lose it, as when somebody deletes the folder of results.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it is gone, or another file is there.
+    pub(super) fn check_in_place(&self) -> Result<()> {
+        let is_there = match (self.lock().metadata(), std::fs::metadata(&self.path)) {
+            (Ok(open), Ok(named)) => are_one_file(&open, &named),
+            (_, named) => named.is_ok(),
+        };
+        let path = self.path.display();
+        let lost = || {
+            Error::Invalid(format!(
+                "{path} was removed or replaced while the run wrote to it, so what this run has done is not recorded, and \
+                 results may be gone with it; run the same command again"
+            ))
+        };
+        if is_there { Ok(()) } else { Err(lost()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds one line, by one write.
     ///
     /// # Errors
@@ -54,7 +77,7 @@ impl Journal {
         let encode = |error: serde_json::Error| Error::Encode { what: "record", reason: error.to_string() };
         let mut line = serde_json::to_vec(record).map_err(encode)?;
         line.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.lock();
         let append = |file: &mut File| {
             let before = file.metadata()?.len();
             file.write_all(&line).inspect_err(|_| {
@@ -65,6 +88,18 @@ impl Journal {
         };
         append(&mut file).map_err(|source| Error::Write { path: self.path.clone(), source })
     }
+}
+
+#[cfg(unix)]
+fn are_one_file(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// A file that is open keeps its name on this system.
+#[cfg(not(unix))]
+fn are_one_file(_: &std::fs::Metadata, _: &std::fs::Metadata) -> bool {
+    true
 }
 
 /// As [`is_locked`], with some patience: another run that looks around holds the lock for a moment.
@@ -197,6 +232,20 @@ mod tests {
             journal.append(&"new").unwrap();
             assert_eq!(lines(&path).pop().unwrap().1, "\"new\"");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_journal_that_lost_its_name_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.jsonl");
+        let journal = Journal::open(path.clone(), false).unwrap();
+        journal.append(&1).unwrap();
+        journal.check_in_place().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(journal.check_in_place().is_err_and(|error| error.to_string().contains("removed or replaced")));
+        std::fs::write(&path, "1\n").unwrap();
+        assert!(journal.check_in_place().is_err(), "another file");
     }
 
     #[test]

@@ -59,6 +59,7 @@ mod options;
 mod outcome;
 mod outputs;
 mod pipeline;
+mod replaced;
 mod resume;
 mod review;
 mod room;

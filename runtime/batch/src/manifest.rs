@@ -34,7 +34,7 @@ pub struct Record {
     pub model: ModelRecord,
     /// Hash of all that the results follow from, other than the photo: model, description, classes, formats, options,
     /// version of this library. Two runs of one hash give the same files, but for what the rounding of another provider or
-    /// batch does.
+    /// batch does. The part behind the last hyphen is of what garments are found alone.
     pub options: String,
     /// What ran the model.
     pub engine: EngineRecord,
@@ -44,7 +44,7 @@ pub struct Record {
     pub review: Vec<Reason>,
     /// Where the time went.
     pub timings_ms: StageTimings,
-    /// The files written.
+    /// The photo's files: those written, and those of earlier runs that stay beside them; the earlier ones where it is replacing.
     pub files: Vec<FileRecord>,
     /// What the photo adds to the run's COCO file, where that is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,9 @@ use super::existing::{Existing, Ours, ResultFolder};
 use super::inputs::{Identities, Input};
 use super::links::path_to;
 use super::options::BatchOptions;
+use super::replaced::Replaced;
 use super::stems::with_suffix;
-use super::write::write_atomically;
+use super::write::{remove_file, write_atomically};
 
 /// What belongs to one photo besides its segmentation.
 pub(super) struct Context<'a> {
@@ -26,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) protected: &'a Identities,
     /// Which of the photo's files earlier runs wrote.
     pub(super) ours: &'a dyn Fn() -> Ours,
+    /// The files of an earlier run.
+    pub(super) replaced: &'a Replaced,
     /// Whether the output folder was empty when the run began.
     pub(super) folder_is_new: bool,
 }
@@ -36,11 +39,13 @@ pub(super) struct Written {
     pub(super) files: Vec<(PathBuf, u64)>,
     /// Its part of the files of the run, where a format collects it.
     pub(super) coco: Option<CocoPhoto>,
+    /// How many files of earlier runs were removed, and not written anew.
+    pub(super) removed: usize,
 }
 
 /// Encodes and writes the files of one photo under `stem`. Files of the same formats that an earlier run left for classes that
-/// are not there any more go. Before the first file is written, `announce` is told whether it will lie among photos, beside what no
-/// run wrote.
+/// are not there any more go, and so do others that do not belong with the new ones. Before the first file is written, `announce`
+/// is told whether it will lie among photos, beside what no run wrote.
 pub(super) fn write_all(
     about: &Context<'_>,
     masked: &Masked<'_>,
@@ -66,13 +71,17 @@ pub(super) fn write_all(
         true => ResultFolder::of_new(about.protected),
         false => ResultFolder::new(folder, about.protected, about.ours),
     };
-    let mut writer = Writer { stem, folder, files: Vec::new() };
+    let mut writer = Writer { stem, folder, files: Vec::new(), removed: Vec::new() };
     if writer.folder.may_hold_foreign() {
         writer.check_free(&view, &exporters)?;
     }
     announce(writer.folder.may_hold_foreign())?;
-    // The JSON says that the others are there: it leaves first and comes last.
-    writer.remove(".json")?;
+    // The JSON says that the others are there: it leaves first and comes last. One of the same garments that is not written anew
+    // is true before and after.
+    let has_json = exporters.iter().any(|exporter| exporter.photo_suffixes().contains(&".json"));
+    if has_json || !about.replaced.belongs() {
+        writer.remove(".json")?;
+    }
     write_class_files(&mut writer, &view, &exporters)?;
     for exporter in &exporters {
         let files = exporter.photo_files(&view)?;
@@ -80,18 +89,14 @@ pub(super) fn write_all(
             writer.write(suffix, &bytes)?;
         }
     }
-    let coco = exporters.iter().find_map(|exporter| exporter.part(&view));
-    Ok(Written { files: writer.files, coco })
-}
-
-/// Removes a file; one that has gone already is no error.
-pub(super) fn remove_file(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::Write { path: path.to_owned(), source })
+    for path in about.replaced.outdated(&writer.files) {
+        // One that is a photo of this run stays.
+        if writer.folder.existing(path) == Existing::Other {
+            writer.remove_at(path)?;
         }
-        _ => Ok(()),
     }
+    let coco = exporters.iter().find_map(|exporter| exporter.part(&view));
+    Ok(Written { removed: writer.removed(), files: writer.files, coco })
 }
 
 /// A file beside photos would be written over.
@@ -107,6 +112,7 @@ struct Writer<'a> {
     stem: &'a Path,
     folder: ResultFolder<'a>,
     files: Vec<(PathBuf, u64)>,
+    removed: Vec<PathBuf>,
 }
 
 impl Writer<'_> {
@@ -141,12 +147,21 @@ impl Writer<'_> {
     }
 
     /// Removes the file of an earlier run, if there is one.
-    fn remove(&self, suffix: &str) -> Result<()> {
-        let path = with_suffix(self.stem, suffix);
-        match self.look(&path)? {
-            Existing::Other if self.folder.may_remove(&path) => remove_file(&path),
-            _ => Ok(()),
+    fn remove(&mut self, suffix: &str) -> Result<()> {
+        self.remove_at(&with_suffix(self.stem, suffix))
+    }
+
+    fn remove_at(&mut self, path: &Path) -> Result<()> {
+        if self.look(path)? == Existing::Other && self.folder.may_remove(path) {
+            remove_file(path)?;
+            self.removed.push(path.to_owned());
         }
+        Ok(())
+    }
+
+    /// How many files were removed and not written anew.
+    fn removed(&self) -> usize {
+        self.removed.iter().filter(|removed| self.files.iter().all(|(path, _)| path != *removed)).count()
     }
 
     /// What is there already; an error where it is one of the photos.

@@ -192,8 +192,8 @@ pub fn last_records<'a>(output: &Path, inputs: &'a Inputs) -> Result<impl Iterat
 const EDITED_AFTER: Duration = Duration::from_secs(5);
 
 /// What has become of a file of results.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
     /// It has the size that was recorded.
     Same,
     /// It has another size and was written after the run, as when a mask was corrected by hand.
@@ -203,7 +203,7 @@ enum Found {
 }
 
 /// What has become of a file that a record names, of the photo that is `input` now.
-fn found(record: &Record, file: &FileRecord, input: &Input, output: &Path) -> Found {
+pub(super) fn found(record: &Record, file: &FileRecord, input: &Input, output: &Path) -> Found {
     let Some(suffix) = file.path.strip_prefix(record.stem.as_str()) else { return Found::Lost };
     // The record's path is text; the real one may be more than that.
     let facts = std::fs::metadata(with_suffix(&output.join(&input.stem), suffix));
@@ -295,12 +295,12 @@ mod tests {
 
     #[test]
     fn a_resume_says_why_photos_are_done_again() {
-        let lines = [line("a", "done", "v2-x", 1), line("b", "done", "v2-y", 1), line("c", "failed", "v2-y", 1)];
+        let lines = [line("a", "done", "v3-x", 1), line("b", "done", "v3-y", 1), line("c", "failed", "v3-y", 1)];
         let known = known(&[&lines, &[line("d", "done", "cafe", 1)]]);
-        let reason = known.why_others("v2-x").unwrap();
+        let reason = known.why_others("v3-x").unwrap();
         assert!(reason.starts_with("1 photo was done by an earlier version"), "{reason}");
         assert!(reason.contains("1 photo was done with another model"), "{reason}");
-        assert_eq!(super::EarlierResults::default().why_others("v2-x"), None);
+        assert_eq!(super::EarlierResults::default().why_others("v3-x"), None);
     }
 
     #[test]

@@ -6,9 +6,8 @@ use super::inputs::{Input, Source};
 use super::manifest::ClassRecord;
 use super::options::ReviewOptions;
 use super::outcome::Reason;
-use super::outputs::remove_file;
 use super::stems::with_suffix;
-use super::write::write_atomically;
+use super::write::{remove_file, write_atomically};
 use clothseg::Result;
 
 impl ReviewOptions {

@@ -42,11 +42,15 @@ pub fn run(
         &ResultFolder::new(&options.output, inputs.identities(), || session.known.ours_of_run()),
     )?;
     let mut summary = session.pass(segmenter, inputs, options, cancel, &departed, report)?;
-    if summary.not_begun == 0
-        && let Err((format, error)) = run_files::write(segmenter, inputs, options)
-    {
-        // The photos are done; a whole file of the run that cannot be written is a failure like a photo's.
-        let outcome = Outcome { name: format.into(), result: Err(error) };
+    let end = match session.check_manifest() {
+        // Files of the whole run are made of the manifest.
+        Err(error) => Err(("manifest", error)),
+        Ok(()) if summary.not_begun == 0 => run_files::write(segmenter, inputs, options),
+        Ok(()) => Ok(()),
+    };
+    if let Err((name, error)) = end {
+        // The photos are done; a whole file of the run that is lost or cannot be written is a failure like a photo's.
+        let outcome = Outcome { name: name.into(), result: Err(error) };
         summary.count(&outcome);
         report(outcome);
     }
@@ -76,6 +80,14 @@ impl Session {
         }
         let suffix_bytes = room::longest_suffix(options, &taxonomy);
         Ok(Self { facts, known, suffix_bytes, folder_is_new: false, manifest })
+    }
+
+    /// Checks that the manifest is still where other runs will look for it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn check_manifest(&self) -> Result<()> {
+        self.manifest.check_in_place()
     }
 
     /// Takes these photos through all stages.

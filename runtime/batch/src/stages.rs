@@ -16,6 +16,7 @@ use super::manifest::{ClassRecord, FileRecord, InputRecord, Record, RunFacts, St
 use super::options::BatchOptions;
 use super::outcome::{Done, Ended, Outcome, Reason};
 use super::pipeline::{Decoding, Stages};
+use super::replaced::Replaced;
 use super::resume::{self, EarlierResults};
 use super::review::ReviewFiles;
 use super::stems::spelling;
@@ -98,6 +99,7 @@ struct Results {
     files: Vec<FileRecord>,
     coco: Option<CocoPhoto>,
     review: Vec<Reason>,
+    removed_files: usize,
 }
 
 /// What warnings name the photos by.
@@ -261,6 +263,7 @@ impl<'a> Work<'a> {
     fn write_results(&self, job: &Job, photo: &Photo, masked: &Masked<'_>) -> Result<Results> {
         let options = self.options;
         let stem = options.output.join(&job.input.stem);
+        let replaced = self.replaced(job);
         let about = outputs::Context {
             segmenter: self.segmenter,
             photo,
@@ -269,15 +272,18 @@ impl<'a> Work<'a> {
             options,
             protected: self.inputs.identities(),
             ours: &|| self.ours(job),
+            replaced: &replaced,
             folder_is_new: self.folder_is_new,
         };
-        let outputs::Written { files, coco } =
-            outputs::write_all(&about, masked, &stem, &|among_photos| self.announce_replacing(job, among_photos))?;
+        let announce = |among_photos| self.announce_replacing(job, &replaced, among_photos);
+        let outputs::Written { files, coco, removed } = outputs::write_all(&about, masked, &stem, &announce)?;
+        let kept = replaced.kept(&files);
         let record = |(path, bytes): (PathBuf, u64)| {
             let below = spelling(path.strip_prefix(&options.output).unwrap_or(&path));
             (path, FileRecord { path: below, bytes })
         };
-        let (paths, files): (Vec<PathBuf>, Vec<FileRecord>) = files.into_iter().map(record).unzip();
+        let (paths, mut files): (Vec<PathBuf>, Vec<FileRecord>) = files.into_iter().map(record).unzip();
+        files.extend(kept);
         let regions = masked.segmentation.regions();
         let wanted = regions.iter().filter(|region| masked.classes.contains(&region.class));
         let classes: Vec<ClassRecord> = wanted.map(ClassRecord::new).collect();
@@ -288,7 +294,15 @@ impl<'a> Work<'a> {
             content::sync(&gathered, options.review.folder.as_deref().unwrap_or(&options.output))?;
         }
         self.remove_renamed(&job.input, job.facts.blake3.as_deref())?;
-        Ok(Results { classes, paths, files, coco, review })
+        Ok(Results { classes, paths, files, coco, review, removed_files: removed })
+    }
+
+    /// The files of the photo that an earlier run left.
+    fn replaced(&self, job: &Job) -> Replaced {
+        let record = if self.folder_is_new { None } else { self.known.record(&job.input.stem) };
+        let (blake3, options) = (job.facts.blake3.as_deref(), &self.facts.options);
+        let replaced = |record| Replaced::of(&record, &job.input, blake3, options, &self.options.output);
+        record.map(replaced).unwrap_or_default()
     }
 
     /// Which files of the photo earlier runs wrote.
@@ -298,13 +312,15 @@ impl<'a> Work<'a> {
     }
 
     /// A line that makes an earlier one of this photo void before its files are written over by others: after a kill
-    /// halfway, sizes alone might not tell old files from new. Among photos it tells the next run that the files are ours.
-    fn announce_replacing(&self, job: &Job, among_photos: bool) -> Result<()> {
+    /// halfway, sizes alone might not tell old files from new. It lists the earlier files, so that the next run knows what may be
+    /// left of them. Among photos it tells the next run that the files are ours.
+    fn announce_replacing(&self, job: &Job, replaced: &Replaced, among_photos: bool) -> Result<()> {
         let known = self.known.facts(&job.input.stem);
         let hash = job.facts.blake3.as_deref().unwrap_or_default();
         if among_photos || known.is_some_and(|known| known.are_others(&self.facts.options, hash)) {
             let stem = spelling(&job.input.stem);
-            self.manifest.append(&self.facts.record(Status::Replacing, job.facts.clone(), stem))?;
+            let files = replaced.records();
+            self.manifest.append(&Record { files, ..self.facts.record(Status::Replacing, job.facts.clone(), stem) })?;
         }
         Ok(())
     }
@@ -359,6 +375,7 @@ impl<'a> Work<'a> {
         if let Err(error) = self.manifest.append(&record) {
             return self.break_off(error);
         }
+        self.ledger().summary.removed_files += results.removed_files;
         let regions = masked.segmentation.regions().iter();
         let regions = regions.filter(|region| masked.classes.contains(&region.class)).cloned().collect();
         let done = Done { files: results.paths, regions, review: results.review, timings };

@@ -1,7 +1,7 @@
 //! Where the files of each photo go, so that no two photos share one.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clothseg::export::Format;
 use clothseg::internals::digest::{self, Key};
@@ -148,6 +148,13 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Whether a path in a manifest is that of a result with this stem, below the output folder. What else a manifest names, which
+/// anybody may have written, is never removed.
+pub(super) fn is_result_of(stem: &str, path: &str) -> bool {
+    let suffix = path.strip_prefix(stem).filter(|suffix| suffix.starts_with('.') && !suffix.contains(['/', '\\']));
+    suffix.is_some() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +203,24 @@ mod tests {
             let places: Vec<&str> = places.iter().map(String::as_str).collect();
             let stems: HashSet<String> = stems(&places).iter().map(|stem| stem.to_lowercase()).collect();
             prop_assert_eq!(stems.len(), places.len());
+        }
+    }
+
+    #[test]
+    fn nothing_but_results_below_the_output_folder_is_removed() {
+        for (stem, path) in [("a", "a.labels.png"), ("b/c d", "b/c d.json"), ("..a", "..a.json")] {
+            assert!(is_result_of(stem, path), "{path}");
+        }
+        for (stem, path) in [
+            ("a", "b.labels.png"),
+            ("a", "a"),
+            ("a", "ab.png"),
+            ("a", "a./../../x.png"),
+            ("../a", "../a.json"),
+            ("/etc/a", "/etc/a.json"),
+            ("b/../../a", "b/../../a.json"),
+        ] {
+            assert!(!is_result_of(stem, path), "{path}");
         }
     }
 }

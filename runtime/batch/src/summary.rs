@@ -20,6 +20,8 @@ pub struct Summary {
     /// Photos that an earlier run did into the same folder and that are not among those of this one, with `resume` and without
     /// shards. Their results stay.
     pub missing: Vec<String>,
+    /// Files of earlier runs that were removed, as they do not fit the new results of their photo.
+    pub removed_files: usize,
     /// Photos that were not begun.
     pub not_begun: usize,
     /// Why they were not.

@@ -41,3 +41,11 @@ pub(super) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<&mut Fil
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
+
+/// Removes a file; one that has gone already is no error.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::Write { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Parser;
 use clothseg::export::{Format, OutputOptions};
 use clothseg::internals::files::list;
-use clothseg::{Limits, Taxonomy};
+use clothseg::{Limits, Outline, PolygonOptions, Provider, Taxonomy};
 
 use crate::batch_args::BatchArgs;
-use crate::engine_args::EngineArgs;
+use crate::engine_args::{EngineArgs, is_gpu};
 use crate::format_args::FormatArgs;
 use crate::generate::Generated;
 use crate::info::InfoFormat;
@@ -43,7 +43,7 @@ pub struct Args {
     pub masks: MaskArgs,
 
     /// Largest photo that is read, in megapixels
-    #[arg(long, help_heading = None::<&str>, value_name = "N", default_value_t = Limits::default().max_pixels / 1_000_000)]
+    #[arg(long, help_heading = None::<&str>, value_name = "N", value_parser = megapixels, default_value_t = Limits::default().max_pixels / 1_000_000)]
     pub max_megapixels: u64,
 
     /// Do photos that are cut off as far as they go, with grey for what is missing, and flag them for review
@@ -75,6 +75,10 @@ pub struct Args {
 
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+fn megapixels(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a whole number of megapixels"))
 }
 
 /// Command lines, one on each line.
@@ -117,23 +121,37 @@ impl Args {
         Ok(names)
     }
 
-    /// A sentence on flags that change no file of the formats asked for, if there are any.
-    pub fn without_effect(&self) -> Option<String> {
-        let has = |names: &[&str]| {
-            self.files.formats.iter().any(|formats| formats.0.iter().any(|format| names.contains(&format.name())))
-        };
+    /// Sentences on flags that change nothing: no file of the formats asked for, or not how this provider runs.
+    pub fn without_effect(&self, provider: Provider) -> Vec<String> {
+        const CUT_OUTS: &[&str] = &["cutout", "crop"];
         let (masks, files, usual) = (&self.masks, &self.files, OutputOptions::default());
+        let outlined = Format::ALL.iter().filter(|format| format.exporter().needs().outlines);
+        let outlined: Vec<&str> = outlined.map(|format| format.name()).collect();
         let given = [
-            ("--background", masks.background.is_some(), &["cutout", "crop"][..]),
-            ("--decontaminate", masks.decontaminate, &["cutout", "crop"]),
-            ("--cutout-file", masks.cutout_file != usual.cutout_file, &["cutout", "crop"]),
-            ("--cutout-alpha", files.cutout_alpha != usual.cutout_alpha, &["cutout", "crop"]),
+            ("--mask-depth", files.mask_depth != usual.mask_depth, &["masks"][..]),
+            ("--feather", masks.feather != usual.masks.feather, &["masks", "cutout", "crop"]),
+            ("--invert", masks.invert, &["masks", "soft", "cutout", "crop"]),
+            ("--background", masks.background.is_some(), CUT_OUTS),
+            ("--decontaminate", masks.decontaminate, CUT_OUTS),
+            ("--cutout-file", masks.cutout_file != usual.cutout_file, CUT_OUTS),
+            ("--cutout-alpha", files.cutout_alpha != usual.cutout_alpha, CUT_OUTS),
             ("--crop-margin", files.crop_margin != usual.crop_margin, &["crop"]),
             ("--svg-photo", files.svg_photo, &["svg"]),
+            ("--coco", files.coco != usual.coco, &["coco"]),
+            ("--outline", files.outline != Outline::default(), &outlined),
+            ("--tolerance", files.tolerance.is_some(), &outlined),
+            ("--min-area", files.min_area != PolygonOptions::default().min_area_px, &outlined),
         ];
-        let (flag, _, formats) = given.into_iter().find(|(_, given, formats)| *given && !has(formats))?;
-        let formats: Vec<String> = formats.iter().map(|name| format!("--format {name}")).collect();
-        Some(format!("{flag} has no effect without {}", formats.join(" or ")))
+        let is_written = |name: &&str| files.formats.iter().flat_map(|formats| &formats.0).any(|it| it.name() == *name);
+        let without = given.into_iter().filter(|(_, given, formats)| *given && !formats.iter().any(is_written));
+        let formats =
+            |names: &[&str]| names.iter().map(|name| format!("--format {name}")).collect::<Vec<_>>().join(" or ");
+        let mut lines: Vec<String> =
+            without.map(|(flag, _, names)| format!("{flag} has no effect without {}", formats(names))).collect();
+        if self.engine.device != 0 && !is_gpu(provider) {
+            lines.push(format!("--device has no effect: provider '{provider}' does not run on a GPU"));
+        }
+        lines
     }
 
     /// What a photo may cost.

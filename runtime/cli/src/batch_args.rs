@@ -8,6 +8,7 @@ use clothseg_batch::{InputFinder, Inputs, ReviewOptions, Shard, WorkOptions};
 
 use crate::advice::explain;
 use crate::engine_args::{EngineArgs, count, is_gpu, usual_jobs};
+use crate::list_file;
 
 /// How folders are worked through.
 #[derive(Debug, clap::Args)]
@@ -63,8 +64,12 @@ impl BatchArgs {
     pub fn find(&self, arguments: &[PathBuf], output: &Path, max_bytes: u64) -> Result<Inputs, String> {
         let message = |error: Error| explain(&error);
         let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
-        if self.files_from.as_ref().is_some_and(is_stdin) && arguments.iter().any(is_stdin) {
+        let photos_from_stdin = arguments.iter().filter(|path| is_stdin(path)).count();
+        if self.files_from.as_ref().is_some_and(is_stdin) && photos_from_stdin > 0 {
             return Err("standard input is either a photo ('-') or the list (--files-from -), not both".into());
+        }
+        if photos_from_stdin > 1 {
+            return Err("standard input ('-') is one photo, which can be read once; name it once".into());
         }
         let outputs: Vec<&Path> = [Some(output), self.review_dir.as_deref()].into_iter().flatten().collect();
         let mut finder = InputFinder::new(&outputs);
@@ -75,23 +80,9 @@ impl BatchArgs {
                 finder.add(argument).map_err(message)?;
             }
         }
-        let separator = if self.null { 0 } else { b'\n' };
-        match &self.files_from {
-            Some(path) if is_stdin(path) => {
-                finder.add_list(&mut std::io::stdin().lock(), separator).map_err(message)?
-            }
-            Some(path) if path.is_dir() => {
-                let folder = path.display();
-                return Err(format!(
-                    "--files-from takes a list of paths, and {folder} is a folder; name it as an input"
-                ));
-            }
-            Some(path) => {
-                let list = std::fs::File::open(path);
-                let list = list.map_err(|source| message(Error::Read { path: path.clone(), source }))?;
-                finder.add_list(&mut std::io::BufReader::new(list), separator).map_err(message)?;
-            }
-            None => {}
+        if let Some(list) = &self.files_from {
+            let separator = if self.null { 0 } else { b'\n' };
+            finder.add_list(&mut &list_file::read(list, self.null)?[..], separator).map_err(message)?;
         }
         Ok(finder.finish(self.shard))
     }

@@ -13,6 +13,15 @@ pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| format!("'{text}' is not a whole number from 1 on"))
 }
 
+/// More threads than any machine has cores only take time to start.
+const MOST_THREADS: usize = 1024;
+
+/// A number of things with a thread or more each.
+pub(crate) fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
+    let number = count(text).ok().filter(|number| number.get() <= MOST_THREADS);
+    number.ok_or_else(|| format!("'{text}' is not a whole number from 1 to {MOST_THREADS}"))
+}
+
 /// Whether a provider runs on a GPU.
 pub fn is_gpu(provider: Provider) -> bool {
     matches!(provider, Provider::Cuda | Provider::Tensorrt)
@@ -51,12 +60,12 @@ pub struct EngineArgs {
     pub library: Option<PathBuf>,
 
     /// Threads of ONNX Runtime for one run of the network [default: the cores divided by the sessions]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<NonZeroUsize>,
 
     /// Runs of the network at the same time; each has its own copy of the weights [default: on a CPU one per job, up to 2 GiB
     /// of weights; on a GPU one]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub sessions: Option<NonZeroUsize>,
 
     /// Which GPU, counted from 0

@@ -10,7 +10,10 @@ mod engine_args;
 mod format_args;
 mod generate;
 mod info;
+mod list_file;
+mod log;
 mod mask_args;
+mod printable;
 mod report;
 mod signals;
 mod watch;
@@ -52,17 +55,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(answer.exit_code()).unwrap_or(UNUSABLE);
         }
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("CLOTHSEG_LOG")
-                .unwrap_or_else(|_| "error,clothseg=warn".into()),
-        )
-        .with_ansi(batch::uses_color(&std::io::stderr()))
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .without_time();
-    // Where the program runs a second time in one process, the first subscriber stays.
-    let _ = subscriber.try_init();
+    log::begin(args.quiet);
+    signals::outlive_file_size_limit();
     match obey(&args) {
         Ok(status) => status,
         Err(message) => {
@@ -110,8 +104,8 @@ fn obey(args: &Args) -> Result<u8, String> {
     drop(model);
     options.work = args.many.work_options(&segmenter);
     report::engine(segmenter.engine_info(), &remarks, args.quiet);
-    if let Some(line) = args.without_effect().filter(|_| !args.quiet) {
-        report::say(&line);
+    if !args.quiet {
+        args.without_effect(segmenter.engine_info().provider).iter().for_each(|line| report::say(line));
     }
     let Some(folder) = watched else { return segment(args, &segmenter, &inputs, &options) };
     let summary = watch::watch(&segmenter, folder, &options, &args.watch.options(), args.quiet)?;
@@ -120,7 +114,7 @@ fn obey(args: &Args) -> Result<u8, String> {
 
 fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Result<(Segmenter, Remarks)> {
     let refused = advice::complete(&mut options);
-    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), &options)? {
+    if let Some(line) = engine::slow_start(model.onnx(), model.spec(), &options)?.filter(|_| !args.quiet) {
         report::say(&line);
     }
     let segmenter = Segmenter::open_model(model, &options)?.with_cleanup(!args.engine.no_cleanup);
@@ -131,19 +125,24 @@ fn open(args: &Args, model: &Model, mut options: EngineOptions) -> clothseg::Res
 
 /// A shard may well have no photo, and a list of what is new be empty; a folder without photos is a mistake.
 fn nothing_to_do(args: &Args, earlier_results: usize) -> Result<u8, String> {
-    if earlier_results > 0 {
-        return Err(format!(
-            "there are no photos in what was named but {earlier_results} results of earlier runs, which a manifest.jsonl there \
-             names; they are left out"
-        ));
-    }
-    if args.many.shard.is_none() && args.many.files_from.is_none() {
-        let avif = if cfg!(feature = "avif") { " AVIF," } else { "" };
-        let heic = if cfg!(feature = "heic") { " HEIC," } else { "" };
-        return Err(format!("there are no photos in what was named (JPEG, PNG, WebP,{avif}{heic} BMP, GIF, TIFF)"));
-    }
+    let why = match (args.many.shard, &args.many.files_from) {
+        (Some(shard), _) => format!("shard {shard} has none"),
+        _ if earlier_results > 0 => {
+            return Err(format!(
+                "there are no photos in what was named but {earlier_results} results of earlier runs, which a manifest.jsonl \
+                 there names; they are left out"
+            ));
+        }
+        (None, Some(list)) if list.as_os_str() == "-" => "the list on standard input names none".to_owned(),
+        (None, Some(list)) => format!("the list {} names none", list.display()),
+        (None, None) => {
+            let avif = if cfg!(feature = "avif") { " AVIF," } else { "" };
+            let heic = if cfg!(feature = "heic") { " HEIC," } else { "" };
+            return Err(format!("there are no photos in what was named (JPEG, PNG, WebP,{avif}{heic} BMP, GIF, TIFF)"));
+        }
+    };
     if !args.quiet {
-        report::say("there are no photos to do");
+        report::say(&format!("there are no photos to do: {why}"));
     }
     Ok(ALL_DONE)
 }

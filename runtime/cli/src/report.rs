@@ -8,10 +8,11 @@ use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::advice::{Remarks, explain};
+use crate::printable::printable;
 
 /// A line on standard error. That nobody reads it any more is no reason to stop.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }
 
 /// Shows photos as they end.
@@ -68,6 +69,7 @@ impl Progress {
         }
         told(inputs.skipped, "that is not a photo was", "that are not photos were", "left alone");
         told(inputs.earlier_results, "that an earlier run made was", "that earlier runs made were", "left out");
+        told_of_removed(summary);
         named(&summary.changed, "has changed since it was done", "have changed since they were done", "done again");
         let (one, several) = ("has results that were changed since", "have results that were changed since");
         named(&summary.edited, one, several, "they are kept");
@@ -96,6 +98,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         if !self.quiet {
+            told_of_removed(&round.summary);
             let vanished =
                 if round.vanished > 0 { format!(", {} deleted before", round.vanished) } else { String::new() };
             say(&format!("{}{vanished}", counts(&round.summary, 0)));
@@ -117,6 +120,15 @@ fn told(count: usize, one: &str, several: &str, what: &str) {
         1 => say(&format!("1 file {one} {what}")),
         _ => say(&format!("{count} files {several} {what}")),
     }
+}
+
+/// Says how many files of earlier runs have left.
+fn told_of_removed(summary: &Summary) {
+    let (one, several) = (
+        "of an earlier run that does not fit the new results was",
+        "of earlier runs that do not fit the new results were",
+    );
+    told(summary.removed_files, one, several, "removed");
 }
 
 /// Photos that a sentence names at most.

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first finishes what is in work, the second stops at once.
+//! Signals. Of Ctrl-C and SIGTERM the first finishes what is in work, the second stops at once.
 
 use clothseg_batch::Cancel;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,4 +14,12 @@ pub fn cancel_on_first(cancel: &Cancel) -> Result<(), String> {
         flag::register(signal, cancel.flag()).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Lets a file that exceeds the limit of the shell (`ulimit -f`) fail with its name, as on a full disk. Without a handler the
+/// system's signal ends the program.
+pub fn outlive_file_size_limit() {
+    // The flag is nobody's: the handler alone makes the write fail. Where it cannot be set, all is as without it.
+    #[cfg(unix)]
+    let _ = flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }

@@ -180,6 +180,9 @@ fn wrong_usage_says_what_to_do() {
     env.run(&["."]).expect(0, &["1 photo done", "files that are not photos"]);
     env.run(&[".", "-o", "."]).expect(2, &["a folder of their own"]);
     env.run(&["a.png", "-o", "a.png"]).expect(2, &["cannot write a.png"]);
+    env.run(&["a.png", "--max-megapixels", "0.5"]).expect(2, &["'0.5' is not a whole number of megapixels"]);
+    env.run(&["a.png", "--threads", "20000"]).expect(2, &["'20000' is not a whole number from 1 to 1024"]);
+    env.run(&["-", "-"]).expect(2, &["which can be read once"]);
     env.run_plain(&["a.png", "--provider", "gpu"]).expect(2, &["unknown provider 'gpu'", "tensorrt"]);
 }
 

@@ -80,6 +80,29 @@ fn flags_that_change_nothing_are_named() {
     run(&env, &["a.png", "-o", "out", "--background", "white"]).expect(0, &[said]);
     let cut = run(&env, &["a.png", "-o", "cut", "--background", "white", "--format", "cutout"]);
     cut.expect(0, &["1 photo done"]);
+    assert!(!cut.stderr.contains("no effect"), "{cut:?}");
+    let flags = [
+        "--invert",
+        "--feather=3",
+        "--mask-depth=1",
+        "--coco=rle",
+        "--tolerance=2",
+        "--outline=smooth",
+        "--min-area=3",
+    ];
+    let none = run(&env, &[&["a.png", "-o", "out", "--device=3"], &flags[..]].concat());
+    none.expect(
+        0,
+        &[
+            "--device has no effect: provider 'embedded' does not run on a GPU",
+            "--feather has no effect without --format masks",
+        ],
+    );
+    assert_eq!(none.stderr.matches("has no effect").count(), 8, "{none:?}");
+    let all = env.run(&[&["a.png", "-o", "all", "-f", "masks,json,coco"], &flags[..]].concat());
+    assert!(!all.expect(0, &[]).stderr.contains("no effect"), "{all:?}");
+    let log = env.run_with_variable("CLOTHSEG_LOG", "clothseg=lots", &["a.png", "-o", "log"]);
+    log.expect(0, &["CLOTHSEG_LOG 'clothseg=lots' is not a log filter"]);
     run(&env, &["a.png", "-o", "out", "-j", "0"]).expect(2, &["'0' is not a whole number from 1 on"]);
     run(&env, &["--files-from", "out", "-o", "other"]).expect(2, &["out is a folder; name it as an input"]);
 }
@@ -109,8 +132,19 @@ fn pipes_and_names_that_are_no_text_do_no_harm() {
     let _socket = std::os::unix::net::UnixListener::bind(env.path("in/socket")).unwrap();
     std::process::Command::new("mkfifo").arg(env.path("in/pipe.jpg")).status().unwrap();
     std::os::unix::fs::symlink(env.path("in/a.png"), env.path("in/link")).unwrap();
+    run(&env, &["in/pipe.jpg", "-o", "pipe"]).expect(1, &["in/pipe.jpg: it is a pipe; name - "]);
     run(&env, &["in", "-o", "out"]).expect(0, &["2 photos done"]);
     run(&env, &["in", "-o", "out", "--resume"]).expect(0, &["2 done before"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn control_characters_of_names_are_escaped_in_messages() {
+    let env = TestEnv::new();
+    env.write("c\rz.jpg", b"x");
+    let failed = run(&env, &["c\rz.jpg", "nope\u{1b}[2J", "two\nlines.jpg", "-o", "out"]);
+    failed.expect(1, &["error: c\\rz.jpg: ", "error: nope\\u{1b}[2J: ", "error: two\\nlines.jpg: "]);
+    assert!(!failed.stderr.contains(['\r', '\u{1b}']) && !failed.stderr.contains("two\n"), "{failed:?}");
 }
 
 #[test]
@@ -155,6 +189,12 @@ fn results_of_another_run_are_no_photos() {
     env.run(&[&["flat/a.png", "-o", "."][..], &formats].concat()).expect(0, &[]);
     run(&env, &["flat", "-o", "third"]).expect(0, &["1 photo done"]);
     assert_eq!(env.files("third"), ["a.labels.png"]);
+    // Named one by one, as a shell does for *.png; a result that is named by itself is meant.
+    let labels = "flat/a.labels.png";
+    run(&env, &["flat/a.png", labels, "-o", "fourth"])
+        .expect(0, &["1 photo done", "are left out, such as flat/a.labels.png"]);
+    assert_eq!(env.files("fourth"), ["flat/a.labels.png"]);
+    run(&env, &[labels, "-o", "fifth"]).expect(0, &["1 photo done"]);
 }
 
 #[test]
@@ -227,6 +267,8 @@ fn patterns_are_expanded_and_addresses_refused() {
     run(&env, &["in/*.png", "-o", "out"]).expect(0, &["2 photos done"]);
     assert_eq!(env.files("out"), ["in/00.labels.png", "in/02.labels.png"]);
     run(&env, &["in/*", "-o", "all"]).expect(0, &["4 photos done", "1 file that is not a photo was left alone"]);
+    run(&env, &["in/**", "-o", "deep"]).expect(0, &["4 photos done"]);
+    run(&env, &["in/{00,02}.png", "-o", "none"]).expect(1, &["there is no such file, and braces are no pattern here"]);
     run(&env, &["in/*.tif", "-o", "none"]).expect(1, &["in/*.tif: there is no such file", "no file name matches"]);
     run(&env, &["https://example.org/a.jpg", "in/00.png", "-o", "url"])
         .expect(1, &["https://example.org/a.jpg: it is an address", "download it first", "1 photo done, 1 failed"]);
@@ -249,6 +291,18 @@ fn lists_are_read_as_every_editor_saves_them() {
         let out = format!("out{number}");
         run(&env, &["--files-from", "list.txt", "-o", &out]).expect(0, &["2 photos done"]);
         assert_eq!(env.files(&out), ["in/a b.labels.png", "in/ä.labels.png"]);
+    }
+    for (bytes, cause) in [
+        (
+            b"in/a b.png\0in/\xc3\xa4.png\0".to_vec(),
+            "list.txt is no list of paths, one a line: NUL bytes end its paths",
+        ),
+        (std::fs::read(env.path("in/a b.png")).unwrap(), "it is a photo; name it as an input"),
+        (wide(u16::to_le_bytes)[2..].to_vec(), "UTF-16 without a byte order mark"),
+    ] {
+        env.write("list.txt", &bytes);
+        let refused = run(&env, &["--files-from", "list.txt", "-o", "out"]);
+        assert_eq!(refused.expect(2, &[cause]).stderr.lines().count(), 1, "{refused:?}");
     }
     env.write("list.txt", b"\xff\xfea");
     run(&env, &["--files-from", "list.txt", "-o", "out"]).expect(2, &["the list of photos is UTF-16 that ends"]);
@@ -295,6 +349,8 @@ fn messages_in_a_pipe_have_no_colours_and_warnings_name_their_photo() {
     assert!(!done.stderr.contains('\u{1b}') && !done.stdout.contains('\u{1b}'), "{done:?}");
     let warning = done.stderr.lines().find(|line| line.contains("colour profile")).unwrap();
     assert!(warning.contains("in/odd.png"), "{warning}");
+    let quiet = run(&env, &["in", "-o", "quiet", "--quiet"]);
+    assert_eq!(quiet.expect(0, &[]).stderr, "", "warnings are no errors");
 }
 
 #[test]

@@ -220,6 +220,10 @@ fn shards_are_disjoint_and_complete_and_resume_across() {
     env.photos("one", 1);
     let alone = ["1/2", "2/2"].map(|shard| env.run(&["one", "-o", "o", "--shard", shard]).code);
     assert_eq!(alone, [Some(0), Some(0)], "a shard without photos is no mistake");
+    env.run(&["one", "-o", "one/out"]).expect(0, &[]);
+    let runs = ["1/2", "2/2"].map(|shard| env.run(&["one", "-o", "o", "--shard", shard]));
+    assert_eq!([runs[0].code, runs[1].code], [Some(0), Some(0)], "with results of earlier runs neither: {runs:?}");
+    assert!(runs.iter().any(|run| run.stderr.contains("no photos to do: shard")), "{runs:?}");
 }
 
 #[test]
@@ -264,7 +268,9 @@ fn lists_name_photos_by_line_or_by_nul() {
         run.expect(0, &["2 photos done"]);
         assert_eq!(files, ["in/c.labels.png", "in/two\nlines.labels.png"]);
     }
-    list(&["--files-from", "-", "-o", "empty"], b"").0.expect(0, &["no photos to do"]);
+    list(&["--files-from", "-", "-o", "empty"], b"")
+        .0
+        .expect(0, &["no photos to do: the list on standard input names none"]);
     list(&["--files-from", "absent.txt", "-o", "empty"], b"").0.expect(2, &["cannot read absent.txt"]);
     list(&["--files-from", "-", "-", "-o", "empty"], b"").0.expect(2, &["not both"]);
     env.run(&["in", "--null"]).expect(2, &["--files-from"]);

@@ -289,7 +289,38 @@ fn files_of_classes_that_are_not_there_any_more_leave() {
     };
     assert_eq!(run("garment", "soft,crop").len(), 4);
     assert_eq!(run("pants", "soft,crop"), ["a.pants.crop.png", "a.pants.soft.png"]);
-    assert_eq!(run("shirt", "crop"), ["a.pants.soft.png", "a.shirt.crop.png"], "only of the formats asked for");
+    assert_eq!(run("shirt", "crop"), ["a.shirt.crop.png"], "of other formats, too");
+}
+
+#[test]
+fn other_formats_are_added_and_other_garments_replace_all_files_of_a_photo() {
+    let env = TestEnv::new();
+    env.photo("a.png");
+    env.write("out/a.notes.txt", b"of nobody's run");
+    let run = |more: &[&str]| env.run(&[&["a.png", "-o", "out"], more].concat());
+    run(&["--format", "json,labels"]).expect(0, &[]);
+    let added = run(&["--format", "overlay,crop", "--crop-margin", "5%"]);
+    assert!(!added.expect(0, &["1 photo done"]).stderr.contains("removed"), "{added:?}");
+    let together = ["a.json", "a.labels.png", "a.notes.txt", "a.overlay.png", "a.pants.crop.png", "a.shirt.crop.png"];
+    assert_eq!(env.files("out"), together);
+    let record = env.manifest("out/manifest.jsonl").pop().unwrap();
+    assert_eq!(record["files"].as_array().unwrap().len(), 5, "{record}");
+    // Other classes: what shows the old ones leaves, of both runs.
+    run(&["--format", "labels", "--classes", "shirt"])
+        .expect(0, &["4 files of earlier runs that do not fit the new results were removed"]);
+    assert_eq!(env.files("out"), ["a.labels.png", "a.notes.txt"]);
+    // What was changed by hand stays, and so does what is another photo's.
+    let path = env.write("out/a.labels.png", b"corrected");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+    run(&["--format", "json"]).expect(0, &[]);
+    std::fs::rename(env.path("a.png"), env.path("a.jpg")).unwrap();
+    env.run(&["a.jpg", "-o", "out", "--format", "svg"]).expect(0, &[]);
+    assert_eq!(
+        env.files("out"),
+        ["a.labels.png", "a.notes.txt", "a.svg"],
+        "JSON comes last, so it always leaves first"
+    );
 }
 
 #[test]

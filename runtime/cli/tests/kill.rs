@@ -189,10 +189,8 @@ fn the_first_signal_finishes_what_is_in_work_and_says_how_to_go_on() {
 #[test]
 fn the_second_signal_stops_at_once() {
     let env = TestEnv::new();
-    let pipe = env.path("pipe.png");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Nobody writes into this pipe: a photo that takes for ever.
-    let mut run = env.start(&["pipe.png", "-o", "out"]);
+    // Nobody writes into its standard input: a photo that takes for ever.
+    let mut run = env.start_with_stdin(&["/dev/stdin", "-o", "out"]);
     wait_for_file(&env, "out/manifest.jsonl");
     std::thread::sleep(Duration::from_millis(50));
     signal(&run, "INT");
@@ -213,4 +211,39 @@ fn wait_for_file(env: &TestEnv, name: &str) {
         assert!(started.elapsed() < Duration::from_secs(60), "{name} does not come");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn a_manifest_that_goes_during_a_run_is_an_error() {
+    let env = TestEnv::new();
+    env.photos("in", 40);
+    let mut run = env.start(&["in", "-o", "out", "--jobs", "1"]);
+    wait_for_lines(&env, &mut run, 1);
+    std::fs::remove_file(env.path("out/manifest.jsonl")).unwrap();
+    let (code, stderr) = ended(run);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("out/manifest.jsonl was removed or replaced"), "{stderr}");
+}
+
+#[test]
+fn a_file_over_the_limit_of_the_shell_fails_by_its_name() {
+    let env = TestEnv::new();
+    // Noise, whose overlay is larger than the limit.
+    let mut state = 1_u32;
+    let noise = image::RgbImage::from_fn(300, 300, |_, _| {
+        let mut byte = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        image::Rgb([byte(), byte(), byte()])
+    });
+    env.save("noise.png", &noise.into());
+    let program = env!("CARGO_BIN_EXE_clothseg-run");
+    let flags = "noise.png -o out -f overlay --model colours.onnx --provider embedded";
+    let command = format!("ulimit -f 40; exec '{program}' {flags}");
+    let output = Command::new("sh").args(["-c", &command]).current_dir(env.path(".")).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write out/noise.overlay.png") && stderr.contains("1 failed"), "{stderr}");
+    assert!(env.files("out").is_empty(), "{:?}", env.files("out"));
 }

@@ -1,14 +1,15 @@
 //! All pixels of a photo of any format.
 
 use std::borrow::Cow;
-use std::io::{Cursor, ErrorKind};
+use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use super::deadline::{Deadline, TimedReader};
 use super::reduced::effect;
-use super::{Limits, jpeg, profile, salvage};
+use super::refusal::{ends_early, refusal};
+use super::{Limits, jpeg, png, profile, salvage, tiff, webp};
 use crate::error::{Error, Result};
 use crate::files::tiff::Tiff;
 
@@ -24,11 +25,11 @@ pub(super) struct Pixels {
 }
 
 /// A photo as its file has it.
-struct Raw {
-    image: DynamicImage,
-    orientation: Orientation,
-    icc: Option<Vec<u8>>,
-    is_cut_off: bool,
+pub(super) struct Raw {
+    pub(super) image: DynamicImage,
+    pub(super) orientation: Orientation,
+    pub(super) icc: Option<Vec<u8>>,
+    pub(super) is_cut_off: bool,
 }
 
 /// Decodes a JPEG of which the metadata are known.
@@ -55,8 +56,8 @@ pub(super) fn decode_jpeg(
 /// The JPEG with an end marker where all blocks are there, and whether some are not. The full decoder fills what is missing with
 /// grey and reports success, which would pass for a photo.
 fn jpeg_to_its_end<'a>(bytes: &'a [u8], limits: &Limits, deadline: &Deadline) -> Result<(Cow<'a, [u8]>, bool)> {
-    let cut_off = |percent| match limits.allow_truncated {
-        true => Ok((Cow::Borrowed(bytes), true)),
+    let cut_off = |percent, end| match limits.allow_truncated {
+        true => Ok((Cow::Borrowed(bytes.get(..end).unwrap_or(bytes)), true)),
         false => Err(Error::CutOff { percent }),
     };
     match jpeg::extent(bytes, deadline) {
@@ -64,9 +65,9 @@ fn jpeg_to_its_end<'a>(bytes: &'a [u8], limits: &Limits, deadline: &Deadline) ->
         jpeg::Extent::Whole { end: Some(end) } => {
             Ok((Cow::Owned([bytes.get(..end).unwrap_or(bytes), &[0xff, 0xd9]].concat()), false))
         }
-        jpeg::Extent::Cut { share } => cut_off(Some(percent_of(share))),
+        jpeg::Extent::Cut { share, end } => cut_off(Some(percent_of(share)), end),
         jpeg::Extent::Unknown => match jpeg::ending(bytes) {
-            jpeg::Ending::CutOff => cut_off(None),
+            jpeg::Ending::CutOff => cut_off(None, bytes.len()),
             jpeg::Ending::Whole { scans } if scans > jpeg::MAX_SCANS => Err(Error::Decode {
                 reason: format!("the JPEG has {scans} scans, and at most {} are read", jpeg::MAX_SCANS),
                 source: None,
@@ -83,25 +84,28 @@ pub(super) fn percent_of(share: f64) -> u8 {
 
 /// Decodes any other format.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline) -> Result<Pixels> {
-    let raw = match read(bytes, format, limits, deadline) {
-        // Metadata that are promised and missing say nothing about the pixels.
-        Err(Error::Decode { .. } | Error::CutOff { .. }) if webp_promises_metadata(bytes) => {
-            let mut bytes = bytes.to_vec();
-            bytes[WEBP_FLAGS] &= !WEBP_METADATA;
-            read(&bytes, format, limits, deadline)
-        }
-        raw => raw,
+    let raw = match format {
+        ImageFormat::Tiff => tiff::read(bytes, limits, deadline)?,
+        ImageFormat::WebP => read_webp(bytes, limits, deadline)?,
+        _ => read(bytes, format, limits, deadline)?,
     };
-    raw.map(finish)
+    Ok(finish(raw))
 }
 
-/// Where a WebP file says what it has besides pixels.
-const WEBP_FLAGS: usize = 20;
-/// Of these flags EXIF and XMP.
-const WEBP_METADATA: u8 = 0b1100;
-
-fn webp_promises_metadata(bytes: &[u8]) -> bool {
-    bytes.get(8..16) == Some(b"WEBPVP8X") && bytes.get(WEBP_FLAGS).is_some_and(|flags| flags & WEBP_METADATA != 0)
+fn read_webp(bytes: &[u8], limits: &Limits, deadline: &Deadline) -> Result<Raw> {
+    let raw = match read(bytes, ImageFormat::WebP, limits, deadline) {
+        // Metadata that are promised and missing say nothing about the pixels.
+        Err(error @ (Error::Decode { .. } | Error::CutOff { .. })) => {
+            let bytes = webp::without_metadata(bytes).ok_or(error)?;
+            read(&bytes, ImageFormat::WebP, limits, deadline)?
+        }
+        raw => raw?,
+    };
+    match webp::share_before_zeros(bytes) {
+        _ if deadline.has_passed() => Err(limits.timed_out()),
+        Some(share) => Err(Error::CutOff { percent: Some(percent_of(share)) }),
+        None => Ok(raw),
+    }
 }
 
 /// Which way up a photo is. A damaged EXIF block says nothing about the pixels: such a photo is taken as it lies.
@@ -111,15 +115,10 @@ pub(super) fn orientation(exif: Option<&[u8]>) -> Orientation {
     block.and_then(|block| Tiff::new(block)?.orientation()).unwrap_or(Orientation::NoTransforms)
 }
 
-fn read(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline) -> Result<Raw> {
+/// Decodes what the crate `image` reads as it is.
+pub(super) fn read(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline) -> Result<Raw> {
     let broken = |source: ImageError| {
-        if deadline.has_passed() {
-            limits.timed_out()
-        } else if ends_early(&source) || riff_is_cut_off(bytes) {
-            Error::CutOff { percent: None }
-        } else {
-            Error::Decode { reason: "damaged".into(), source: Some(source.into()) }
-        }
+        if deadline.has_passed() { limits.timed_out() } else { refusal(bytes, format, source) }
     };
     let open = || {
         // JPEG's decoder takes all bytes before it starts: a reader that watches the time changes nothing.
@@ -134,13 +133,16 @@ fn read(bytes: &[u8], format: ImageFormat, limits: &Limits, deadline: &Deadline)
     limits.check_pixels(decoder.dimensions())?;
     let (mut upright, mut icc) = (Orientation::NoTransforms, None);
     if format != ImageFormat::Jpeg {
-        icc = decoder.icc_profile().ok().flatten();
+        icc = match format {
+            ImageFormat::Tiff => tiff::icc(bytes),
+            _ => decoder.icc_profile().ok().flatten(),
+        };
         upright = orientation_of(bytes, format, &mut decoder);
     }
     let (image, is_cut_off) = match DynamicImage::from_decoder(decoder) {
         Ok(image) => (image, false),
         Err(error) if deadline.has_passed() => return Err(broken(error)),
-        Err(_) if format == ImageFormat::Png && !png_pixels_are_sound(bytes) => {
+        Err(_) if format == ImageFormat::Png && !png::pixels_are_sound(bytes) => {
             let reason = "damaged: the checksums of its pixels are wrong; copy it again";
             return Err(Error::Decode { reason: reason.into(), source: None });
         }
@@ -162,7 +164,7 @@ fn orientation_of(bytes: &[u8], format: ImageFormat, decoder: &mut impl ImageDec
     match format {
         // Its own tags are such a block.
         ImageFormat::Tiff => orientation(Some(bytes)),
-        ImageFormat::Png => orientation(png_exif(bytes)),
+        ImageFormat::Png => orientation(png::exif(bytes)),
         _ => orientation(decoder.exif_metadata().ok().flatten().as_deref()),
     }
 }
@@ -172,6 +174,8 @@ pub(super) fn upright_size(bytes: &[u8], format: ImageFormat) -> Option<(u32, u3
     let ((width, height), orientation) = if format == ImageFormat::Jpeg {
         let metadata = jpeg::metadata(bytes);
         (metadata.size?, orientation(metadata.exif.as_deref()))
+    } else if format == ImageFormat::Tiff {
+        tiff::size(bytes)?
     } else {
         let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().ok()?;
         (decoder.dimensions(), orientation_of(bytes, format, &mut decoder))
@@ -188,71 +192,8 @@ fn may_be_whole(bytes: &[u8], format: ImageFormat, error: &ImageError) -> bool {
     match format {
         ImageFormat::Png => true,
         ImageFormat::Gif => bytes.last() != Some(&GIF_TRAILER),
-        _ => ends_early(error) || riff_is_cut_off(bytes),
+        _ => ends_early(error) || webp::is_cut_off(bytes),
     }
-}
-
-/// Whether what there is of a PNG's pixels is what was written.
-fn png_pixels_are_sound(bytes: &[u8]) -> bool {
-    png_chunks(bytes).all(|chunk| &chunk.kind != b"IDAT" || chunk.is_sound())
-}
-
-/// A chunk of a PNG that is there to its end.
-struct PngChunk<'a> {
-    kind: [u8; 4],
-    /// Kind and content.
-    whole: &'a [u8],
-    checksum: u32,
-}
-
-impl<'a> PngChunk<'a> {
-    fn content(&self) -> &'a [u8] {
-        self.whole.get(4..).unwrap_or_default()
-    }
-
-    fn is_sound(&self) -> bool {
-        crc32fast::hash(self.whole) == self.checksum
-    }
-}
-
-/// The chunks of a PNG, up to the first that is cut off.
-fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = PngChunk<'_>> {
-    let mut rest = bytes.get(8..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let (length, after) = rest.split_first_chunk()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (whole, after) = after.split_at_checked(length.checked_add(4)?)?;
-        let (checksum, after) = after.split_first_chunk()?;
-        rest = after;
-        Some(PngChunk { kind: *whole.first_chunk()?, whole, checksum: u32::from_be_bytes(*checksum) })
-    })
-}
-
-/// Whether a decoder says that there are too few bytes.
-fn ends_early(error: &ImageError) -> bool {
-    let is_end = |error: &std::io::Error| error.kind() == ErrorKind::UnexpectedEof;
-    if let ImageError::IoError(error) = error {
-        return is_end(error);
-    }
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(is_end) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Whether a WebP file is shorter than it says.
-fn riff_is_cut_off(bytes: &[u8]) -> bool {
-    let said = bytes.strip_prefix(b"RIFF").and_then(|rest| rest.first_chunk()).map(|size| u32::from_le_bytes(*size));
-    said.is_some_and(|size| u64::from(size) + 8 > bytes.len() as u64)
-}
-
-/// The EXIF block of a PNG, which may stand behind the pixels.
-fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
-    png_chunks(bytes).find(|chunk| &chunk.kind == b"eXIf").map(|chunk| chunk.content())
 }
 
 fn finish(Raw { mut image, orientation, icc, is_cut_off }: Raw) -> Pixels {

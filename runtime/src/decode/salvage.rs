@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 /// The level of pixels that are missing.
 const MISSING: u8 = 128;
 
+/// Rows from one to the next in the first pass of an interlaced GIF.
+const FIRST_PASS_ROWS: usize = 8;
+
 /// Decodes again a photo of which decoding has failed, and gives it with whether pixels are missing; nothing where there are none, or
 /// the decoder keeps them to itself.
 ///
@@ -37,11 +40,8 @@ pub(super) fn salvage<D: ImageDecoder>(
     if is_cut_off && !takes_part {
         return Err(Error::CutOff { percent: Some(percent_of(1.0 - missing as f64 / pixels.len() as f64)) });
     }
-    for (value, other) in pixels.iter_mut().zip(&other) {
-        if *value != *other {
-            *value = MISSING;
-        }
-    }
+    let row_bytes = usize::from(color.bytes_per_pixel()) * size.0 as usize;
+    fill_missing(&mut pixels, &other, row_bytes, format == ImageFormat::Gif);
     if format == ImageFormat::Png
         && matches!(color, ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16)
     {
@@ -49,6 +49,25 @@ pub(super) fn salvage<D: ImageDecoder>(
         pixels.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| *pair = u16::from_be_bytes(*pair).to_ne_bytes());
     }
     Ok(image_of(color, size, pixels).map(|image| (image, is_cut_off)))
+}
+
+/// Makes what is missing grey. In a GIF whose rows came in passes, it is as the nearest row above that is there.
+fn fill_missing(pixels: &mut [u8], other: &[u8], row_bytes: usize, may_be_interlaced: bool) {
+    let is_there = |(value, other): (&u8, &u8)| value == other;
+    let first_missing = pixels.iter().zip(other).position(|pair| !is_there(pair));
+    let last_there = pixels.iter().zip(other).rposition(is_there);
+    let repeats = may_be_interlaced && first_missing < last_there;
+    // For each byte of a row, the rows since the last in which it is there.
+    let mut since = vec![FIRST_PASS_ROWS; row_bytes];
+    for place in 0..pixels.len().min(other.len()) {
+        let since = &mut since[place % row_bytes];
+        if pixels[place] == other[place] {
+            *since = 0;
+            continue;
+        }
+        *since += 1;
+        pixels[place] = if repeats && *since < FIRST_PASS_ROWS { pixels[place - row_bytes] } else { MISSING };
+    }
 }
 
 fn image_of(color: ColorType, (width, height): (u32, u32), bytes: Vec<u8>) -> Option<DynamicImage> {

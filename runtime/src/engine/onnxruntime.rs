@@ -135,7 +135,14 @@ fn threads_of_a_session(options: &EngineOptions) -> Option<usize> {
 }
 
 fn load_failed(error: &dyn std::fmt::Display) -> Error {
-    Error::Engine { engine: NAME, action: "load the model", reason: error.to_string() }
+    let mut reason = error.to_string();
+    if ["IR version", "opset version"].iter().any(|words| reason.contains(words)) {
+        reason = format!(
+            "the model is of a newer version of ONNX than this ONNX Runtime reads; export it with a lower opset, or take a newer \
+             ONNX Runtime ({reason})"
+        );
+    }
+    Error::Engine { engine: NAME, action: "load the model", reason }
 }
 
 fn unavailable(provider: Provider, error: &dyn std::fmt::Display) -> Error {

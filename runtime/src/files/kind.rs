@@ -104,6 +104,9 @@ const QOI: Unread = unread("a QOI picture", CONVERT);
 const PNM: Unread = unread("a Netpbm picture (PNM)", CONVERT);
 const JXR: Unread = unread("a JPEG XR photo", CONVERT);
 const TGA: Unread = unread("a Targa picture (TGA)", CONVERT);
+const PCX: Unread = unread("a PCX picture", CONVERT);
+const ICNS: Unread = unread("an icon of macOS (ICNS)", CONVERT);
+const BPG: Unread = unread("a BPG photo", CONVERT);
 const DICOM: Unread = unread("a DICOM picture", CONVERT);
 const VIDEO: Unread = unread("a video", FRAMES);
 const ARCHIVE: Unread = unread("an archive", UNPACK);
@@ -132,6 +135,8 @@ const SIGNATURES: &[(usize, &[u8], Unread)] = &[
     (0, b"#?RADIANCE", HDR),
     (0, b"#?RGBE", HDR),
     (0, b"\0\0\x01\0", ICO),
+    (0, b"icns", ICNS),
+    (0, b"BPG\xfb", BPG),
     (0, b"DDS \x7c\0\0\0", DDS),
     (0, b"qoif", QOI),
     (0, b"II\xbc\x01", JXR),
@@ -180,6 +185,9 @@ const EXTENSIONS: &[(&[&str], Unread)] = &[
     (&["hdr"], HDR),
     (&["tga"], TGA),
     (&["ico"], ICO),
+    (&["icns"], ICNS),
+    (&["pcx"], PCX),
+    (&["bpg"], BPG),
     (&["mp4", "mov", "m4v", "avi", "mkv", "webm", "mpg", "mpeg", "wmv", "3gp", "mts", "m2ts"], VIDEO),
 ];
 
@@ -197,7 +205,11 @@ impl Kind {
             head.get(*at..).is_some_and(|rest| rest.starts_with(signature))
         };
         let signature = || SIGNATURES.iter().find(starts).map(|(.., unread)| *unread);
-        let unread = raw(head).or_else(|| container(head)).or_else(signature).or_else(|| text_format(head));
+        let unread = raw(head)
+            .or_else(|| container(head))
+            .or_else(signature)
+            .or_else(|| pcx(head))
+            .or_else(|| text_format(head));
         unread.map_or(Self::Other, Self::Unread)
     }
 
@@ -285,6 +297,17 @@ fn container(head: &[u8]) -> Option<Unread> {
         b"M4A " | b"M4B " => return None,
         _ => VIDEO,
     })
+}
+
+/// A PCX has one byte of its own and a version; the fields behind them tell it from other bytes.
+fn pcx(head: &[u8]) -> Option<Unread> {
+    const RESERVED: usize = 64;
+    const PLANES: usize = 65;
+    let (&[0x0a, 0 | 2..=5, 0 | 1, 1 | 2 | 4 | 8], rest) = head.split_first_chunk()? else { return None };
+    let corner = |at: usize| Some(u16::from_le_bytes(*rest.get(2 * at..)?.first_chunk()?));
+    let is_upright = corner(0)? <= corner(2)? && corner(1)? <= corner(3)?;
+    let planes = head.get(RESERVED) == Some(&0) && matches!(head.get(PLANES), Some(1..=4));
+    (is_upright && planes).then_some(PCX)
 }
 
 /// Formats that are text.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Fit, InputSpec, ModelSpec};
+use super::{Fit, InputSpec, ModelSpec, SPEC_VERSION};
 use crate::error::{Error, Result};
 
 /// Largest input side that a description may ask for.
@@ -88,6 +88,40 @@ pub(super) fn mean_color(input: &InputSpec) -> [u8; 3] {
         color[channel] = (mean * 255.0).round().clamp(0.0, 255.0) as u8;
     }
     color
+}
+
+/// Checks that a description is an object of the version that is read here.
+pub(super) fn check_version(description: &Value) -> Result<()> {
+    let reason = match description.get("version") {
+        _ if !description.is_object() => "no object with version, name, classes, input and output".to_owned(),
+        None => "no field 'version'".to_owned(),
+        Some(version) => match version.as_u64() {
+            Some(version) if version == u64::from(SPEC_VERSION) => return Ok(()),
+            Some(version) => format!("version {version}, and this program reads {SPEC_VERSION}; update clothseg"),
+            None => format!("version {version}, and the number {SPEC_VERSION} is needed"),
+        },
+    };
+    Err(Error::BadSpec { reason })
+}
+
+/// Refuses fields that are one slip of the pen from a known one. Other unknown fields are kept: later versions may know them.
+pub(super) fn check_unknown_fields(spec: &ModelSpec) -> Result<()> {
+    const INPUT: [&str; 8] = ["name", "layout", "color", "mean", "std", "fit", "tta_long_side", "pad"];
+    const OUTPUT: [&str; 7] = ["name", "kind", "layout", "threshold", "stride", "cleanup", "small_regions"];
+    for (part, unknown, known) in [
+        ("", &spec.extra, &["groups", "training"][..]),
+        ("input.", &spec.input.extra, &INPUT),
+        ("output.", &spec.output.extra, &OUTPUT),
+    ] {
+        let is_slip = |one: &str, other: &str| one != other && strsim::damerau_levenshtein(one, other) == 1;
+        let slip = |field: &String| Some((field.clone(), *known.iter().find(|name| is_slip(field, name))?));
+        if let Some((field, meant)) = unknown.keys().find_map(slip) {
+            return Err(Error::BadSpec {
+                reason: format!("no field '{part}{field}' is known; '{part}{meant}' may be meant"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Says of classes that are no objects what they should be: what the reader of JSON says of them has no place.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{METADATA_KEY, ModelSpec, SPEC_VERSION, check, hugging_face};
+use super::{METADATA_KEY, ModelSpec, check, hugging_face};
 use crate::error::{Error, Result};
 use crate::files::text;
 use crate::onnx;
@@ -21,14 +21,7 @@ impl ModelSpec {
         let json = json.trim_start_matches('\u{feff}');
         let failed = |error: serde_json::Error| Error::BadSpec { reason: error.to_string() };
         let value: Value = serde_json::from_str(json).map_err(failed)?;
-        match value.get("version").and_then(Value::as_u64) {
-            Some(version) if version == u64::from(SPEC_VERSION) => {}
-            Some(version) => {
-                let reason = format!("version {version}, and this program reads {SPEC_VERSION}; update clothseg");
-                return Err(Error::BadSpec { reason });
-            }
-            None => return Err(Error::BadSpec { reason: "no field 'version'".into() }),
-        }
+        check::check_version(&value)?;
         check::check_classes(&value)?;
         // From the text, not from the value: then an error has its line.
         let mut spec: Self = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
@@ -36,6 +29,7 @@ impl ModelSpec {
         if value.pointer("/input/pad").is_none() {
             spec.input.pad = check::mean_color(&spec.input);
         }
+        check::check_unknown_fields(&spec)?;
         spec.validate()?;
         Ok(spec)
     }

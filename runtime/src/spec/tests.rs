@@ -117,3 +117,20 @@ fn the_descriptions_carried_along_are_valid_and_answer_to_common_names() {
     assert!(clothseg_models::description("u2net").is_none());
     assert!(clothseg_models::description("U2net-Cloth").is_some());
 }
+
+#[test]
+fn slips_of_the_pen_are_named_and_unknown_fields_kept() {
+    let json: Value = serde_json::from_str(&spec().to_json().unwrap()).unwrap();
+    let read = |pointer: &str, field: &str, value: Value| {
+        let mut json = json.clone();
+        json.pointer_mut(pointer).unwrap().as_object_mut().unwrap().insert(field.to_owned(), value);
+        ModelSpec::from_json(&json.to_string()).map_err(|error| error.to_string())
+    };
+    assert!(read("/output", "strides", 4.into()).unwrap_err().contains("'output.stride' may be meant"));
+    assert!(read("/input", "pads", 4.into()).unwrap_err().contains("'input.pad' may be meant"));
+    assert!(read("", "version", "1".into()).unwrap_err().contains("version \"1\", and the number 1 is needed"));
+    assert!(read("", "version", 99.into()).unwrap_err().contains("update clothseg"));
+    assert!(ModelSpec::from_json("[]").unwrap_err().to_string().contains("no object with version"));
+    assert_eq!(read("/output", "sharpness", 4.into()).unwrap().output.extra["sharpness"], 4);
+    assert_eq!(read("/input", "color", "BGR".into()).unwrap().input.color, ColorOrder::Bgr);
+}

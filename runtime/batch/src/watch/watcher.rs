@@ -307,10 +307,11 @@ impl<'a> Watch<'a> {
         };
         let mut summary = self.session.pass(self.segmenter, &inputs, self.options, cancel, &departed, &mut tell)?;
         summary.failed -= vanished;
+        let manifest = self.session.check_manifest();
         self.summary.done += summary.done;
         self.summary.not_begun += summary.not_begun;
         (self.report)(WatchEvent::Ended(Round { summary, vanished }));
-        Ok(())
+        manifest
     }
 
     pub(super) fn summary(self) -> WatchSummary {

@@ -90,15 +90,31 @@ impl TestEnv {
 
     /// The same, started and not waited for.
     pub fn start(&self, arguments: &[&str]) -> std::process::Child {
+        self.start_with(std::process::Stdio::null(), arguments)
+    }
+
+    /// The same with a standard input that the child's handle holds open.
+    pub fn start_with_stdin(&self, arguments: &[&str]) -> std::process::Child {
+        self.start_with(std::process::Stdio::piped(), arguments)
+    }
+
+    fn start_with(&self, stdin: std::process::Stdio, arguments: &[&str]) -> std::process::Child {
         std::process::Command::new(env!("CARGO_BIN_EXE_clothseg-run"))
             .current_dir(self.folder.path())
             .args(["--model", "colours.onnx", "--provider", "embedded"])
             .args(arguments)
-            .stdin(std::process::Stdio::null())
+            .stdin(stdin)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// The same as [`TestEnv::run`], with an environment variable.
+    pub fn run_with_variable(&self, name: &str, value: &str, arguments: &[&str]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clothseg-run"));
+        command.env(name, value);
+        self.finish(command, &[&["--model", "colours.onnx", "--provider", "embedded"], arguments].concat(), b"")
     }
 
     /// The whole lines of a manifest.

@@ -19,6 +19,8 @@ pub(in crate::decode) enum Extent {
     Cut {
         /// Share of the blocks that are there, or of the coefficients of a progressive JPEG, 0..1.
         share: f64,
+        /// Behind the last byte that belongs to the photo: zeros may follow.
+        end: usize,
     },
     /// It is damaged otherwise, or of a kind that is not looked into.
     Unknown,
@@ -35,9 +37,24 @@ enum Stop {
 /// Bytes between the last scan and the end marker that decoders step over.
 const STRAY_BYTES: usize = 64;
 
+/// Zeros at the end of a file that may be what a broken download left. Fewer are taken as they are.
+const MIN_ZEROS: usize = 4096;
+/// Zeros that a whole photo without an end mark may end in before others follow it.
+const OWN_ZEROS: usize = 16;
+
 /// Looks at all blocks.
+///
+/// Zeros in place of data are read as blocks, too. A photo of one colour may consist of them, and then it needs each; where no
+/// end mark follows and some are left over, nobody wrote them.
 pub(in crate::decode) fn extent(bytes: &[u8], deadline: &Deadline) -> Extent {
-    walk(bytes, deadline).unwrap_or(Extent::Unknown)
+    let found = walk(bytes, deadline).unwrap_or(Extent::Unknown);
+    let there = bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    match found {
+        _ if bytes.len() - there < MIN_ZEROS => found,
+        Extent::Whole { end: None } => found,
+        Extent::Whole { end: Some(end) } if end <= there + OWN_ZEROS || end == bytes.len() => found,
+        _ => walk(bytes.get(..there).unwrap_or(bytes), deadline).unwrap_or(Extent::Unknown),
+    }
 }
 
 fn walk(bytes: &[u8], deadline: &Deadline) -> Option<Extent> {
@@ -46,10 +63,11 @@ fn walk(bytes: &[u8], deadline: &Deadline) -> Option<Extent> {
     let mut interval = 0;
     let mut frame: Option<Frame> = None;
     let mut scans = 0;
+    let cut = |share| Extent::Cut { share, end: bytes.len() };
     while !deadline.has_passed() {
         let Some(Segment { marker, body }) = segments.next() else {
             // Between two scans, or within the head of one.
-            return frame.filter(|_| scans > 0).map(|frame| Extent::Cut { share: frame.share(0.0) });
+            return frame.filter(|_| scans > 0).map(|frame| cut(frame.share(0.0)));
         };
         match marker {
             Marker::HUFFMAN => read_huffman(body, &mut tables)?,
@@ -62,7 +80,7 @@ fn walk(bytes: &[u8], deadline: &Deadline) -> Option<Extent> {
                 match walker.scan(&scan, frame, &tables) {
                     Ok(()) => frame.add(&scan),
                     Err((Stop::End, done)) => {
-                        return Some(Extent::Cut { share: frame.share(scan.weight(frame) * done) });
+                        return Some(cut(frame.share(scan.weight(frame) * done)));
                     }
                     Err((Stop::Damage, _)) => return None,
                 }
@@ -73,10 +91,10 @@ fn walk(bytes: &[u8], deadline: &Deadline) -> Option<Extent> {
                     }
                     _ if frame.is_complete() => return Some(Extent::Whole { end: Some(end) }),
                     Some((at, _)) => segments.go_to(at),
-                    None => return Some(Extent::Cut { share: frame.share(0.0) }),
+                    None => return Some(cut(frame.share(0.0))),
                 }
             }
-            Marker::END => return frame.filter(|_| scans > 0).map(|frame| Extent::Cut { share: frame.share(0.0) }),
+            Marker::END => return frame.filter(|_| scans > 0).map(|frame| cut(frame.share(0.0))),
             Marker(kind @ 0xc0..=0xc2) if frame.is_none() => frame = Some(Frame::read(kind == 0xc2, body)?),
             _ if marker.is_frame() || !(marker.is_skippable() || marker == Marker::QUANTIZATION) => return None,
             _ => {}

@@ -86,6 +86,51 @@ fn a_jpeg_of_which_blocks_are_missing_is_cut_off_with_an_end_marker_too() {
     assert_eq!(cut_off(&fixture("420.jpg")[..30]), None, "nothing is known of what ends before its scan");
 }
 
+#[test]
+fn a_jpeg_of_which_zeros_took_the_place_of_data_is_cut_off() {
+    for name in JPEGS {
+        let bytes = jpeg_without_end(name);
+        let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 20;
+        let there = &bytes[..scan + (bytes.len() - scan) / 2];
+        let filled = [there, &vec![0; 300_000]].concat();
+        assert!(cut_off(&filled).is_some_and(|percent| percent < 90), "{name}");
+        assert!(part(&filled).rgb() == part(there).rgb(), "{name}: zeros are no picture");
+        let whole = open(&fixture(name));
+        assert!(open(&[&bytes[..], &vec![0; 9000]].concat()) == whole, "{name} before zeros");
+        assert!(open(&[&fixture(name)[..], &vec![0; 9000]].concat()) == whole, "{name} with its end, before zeros");
+    }
+}
+
+#[test]
+fn a_lossy_webp_of_which_zeros_are_left_over_is_cut_off() {
+    let whole = fixture("lossy.webp");
+    let start = whole.windows(4).position(|kind| kind == b"VP8 ").unwrap();
+    let size = u32::from_le_bytes(*whole[start + 4..].first_chunk().unwrap());
+    let end = start + 8 + size as usize;
+    let filled = |zeros: u32| {
+        let mut bytes = [&whole[..end], &vec![0; (zeros + (size + zeros) % 2) as usize]].concat();
+        bytes[start + 4..start + 8].copy_from_slice(&(size + zeros).to_le_bytes());
+        let riff_size = bytes.len() as u32 - 8;
+        bytes[4..8].copy_from_slice(&riff_size.to_le_bytes());
+        bytes
+    };
+    open(&filled(1000));
+    assert!(cut_off(&filled(9000)).is_some());
+    assert!(open(&[&whole[..], &vec![0; 9000]].concat()) == open(&whole), "zeros behind the file");
+}
+
+#[test]
+fn an_interlaced_gif_that_is_cut_off_repeats_its_rows() {
+    let mut bytes = encode(&gradient(64, 64), ImageFormat::Gif);
+    let frame = bytes.windows(9).position(|bytes| bytes == [0x2c, 0, 0, 0, 0, 64, 0, 64, 0]).unwrap();
+    bytes[frame + 9] |= 0x40;
+    let whole = open(&bytes);
+    let photo = part(&bytes[..bytes.len() * 2 / 3]);
+    assert!(photo.is_truncated());
+    assert_eq!(photo.rgb().get_pixel(9, 8), whole.rgb().get_pixel(9, 8), "rows of the first pass are there");
+    assert!((0..56).all(|y| (0..64).all(|x| photo.rgb().get_pixel(x, y).0 != [128; 3])), "none is grey");
+}
+
 /// A chunk of a PNG.
 fn chunk(kind: &[u8; 4], body: &[u8], crc: u32) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes()[..], kind, body, &crc.to_be_bytes()].concat()
@@ -159,6 +204,23 @@ fn what_is_not_read_is_called_by_its_name() {
     assert!(reason(b"8BPS\0\x01").contains("Photoshop"));
     assert!(reason(b"<!DOCTYPE html><html>").contains("web page"));
     assert!(reason(b"hello").contains("it is text; JPEG, PNG, WebP"));
+    let mut bmp = encode(&gradient(8, 8), ImageFormat::Bmp);
+    bmp[30] = 4;
+    let said = reason(&bmp);
+    assert!(said.contains("this kind of BMP is not read (JPEG inside); save it as an ordinary PNG or JPEG"), "{said}");
+}
+
+#[test]
+fn a_png_whose_head_is_damaged_or_of_another_kind_is_called_so() {
+    let chain = |bytes: &[u8]| Photo::from_bytes(bytes, &Limits::default()).unwrap_err().chain();
+    let whole = encode(&gradient(8, 8), ImageFormat::Png);
+    let mut odd = whole.clone();
+    odd[8 + 8 + 13] ^= 1;
+    let said = chain(&odd);
+    assert!(said.ends_with("damaged: the checksum of its chunk IHDR is wrong; copy or download it again"), "{said}");
+    let apple = chunk(b"CgBI", &[0x50, 0, 0x20, 2], crc32(&[&b"CgBI"[..], &[0x50, 0, 0x20, 2]].concat()));
+    let said = chain(&[&whole[..8], &apple, &whole[8..]].concat());
+    assert!(said.contains("Apple's CgBI") && said.ends_with("save it as an ordinary PNG or JPEG"), "{said}");
 }
 
 #[test]

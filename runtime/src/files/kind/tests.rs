@@ -12,6 +12,16 @@ fn tiff(entries: &[(u16, u16, u32)]) -> Vec<u8> {
     bytes
 }
 
+/// The head of a PCX with this encoding and these corners.
+fn pcx(encoding: u8, corners: [u16; 4]) -> Vec<u8> {
+    let mut bytes = vec![0x0a, 5, encoding, 8];
+    bytes.extend(corners.iter().flat_map(|corner| corner.to_le_bytes()));
+    bytes.resize(65, 0);
+    bytes.extend([3, 96, 0]);
+    bytes.resize(128, 0);
+    bytes
+}
+
 fn boxes(brands: &[&[u8; 4]]) -> Vec<u8> {
     let size = (12 + 4 * brands.len()) as u32;
     let mut bytes = [&size.to_be_bytes()[..], b"ftyp", brands[0], b"\0\0\0\0"].concat();
@@ -57,6 +67,11 @@ fn kinds_are_told_by_their_first_bytes() {
         (b"<?xml version='1.0'?><x:xmpmeta>", "other"),
         (b"P6\n3 2\n255\n", "a Netpbm picture (PNM)"),
         (b"P1 is a name", "other"),
+        (b"icns\0\0\x01\0", "an icon of macOS (ICNS)"),
+        (b"BPG\xfb\x20\0", "a BPG photo"),
+        (&pcx(1, [0, 0, 95, 63]), "a PCX picture"),
+        (&pcx(1, [9, 0, 8, 63]), "other"),
+        (&pcx(7, [0, 0, 95, 63]), "other"),
         (b"{\"a\": 1}", "other"),
         (b"", "other"),
     ];
@@ -72,7 +87,9 @@ fn kinds_are_told_by_their_first_bytes() {
 
 #[test]
 fn no_beginning_of_anything_breaks_anything() {
-    for bytes in [tiff(&[(254, 4, 1)]), boxes(&[b"heic", b"mif1"]), b"P6".to_vec(), b"RIFF\0\0\0\0WEBP".to_vec()] {
+    for bytes in
+        [tiff(&[(254, 4, 1)]), boxes(&[b"heic", b"mif1"]), b"P6".to_vec(), b"RIFF\0\0\0\0WEBP".to_vec(), pcx(1, [0; 4])]
+    {
         for length in 0..bytes.len() {
             Kind::of(&bytes[..length]);
             looks_like(&bytes[..length]);
