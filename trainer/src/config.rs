@@ -142,6 +142,7 @@ impl Config {
         let network = self.model.network;
         let step = network.input_multiple().max(self.model.output_stride);
         ensure(!self.name.is_empty(), "name", "is empty")?;
+        ensure(!self.run.as_os_str().is_empty(), "run", "is empty; name the folder that the run writes to")?;
         let target = self.taxonomy.target().map_err(|cause| ("taxonomy", cause))?;
         self.input.check(step, network.name())?;
         let whole = |side: u32| side > 0 && side.is_multiple_of(step);

@@ -1,13 +1,11 @@
 //! The key `taxonomy`: a built-in one by its name, classes of one's own in the config, or a file of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clothseg::{Class, ClassKind, Taxonomy};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_untagged::UntaggedEnumVisitor;
 
 use crate::data::colors::{ClassTable, class_color};
 use crate::data::mapping::same_name;
@@ -238,77 +236,38 @@ impl OwnTaxonomy {
     }
 }
 
-// The three by hand and not `untagged`, which would say of a slip deep inside only that nothing matched.
+// Not derived as `untagged`, which would say of a slip deep inside only that nothing matched.
 impl<'de> Deserialize<'de> for TaxonomyConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = TaxonomyConfig;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(
-                    "garments, imaterialist, the name of a file, a list of classes, or a table with the list `classes` and, where \
-                     wanted, `groups` and `name`",
-                )
-            }
-
-            fn visit_str<E>(self, name: &str) -> std::result::Result<Self::Value, E> {
-                Ok(TaxonomyConfig::Named(name.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, classes: A) -> std::result::Result<Self::Value, A::Error> {
-                Deserialize::deserialize(SeqAccessDeserializer::new(classes)).map(TaxonomyConfig::List)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> std::result::Result<Self::Value, A::Error> {
-                Deserialize::deserialize(MapAccessDeserializer::new(table)).map(TaxonomyConfig::Own)
-            }
-        }
-        deserializer.deserialize_any(Either)
+        UntaggedEnumVisitor::new()
+            .expecting(
+                "garments, imaterialist, the name of a file, a list of classes, or a table with the list `classes` and, where \
+                 wanted, `groups` and `name`",
+            )
+            .string(|name| Ok(Self::Named(name.to_owned())))
+            .seq(|classes| classes.deserialize().map(Self::List))
+            .map(|table| table.deserialize().map(Self::Own))
+            .deserialize(deserializer)
     }
 }
 
 impl<'de> Deserialize<'de> for ClassConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = ClassConfig;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the name of a class, or a table of name, aliases, color and kind")
-            }
-
-            fn visit_str<E>(self, name: &str) -> std::result::Result<Self::Value, E> {
-                Ok(ClassConfig::Name(name.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> std::result::Result<Self::Value, A::Error> {
-                Deserialize::deserialize(MapAccessDeserializer::new(table)).map(ClassConfig::Class)
-            }
-        }
-        deserializer.deserialize_any(Either)
+        UntaggedEnumVisitor::new()
+            .expecting("the name of a class, or a table of name, aliases, color and kind")
+            .string(|name| Ok(Self::Name(name.to_owned())))
+            .map(|table| table.deserialize().map(Self::Class))
+            .deserialize(deserializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Color {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Color;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a colour: [red, green, blue] of 0 to 255, or \"#rrggbb\"")
-            }
-
-            fn visit_str<E>(self, text: &str) -> std::result::Result<Self::Value, E> {
-                Ok(Color::Hex(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, levels: A) -> std::result::Result<Self::Value, A::Error> {
-                Deserialize::deserialize(SeqAccessDeserializer::new(levels)).map(Color::Levels)
-            }
-        }
-        deserializer.deserialize_any(Either)
+        UntaggedEnumVisitor::new()
+            .expecting("a colour: [red, green, blue] of 0 to 255, or \"#rrggbb\"")
+            .string(|text| Ok(Self::Hex(text.to_owned())))
+            .seq(|levels| levels.deserialize().map(Self::Levels))
+            .deserialize(deserializer)
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use self::elements::{Element, for_each_element};
 use self::segmentation::Segmentation;
-use super::photos::distinct_names;
+use super::photos::{NAME_TAKEN, named_apart};
 use super::regions::{Categories, Fault, Gathered, Id, ReadRegion, Record, Region, RegionFile};
 use super::runs::Size;
 use super::text::TextFile;
@@ -103,7 +103,7 @@ pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
     let tables = vec![annotations.to_owned()];
     let mut listing = Listing { classes, unused, incomplete, tables, ..Listing::default() };
     if !has_annotations {
-        let cause = "has no `annotations`, as the files of test photos have none: all is background";
+        let cause = "has no `annotations`, as the files of test photos do not: every photo is all background";
         listing.notes.push(format!("{}: {cause}", annotations.display()));
     }
     for Photo { path, stem, gathered } in photos.into_named(annotations, &mut listing.incomplete) {
@@ -165,17 +165,10 @@ impl Photos {
     fn into_named(self, annotations: &Path, incomplete: &mut Vec<String>) -> Vec<Photo> {
         let mut photos: Vec<Photo> = self.known.into_values().collect();
         photos.sort_by(|one, other| one.path.cmp(&other.path));
-        let names = distinct_names(photos.iter().map(|photo| (photo.stem.as_str(), photo.path.as_path())));
-        let mut named = Vec::with_capacity(photos.len());
-        for (photo, stem) in photos.into_iter().zip(names) {
-            match stem {
-                Some(stem) => named.push(Photo { stem, ..photo }),
-                None => {
-                    let (file, photo) = (annotations.display(), photo.path.display());
-                    incomplete.push(format!("{file}: {photo} has the name of another photo; rename one of them"));
-                }
-            }
-        }
+        let file = annotations.display();
+        let left_out = |photo: &Photo| incomplete.push(format!("{file}: {} {NAME_TAKEN}", photo.path.display()));
+        let named = named_apart(photos, |photo| (&photo.stem, &photo.path), left_out).into_iter();
+        let mut named: Vec<Photo> = named.map(|(stem, photo)| Photo { stem, ..photo }).collect();
         named.sort_by(|one, other| one.stem.cmp(&other.stem));
         named
     }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::DynamicImage;
 
 use super::mapping::same_name;
-use super::photos::distinct_names;
+use super::photos::{self, NAME_TAKEN};
 use super::regions::{Fault, Pieces, Region, RegionLabel, Shape};
 use super::runs::{Runs, Size};
 use super::{IGNORE, Label, LabelImage, Listing, Mapping, Pair, Target};
@@ -133,18 +133,9 @@ pub(super) fn listing(mut photos: Vec<Drawn>, known: KnownLabels<'_>, incomplete
 
 /// Gives photos of one stem names of their own; a photo for which there is none is damage.
 pub(super) fn named_apart(drawn: Vec<Drawn>, incomplete: &mut Vec<String>) -> Vec<Drawn> {
-    let names = distinct_names(drawn.iter().map(|drawn| (drawn.stem.as_str(), drawn.photo.as_path())));
-    let mut named = Vec::with_capacity(drawn.len());
-    for (drawn, stem) in drawn.into_iter().zip(names) {
-        match stem {
-            Some(stem) => named.push(Drawn { stem, ..drawn }),
-            None => {
-                let photo = drawn.photo.display();
-                incomplete.push(format!("{}: {photo} has the name of another photo; rename one of them", drawn.name));
-            }
-        }
-    }
-    named
+    let left_out = |drawn: &Drawn| incomplete.push(format!("{}: {} {NAME_TAKEN}", drawn.name, drawn.photo.display()));
+    let named = photos::named_apart(drawn, |drawn| (&drawn.stem, &drawn.photo), left_out);
+    named.into_iter().map(|(stem, drawn)| Drawn { stem, ..drawn }).collect()
 }
 
 /// A photo with regions of classes.

@@ -193,15 +193,35 @@ pub(super) fn read_stems(
         }
     }
     if let Some(first) = again.first() {
-        let count = counted(again.len(), "name stands", "names stand");
-        notes.push(format!("{}: {count} there again, and counts once: {first}", path.display()));
+        let count = counted(again.len(), "name stands there again and counts", "names stand there again and count");
+        notes.push(format!("{}: {count} once: {first}", path.display()));
     }
     Ok(stems)
 }
 
+/// Gives photos of one stem names of their own. `key` tells the stem and the file of each; a photo for which there is no name is
+/// left out, and `left_out` told.
+pub(super) fn named_apart<T>(
+    photos: Vec<T>,
+    key: impl Fn(&T) -> (&str, &Path),
+    mut left_out: impl FnMut(&T),
+) -> Vec<(String, T)> {
+    let names = distinct_names(photos.iter().map(&key));
+    let named = |(photo, name): (T, Option<String>)| {
+        if name.is_none() {
+            left_out(&photo);
+        }
+        Some((name?, photo))
+    };
+    photos.into_iter().zip(names).filter_map(named).collect()
+}
+
+/// What is said of a photo for which there is no name.
+pub(super) const NAME_TAKEN: &str = "has the name of another photo; rename one of them";
+
 /// Names for photos with these stems: the stem, and where several have it, the stem with the photo's extension. [`None`] for a
 /// photo that even so has the name of one before it.
-pub(super) fn distinct_names<'a>(photos: impl Iterator<Item = (&'a str, &'a Path)> + Clone) -> Vec<Option<String>> {
+fn distinct_names<'a>(photos: impl Iterator<Item = (&'a str, &'a Path)> + Clone) -> Vec<Option<String>> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     photos.clone().for_each(|(stem, _)| *counts.entry(stem).or_default() += 1);
     let mut taken = HashSet::new();

@@ -348,9 +348,9 @@ fn tell_others(options: &PrepareOptions, pairs: &[Pair]) -> Result<()> {
         };
         let others: Vec<PathBuf> = paths.filter(is_other).collect();
         if let Some(first) = others.iter().min() {
-            let (labels, count) = (labels.display(), counted(others.len(), "example", "examples"));
-            let such = first.file_stem().unwrap_or_default().display();
-            tracing::warn!("{labels}: {count} of earlier calls are not among those of this one, and stay: {such}");
+            let count = counted(others.len(), "example of an earlier call is", "examples of earlier calls are");
+            let (labels, first) = (labels.display(), first.file_stem().unwrap_or_default().display());
+            tracing::warn!("{labels}: {count} not among those of this one, and left there: {first}");
         }
     }
     Ok(())

@@ -1,11 +1,10 @@
 //! The file `data.yaml` of Ultralytics' data sets: names of classes, and folders of splits.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_untagged::UntaggedEnumVisitor;
 
 use super::IGNORE;
 use super::text::read_text;
@@ -78,27 +77,11 @@ struct Number(u32);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Either;
-        impl Visitor<'_> for Either {
-            type Value = Number;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the number of a class")
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<Number, E> {
-                u32::try_from(number).map(Number).map_err(E::custom)
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> std::result::Result<Number, E> {
-                u32::try_from(number).map(Number).map_err(E::custom)
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Number, E> {
-                text.trim().parse().map(Number).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Either)
+        UntaggedEnumVisitor::new()
+            .expecting("the number of a class")
+            .u32(|number| Ok(Self(number)))
+            .string(|text| text.trim().parse().map(Self).map_err(serde::de::Error::custom))
+            .deserialize(deserializer)
     }
 }
 

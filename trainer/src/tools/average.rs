@@ -16,6 +16,7 @@ use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
 use serde_json::{Map, Value};
 
 use super::cells::labelled_cells;
+use super::refuse_input_as_output;
 use crate::data::{LabelSets, Sample, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::matching_classes;
@@ -86,19 +87,6 @@ pub fn average(
     (spec.name, spec.training) = (name.to_owned(), facts);
     write_atomically(output, &spec.embed_in_onnx(&bytes)?)?;
     Ok(Averaged { path: output.to_path_buf(), confusion, photos: count, engine: engine.info().to_string() })
-}
-
-/// An error where `output` is one of the files that are read, which writing it would replace.
-pub(super) fn refuse_input_as_output(inputs: &[PathBuf], output: &Path) -> Result<()> {
-    // What does not exist yet has no real path, and is none of the inputs.
-    let Ok(real_output) = output.canonicalize() else { return Ok(()) };
-    match inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == real_output)) {
-        Some(input) => {
-            let cause = format!("it would replace the model {}; choose another file with -o", input.display());
-            Err(Error::Export { path: output.to_path_buf(), cause })
-        }
-        None => Ok(()),
-    }
 }
 
 /// A model of the classes of `target`, with its description.

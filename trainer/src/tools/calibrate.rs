@@ -21,8 +21,8 @@ use onnx_ir::{GraphProto, Message, ModelProto};
 use serde_json::json;
 
 use self::search::Cells;
-use super::average::refuse_input_as_output;
 use super::cells::labelled_cells;
+use super::refuse_input_as_output;
 use crate::counted::counted;
 use crate::data::{Sample, Target};
 use crate::error::{Error, Result};

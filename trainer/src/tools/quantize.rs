@@ -24,7 +24,7 @@ use ndarray::{Array4, ArrayView3, Axis};
 use onnx_ir::{Message, ModelProto};
 use serde_json::json;
 
-use super::average::refuse_input_as_output;
+use super::refuse_input_as_output;
 use crate::error::{Error, Result};
 use crate::onnx::float16;
 use crate::onnx::simplify::simplify;
@@ -125,23 +125,16 @@ pub fn quantize(
     let mut spec = float.spec().clone();
     spec.name = format!("{}-int8", spec.name);
     let mut engine = engine::open(float.onnx(), float.spec(), options)?;
-    let mut best: Option<(f64, Comparison, Vec<u8>)> = None;
-    for share in SHARES {
+    let attempt = |share| {
         let mut eight_bits = proto.clone();
         plan.rewrite(eight_bits.graph.mut_or_insert_default(), &observed.covering(share), &means).map_err(fail)?;
         let bytes = eight_bits.write_to_bytes().map_err(|error| fail(error.to_string()))?;
         let comparison = compare(engine.as_mut(), &bytes, &spec, &inputs, options)?;
-        let (agreement, difference) = (comparison.agreement(), comparison.difference());
-        let covered = share * 100.0;
-        tracing::info!(
-            "ranges of {covered:.0} % of the photos: {:.2} % of cells agree, logits differ by {difference:.3}",
-            agreement * 100.0
-        );
-        if difference.is_finite() && best.as_ref().is_none_or(|(_, known, _)| difference < known.difference()) {
-            best = Some((share, comparison, bytes));
-        }
-    }
-    let (share, comparison, bytes) = best.ok_or_else(|| fail("its logits are not finite in 8 bits".to_owned()))?;
+        Ok(Attempt { share, comparison, bytes })
+    };
+    let best = best_of(SHARES.into_iter().map(attempt))?;
+    let best = best.ok_or_else(|| fail("its logits are not finite in 8 bits".to_owned()))?;
+    let Attempt { share, comparison, bytes } = best;
     if comparison.agreement() < LEAST_AGREEMENT {
         return Err(fail(format!(
             "only {:.1} % of the cells keep their class, and {:.0} % are needed; more photos may help, or this network does not \
@@ -167,6 +160,31 @@ pub fn quantize(
         difference: comparison.difference(),
         engine: engine.info().to_string(),
     })
+}
+
+/// A model in 8 bits whose ranges cover a share of the photos.
+struct Attempt {
+    share: f64,
+    comparison: Comparison,
+    bytes: Vec<u8>,
+}
+
+/// The one whose logits differ least; nothing where none has finite ones.
+fn best_of(attempts: impl Iterator<Item = Result<Attempt>>) -> Result<Option<Attempt>> {
+    let mut best: Option<Attempt> = None;
+    for attempt in attempts {
+        let attempt = attempt?;
+        let difference = attempt.comparison.difference();
+        tracing::info!(
+            "ranges of {:.0} % of the photos: {:.2} % of cells agree, logits differ by {difference:.3}",
+            attempt.share * 100.0,
+            attempt.comparison.agreement() * 100.0
+        );
+        if difference.is_finite() && best.as_ref().is_none_or(|known| difference < known.comparison.difference()) {
+            best = Some(attempt);
+        }
+    }
+    Ok(best)
 }
 
 fn compare(

@@ -65,12 +65,7 @@ fn run(command: Command) -> Result<()> {
             print(&format!("{}: {done}\n", options.output.display()))
         }
         Command::Train { config, resume, accept_changed_data, device } => {
-            let path = config;
-            let config = Config::open(&path)?;
-            if config.run.as_os_str().is_empty() {
-                let cause = "is empty; name the folder that the run writes to".to_owned();
-                return Err(Error::Config { path, key: "run".to_owned(), cause });
-            }
+            let config = Config::open(&config)?;
             let start = Start { resume, accepts_changed_data: accept_changed_data, device, last_step: None };
             train::train(&config, start)?;
             tracing::info!("done; next: clothseg-train export {}", config.run.display());

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::counted::counted;
 use crate::data::coco::stem;
-use crate::data::photos::{distinct_names, extension, files_below, photos_below};
+use crate::data::photos::{NAME_TAKEN, extension, files_below, named_apart, photos_below};
 use crate::data::text::read_text;
 use crate::data::yaml::{DataYaml, Folders};
 use crate::data::{Listing, SourceFiles};
@@ -118,18 +118,9 @@ impl Search<'_> {
     fn finish(self, listing: &mut Listing) -> Result<Vec<Found>> {
         let Self { root, split, photos, looked_for, .. } = self;
         note_unlabelled(&root.join(split), split, &photos, looked_for, listing)?;
-        let names = distinct_names(photos.iter().map(|found| (found.stem.as_str(), found.photo.as_path())));
-        let mut found = Vec::with_capacity(photos.len());
-        for (photo, name) in photos.into_iter().zip(names) {
-            match name {
-                Some(stem) => found.push(Found { stem, ..photo }),
-                None => {
-                    let photo = photo.photo.display();
-                    listing.incomplete.push(format!("{photo}: has the name of another photo; rename one of them"));
-                }
-            }
-        }
-        Ok(found)
+        let left_out = |found: &Found| listing.incomplete.push(format!("{}: {NAME_TAKEN}", found.photo.display()));
+        let named = named_apart(photos, |found| (&found.stem, &found.photo), left_out);
+        Ok(named.into_iter().map(|(stem, found)| Found { stem, ..found }).collect())
     }
 
     /// Says how many label files no photo has.
