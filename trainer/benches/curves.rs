@@ -17,9 +17,9 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use clothseg_trainer::config::{Config, resolve};
+use clothseg_trainer::config::Config;
 use clothseg_trainer::data::augment::{Example, generator};
-use clothseg_trainer::data::{Batch, Dataset, IGNORE, LabelImage, LabelSets, Plan};
+use clothseg_trainer::data::{Batch, Dataset, IGNORE, LabelImage, LabelSets, Plan, resolve};
 use clothseg_trainer::device::cpu;
 use clothseg_trainer::loss::{AbsentClasses, Loss, Over, Term};
 use clothseg_trainer::model::pretrained::EncoderWeights;

@@ -10,6 +10,7 @@ mod model;
 mod network;
 mod optimizer;
 mod renamed;
+mod source;
 mod taxonomy;
 mod term;
 mod train;
@@ -18,10 +19,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use augment::{AugmentConfig, CloseUpConfig};
+pub use augment::{AugmentConfig, CloseUpConfig, SMALLEST_ERASED_SHARE};
 pub use class_weights::{ClassWeightRule, ClassWeights};
 pub(crate) use data::names;
-pub use data::{DATA_VARIABLE, DataConfig, SourceConfig, data_folder, resolve};
+pub use data::{DATA_VARIABLE, DataConfig, SourceConfig, data_folder};
 pub use export::ExportConfig;
 pub use input::InputConfig;
 pub use loss::{AbsentClasses, FocalConfig, LossConfig, Over};
@@ -29,13 +30,14 @@ pub use model::ModelConfig;
 pub use network::{Architecture, Context, DecoderConfig, Initialization, LiteVariant, MOST_STAGES, Upsampling};
 pub use optimizer::{OptimizerConfig, OptimizerKind, Schedule};
 pub(crate) use renamed::renew;
+pub use source::{LabelReading, Layout, OnDamage, SourceFiles};
 pub use taxonomy::TaxonomyConfig;
 pub use term::{ParseLossError, Term, Terms};
 pub use train::{BestBy, TrainConfig};
 
-use crate::data::Target;
-use crate::data::text::read_text;
+use crate::classes::Target;
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// The first key whose value cannot be used, and why.
 type Checked = std::result::Result<(), (&'static str, String)>;

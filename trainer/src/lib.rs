@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod classes;
 pub mod config;
 pub mod counted;
 pub mod data;
@@ -14,6 +15,7 @@ pub mod model;
 pub mod onnx;
 pub mod run;
 pub mod sweep;
+mod text;
 pub mod tools;
 pub mod train;
 

@@ -20,8 +20,7 @@ pub use config::{Axis, Choice, Columns, PlannedRun, SweepConfig, TestEntry};
 pub use result::{RunResult, TestScores};
 pub use tables::{csv_table, markdown_tables};
 
-use crate::config::resolve;
-use crate::data::Dataset;
+use crate::data::{Dataset, resolve};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, matching_classes};

@@ -34,10 +34,10 @@ pub use validate::{Validation, validate};
 
 use self::progress::Progress;
 use self::run_data::RunData;
+use crate::config::Config;
 pub use crate::config::{BestBy, ClassWeightRule, ClassWeights, OptimizerConfig, OptimizerKind, Schedule};
-use crate::config::{Config, resolve};
 use crate::counted::counted;
-use crate::data::{Contents, Dataset, LabelSets, Plan, Prefetch};
+use crate::data::{Contents, Dataset, LabelSets, Plan, Prefetch, resolve};
 use crate::device::{DeviceChoice, TrainingDevice};
 use crate::error::{Error, Result};
 use crate::loss::Loss;

@@ -5,9 +5,10 @@
 mod needs_data {
     use std::path::Path;
 
-    use clothseg_trainer::config::{Config, data_folder, resolve};
+    use clothseg_trainer::config::{Config, data_folder};
     use clothseg_trainer::data::{
         Dataset, IGNORE, Layout, OnDamage, OutputSize, PrepareOptions, Source, SourceFiles, Splits, Target, prepare,
+        resolve,
     };
 
     /// A shipped config.

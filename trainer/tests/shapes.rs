@@ -117,9 +117,7 @@ fn a_net_learns_shapes_is_exported_and_clothseg_finds_them() {
         assert!(iou > 0.8, "{class}: IoU {iou}");
     }
 
-    let dataset =
-        data::Dataset::open(&clothseg_trainer::config::resolve(&config.data.valid), &target, data::OnDamage::Refuse)
-            .unwrap();
+    let dataset = data::Dataset::open(&data::resolve(&config.data.valid), &target, data::OnDamage::Refuse).unwrap();
     let classes = matching_classes(segmenter.spec(), &target).unwrap();
     let evaluation = evaluate(&segmenter, &dataset, classes).unwrap();
     assert!(evaluation.confusion.any_garment_iou().unwrap() > 0.8, "{}", evaluation.table());
@@ -167,7 +165,7 @@ fn damage_is_named_and_refused_or_skipped() {
     GrayImage::new(3, 3).save(train_folder.join("labels/001.png")).unwrap();
     GrayImage::from_pixel(96, 128, Luma([7])).save(train_folder.join("labels/002.png")).unwrap();
     fs::write(train_folder.join("images/003.png"), "no picture").unwrap();
-    let sources = clothseg_trainer::config::resolve(&config.data.train);
+    let sources = data::resolve(&config.data.train);
     let target = Target::builtin("garments").unwrap();
     let error = data::Dataset::open(&sources, &target, data::OnDamage::Refuse).unwrap_err().to_string();
     for expected in ["4 damaged", "000.png", "001.png", "3 x 3", "class 7", "003.png", "on_damage"] {

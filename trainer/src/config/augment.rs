@@ -3,7 +3,8 @@
 use clothseg::Taxonomy;
 use serde::{Deserialize, Serialize};
 
-use crate::data::augment::erase::SMALLEST_SHARE;
+/// The smallest share of a crop that `erase` hides, as in the paper.
+pub const SMALLEST_ERASED_SHARE: f64 = 0.02;
 
 /// Table `[augment]`. All but the first three are off by default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,9 +114,9 @@ impl AugmentConfig {
         if !(0.1 <= low && low <= high && high <= 16.0) {
             return Err(("augment.focus_px", "must be [smallest, largest], 0.1 to 16".to_owned()));
         }
-        match (SMALLEST_SHARE..=1.0).contains(&self.erase_share) {
+        match (SMALLEST_ERASED_SHARE..=1.0).contains(&self.erase_share) {
             true => Ok(()),
-            false => Err(("augment.erase_share", format!("must be {SMALLEST_SHARE} to 1"))),
+            false => Err(("augment.erase_share", format!("must be {SMALLEST_ERASED_SHARE} to 1"))),
         }
     }
 

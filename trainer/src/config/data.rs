@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::source::{LabelReading, Layout, OnDamage, SourceFiles, is_default};
 use super::{Checked, ensure};
-use crate::data::source::is_default;
-use crate::data::{LabelReading, Layout, OnDamage, Source, SourceFiles};
 
 /// The environment variable that names the folder of the data.
 pub const DATA_VARIABLE: &str = "CLOTHSEG_DATA";
@@ -99,7 +98,7 @@ impl DataConfig {
     pub(super) fn class_tables(&self) -> Option<Vec<PathBuf>> {
         let sources = self.train.iter().chain(&self.valid);
         let table = |source: &SourceConfig| {
-            let table = source.resolve().root.join("class_dict.csv");
+            let table = source.folder().join("class_dict.csv");
             (source.layout == Layout::Folder && source.mapping.is_none() && table.is_file()).then_some(table)
         };
         sources.map(table).collect()
@@ -112,7 +111,8 @@ impl DataConfig {
 }
 
 impl SourceConfig {
-    fn files(&self) -> SourceFiles {
+    /// The names and the reading that differ from the layout's own.
+    pub(crate) fn files(&self) -> SourceFiles {
         SourceFiles {
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),
@@ -123,17 +123,9 @@ impl SourceConfig {
         }
     }
 
-    /// The source with its root under [`data_folder`], but for one that begins with `./`, which is under the working folder.
-    pub fn resolve(&self) -> Source {
-        Source {
-            layout: self.layout,
-            root: if self.root.starts_with(".") { self.root.clone() } else { data_folder().join(&self.root) },
-            split: self.split.clone(),
-            files: self.files(),
-            mapping: self.mapping.clone(),
-            repeat: self.repeat,
-            aspect: self.aspect,
-        }
+    /// Its root, under [`data_folder`]; one that begins with `./` is under the working folder.
+    pub fn folder(&self) -> PathBuf {
+        if self.root.starts_with(".") { self.root.clone() } else { data_folder().join(&self.root) }
     }
 }
 
@@ -145,9 +137,4 @@ pub fn data_folder() -> PathBuf {
 /// What descriptions call sources: `ccp/train`.
 pub(crate) fn names(sources: &[SourceConfig]) -> Vec<String> {
     sources.iter().map(|source| format!("{}/{}", source.root.display(), source.split)).collect()
-}
-
-/// All sources resolved.
-pub fn resolve(sources: &[SourceConfig]) -> Vec<Source> {
-    sources.iter().map(SourceConfig::resolve).collect()
 }

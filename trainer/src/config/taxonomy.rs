@@ -7,11 +7,10 @@ use clothseg::{Class, ClassKind, Taxonomy};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_untagged::UntaggedEnumVisitor;
 
-use crate::data::colors::{ClassTable, class_color};
-use crate::data::mapping::same_name;
-use crate::data::text::read_text;
-use crate::data::{Target, yaml};
+use crate::classes::colors::{ClassTable, class_color};
+use crate::classes::{Target, same_name, yaml};
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// Names that data sets give the background.
 const BACKGROUND_NAMES: [&str; 5] = ["background", "_background_", "__background__", "bg", "null"];

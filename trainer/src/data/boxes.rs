@@ -12,8 +12,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::table;
+use super::photos::without_extension;
 use crate::error::{Error, Result};
+use crate::text::table;
 
 /// Boxes of one photo, at most.
 const MOST_BOXES: usize = 1000;
@@ -60,7 +61,7 @@ impl BoxFile {
         let columns = ["photo", "class", "left", "top", "right", "bottom"];
         table::read(path, columns, |[photo, class, edges @ ..]| {
             let found = read_box(class, edges, classes).map_err(|cause| format!("photo {photo}: {cause}"))?;
-            let boxes = photos.entry(table::stem(photo).to_owned()).or_default();
+            let boxes = photos.entry(without_extension(photo).to_owned()).or_default();
             if boxes.len() == MOST_BOXES {
                 return Err(format!("photo {photo} has more than {MOST_BOXES} boxes"));
             }

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::colors::ClassTable;
 use super::label_png::PngMeaning;
 use super::photos::{list_by_stem, photos_by_stem, read_stems};
 use super::{Label, LabelReading, Listing, Pair};
+use crate::classes::colors::ClassTable;
 use crate::error::Result;
 
 /// Lists the pairs that `root/SPLIT.txt` names.

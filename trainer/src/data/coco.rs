@@ -23,9 +23,9 @@ use self::segmentation::Segmentation;
 use super::photos::{NAME_TAKEN, named_apart};
 use super::regions::{Categories, Fault, Gathered, Id, ReadRegion, Record, Region, RegionFile};
 use super::runs::Size;
-use super::text::TextFile;
 use super::{Listing, image_dimensions};
 use crate::error::{Error, Result};
+use crate::text::TextFile;
 
 #[derive(Deserialize)]
 struct Category {

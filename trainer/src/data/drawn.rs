@@ -9,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::DynamicImage;
 
-use super::mapping::same_name;
 use super::photos::{self, NAME_TAKEN};
 use super::regions::{Fault, Pieces, Region, RegionLabel, Shape};
 use super::runs::{Runs, Size};
 use super::{IGNORE, Label, LabelImage, Listing, Mapping, Pair, Target};
+use crate::classes::same_name;
 use crate::counted::counted;
 use crate::error::{Error, Result};
 

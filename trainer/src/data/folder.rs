@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::colors::ClassTable;
 use super::label_png::PngMeaning;
 use super::photos::{list_by_stem, photos_by_stem};
 use super::{Label, LabelReading, Listing, Pair};
+use crate::classes::colors::ClassTable;
 use crate::error::{Error, Result};
 
 /// Lists the pairs of `root/split`; the labels lie in its folder `labels`.

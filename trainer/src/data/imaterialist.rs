@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::photos::photos_by_stem;
+use super::Listing;
+use super::photos::{photos_by_stem, without_extension};
 use super::regions::{Categories, Fault, Gathered, MAX_RECORD_BYTES, ReadRegion, Record, Region, RegionFile, Shape};
 use super::run_length::parse_pairs;
 use super::runs::Size;
-use super::text::{ReadAnywhere, TextFile, read_text};
-use super::{Listing, PHOTO_EXTENSIONS};
 use crate::error::{Error, Result};
+use crate::text::{ReadAnywhere, TextFile, read_text};
 
 /// Lists the photos that `annotations` has rows for; they lie in `images`.
 pub fn list(annotations: &Path, images: &Path) -> Result<Listing> {
@@ -160,7 +160,7 @@ impl RowReader {
         if id.is_empty() {
             return Err("has no ImageId".to_owned());
         }
-        let stem = stem(id);
+        let stem = without_extension(id); // 2019 writes it, 2020 does not
         let size = self.size(&row);
         let image = match (all.get_mut(stem), &size) {
             (Some(image), _) => image,
@@ -211,14 +211,6 @@ impl ReadRegion for RowReader {
 
     fn read(&self, record: &[u8], size: Size) -> Result<Region, Fault> {
         Ok(self.region(&fields(record)?, size)?)
-    }
-}
-
-/// The id without the extension that 2019 writes and 2020 does not.
-fn stem(id: &str) -> &str {
-    match id.rsplit_once('.') {
-        Some((stem, extension)) if PHOTO_EXTENSIONS.contains(&extension.to_lowercase().as_str()) => stem,
-        _ => id,
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::IGNORE;
+use super::LabelReading;
 use super::dimensions::image_dimensions;
-use super::label_png::{self, LabelReading, PngMeaning};
+use super::label_png::{self, PngMeaning};
 use super::regions::RegionLabel;
 use crate::error::Result;
 

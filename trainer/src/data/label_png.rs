@@ -5,61 +5,15 @@
 
 mod whole;
 
-use std::fmt;
 use std::io::Cursor;
 use std::path::Path;
-use std::str::FromStr;
 
 use clothseg::Limits;
-use serde::{Deserialize, Serialize};
 
-use super::colors::ClassColors;
-use super::{IGNORE, LabelImage};
+use super::{IGNORE, LabelImage, LabelReading};
+use crate::classes::colors::ClassColors;
 use crate::counted::counted;
 use crate::error::{Error, Result};
-
-/// What the pixels of label PNGs mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LabelReading {
-    /// Grey and palette files hold indices, RGB files the colours of the class table, or an index in three equal channels.
-    /// Files that could be read both ways, with different results, are refused.
-    #[default]
-    Auto,
-    /// The stored number is the index of the class; 255 counts nowhere.
-    Index,
-    /// The colour is that of a class of the table.
-    Color,
-    /// Masks of one class: what is at least half as bright as the file's brightest pixel is class 1, the rest background.
-    Binary,
-}
-
-impl LabelReading {
-    /// All, by the names that users type.
-    const ALL: [(&'static str, LabelReading); 4] = [
-        ("auto", LabelReading::Auto),
-        ("index", LabelReading::Index),
-        ("color", LabelReading::Color),
-        ("binary", LabelReading::Binary),
-    ];
-}
-
-impl FromStr for LabelReading {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let found = Self::ALL.iter().find(|(name, _)| *name == text).map(|(_, reading)| *reading);
-        let names = Self::ALL.map(|(name, _)| name).join(", ");
-        found.ok_or_else(|| format!("there is no reading `{text}`; there are {names}"))
-    }
-}
-
-impl fmt::Display for LabelReading {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(_, reading)| reading == self).map_or("", |(name, _)| *name);
-        formatter.write_str(name)
-    }
-}
 
 /// What a source says of its label PNGs.
 #[derive(Clone, Debug)]

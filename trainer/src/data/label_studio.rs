@@ -19,10 +19,10 @@ use super::drawn::{
 use super::photos::photos_below;
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
-use super::text::read_text;
 use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// Lists the tasks of a file; the photos lie in `images`.
 pub fn list(annotations: &Path, images: &Path, known: KnownLabels<'_>) -> Result<Listing> {

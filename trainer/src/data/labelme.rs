@@ -18,10 +18,10 @@ use super::drawn::{
 use super::photos::{extension, files_below, is_photo, photos_below};
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
-use super::text::read_text;
 use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// A file, as far as it is used.
 #[derive(Deserialize)]

@@ -15,43 +15,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use clothseg::{ClassKind, Taxonomy};
 use serde::Deserialize;
 
-use super::text::read_text;
-use super::{IGNORE, LabelImage, LabelSets, parts};
+use super::{IGNORE, LabelImage, LabelSets, Target, parts};
+use crate::classes::same_name;
 use crate::error::{Error, Result};
-
-/// The classes that a network learns.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Name of the taxonomy.
-    pub name: String,
-    /// Its classes, 0 = background.
-    pub taxonomy: Taxonomy,
-}
-
-impl Target {
-    /// A taxonomy of the runtime, by name.
-    pub fn builtin(name: &str) -> Option<Self> {
-        Taxonomy::builtin(name).map(|taxonomy| Self { name: name.to_owned(), taxonomy })
-    }
-
-    /// Number of classes, background included.
-    pub fn classes(&self) -> usize {
-        self.taxonomy.len()
-    }
-
-    /// Names of the classes.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.taxonomy.classes.iter().map(|class| class.name.as_str())
-    }
-
-    /// How many classes of persons stand at the end.
-    pub fn persons_at_end(&self) -> usize {
-        self.taxonomy.classes.iter().rev().take_while(|class| class.kind == ClassKind::Person).count()
-    }
-}
+use crate::text::read_text;
 
 /// What one source class is mapped to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +73,6 @@ impl MappingFile {
         };
         source.iter().map(key).collect()
     }
-}
-
-/// Whether two names are the same but for capitals and blanks around them.
-pub(crate) fn same_name(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 impl Mapping {

@@ -11,7 +11,6 @@ mod batch;
 mod boxes;
 mod ccp;
 mod coco;
-pub(crate) mod colors;
 mod contents;
 mod dataset;
 mod dimensions;
@@ -32,16 +31,13 @@ mod regions;
 mod run_length;
 mod runs;
 mod sets;
-pub(crate) mod source;
-mod table;
+mod source;
 pub(crate) mod tag_file;
 mod tagged;
 mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
-pub(crate) mod text;
-pub(crate) mod yaml;
 mod yolo;
 
 use std::collections::BTreeSet;
@@ -61,16 +57,15 @@ pub use dataset::Dataset;
 pub use drawn::KnownLabels;
 pub use files::DataFiles;
 pub use label::{Label, LabelImage};
-pub use label_png::LabelReading;
-pub use mapping::{Mapping, Target};
+pub use mapping::Mapping;
 pub use prepare::{OutputSize, PrepareOptions, Prepared, Splits, prepare};
 pub use sets::LabelSets;
-pub use source::{Layout, OnDamage, Source, SourceFiles};
+pub use source::{Source, resolve};
 pub use tag_file::{TagFile, Vocabulary};
 pub use tags::{Shown, Tags};
 
-/// The label of a pixel that counts nowhere: not in a loss, not in a metric.
-pub const IGNORE: u8 = 255;
+pub use crate::classes::{IGNORE, Target};
+pub use crate::config::{LabelReading, Layout, OnDamage, SourceFiles};
 
 /// A photo and its label on disk.
 #[derive(Clone, Debug)]

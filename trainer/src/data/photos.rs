@@ -11,11 +11,10 @@ use clothseg::internals::files::kind::{HEAD_BYTES, Kind, Unread};
 use walkdir::WalkDir;
 
 use super::source::report_damage;
-use super::table;
-use super::text::read_text;
 use super::{OnDamage, PHOTO_EXTENSIONS, is_of_system};
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// Extensions of texts that lie among photos. There is one for each photo in many sets, and none is worth opening.
 const TEXTS: [&str; 7] = ["txt", "json", "csv", "xml", "yaml", "yml", "toml"];
@@ -173,6 +172,14 @@ pub(super) fn photos_below(folder: &Path, notes: &mut Vec<String>) -> Result<Vec
     Ok(sorted.photos)
 }
 
+/// What a file calls a photo, without the extension that some write.
+pub(super) fn without_extension(photo: &str) -> &str {
+    match photo.rsplit_once('.') {
+        Some((stem, extension)) if PHOTO_EXTENSIONS.contains(&extension.to_lowercase().as_str()) => stem,
+        _ => photo,
+    }
+}
+
 /// The stems that a split file names, one a line, each once. Names with a photo's extension are read, too, and lines of several
 /// stems with blanks between them; `is_known` tells a stem from either.
 pub(super) fn read_stems(
@@ -181,7 +188,7 @@ pub(super) fn read_stems(
     notes: &mut Vec<String>,
 ) -> Result<BTreeSet<String>> {
     let text = read_text(path)?;
-    let known = |name: &str| [name, table::stem(name)].into_iter().find(|stem| is_known(stem)).map(str::to_owned);
+    let known = |name: &str| [name, without_extension(name)].into_iter().find(|stem| is_known(stem)).map(str::to_owned);
     let mut stems = BTreeSet::new();
     let mut again = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -241,6 +248,11 @@ fn distinct_names<'a>(photos: impl Iterator<Item = (&'a str, &'a Path)> + Clone)
 mod tests {
     use super::*;
     use crate::data::{LabelReading, Listing, folder};
+
+    #[test]
+    fn an_extension_of_photos_is_no_part_of_a_name() {
+        assert_eq!(["7", "7.jpg", "7.JPEG", "7.5"].map(without_extension), ["7", "7", "7", "7.5"]);
+    }
 
     #[test]
     fn of_two_files_of_one_name_the_first_stays_and_the_other_is_damage() {

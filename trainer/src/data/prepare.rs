@@ -23,11 +23,11 @@ use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 
 use self::splits::{Draw, draw};
-use super::colors::class_color;
 use super::dataset::{check, load};
 use super::photos::extension;
 use super::source::report_damage;
 use super::{LabelImage, Listing, OnDamage, Pair, Source};
+use crate::classes::colors::class_color;
 use crate::counted::counted;
 use crate::error::{Error, Result};
 

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::runs::{Runs, Size};
-use super::text::TextFile;
 use super::{IGNORE, Label, LabelImage, Listing, Pair, polygon};
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::TextFile;
 
 /// Longest record (a row, an annotation), in bytes.
 pub(super) const MAX_RECORD_BYTES: usize = 64 << 20;

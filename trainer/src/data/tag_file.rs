@@ -16,8 +16,10 @@ use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use super::mapping::MappedTo;
-use super::{IGNORE, LabelSets, Mapping, Tags, table};
+use super::photos::without_extension;
+use super::{IGNORE, LabelSets, Mapping, Tags};
 use crate::error::{Error, Result};
+use crate::text::table;
 
 /// Stands for what no class names.
 const UNKNOWN: &str = "ignore";
@@ -56,11 +58,13 @@ impl TagFile {
     /// Reads a tag file.
     pub fn open(path: &Path) -> Result<Self> {
         let mut photos = BTreeMap::new();
-        table::read(path, ["photo", "tags"], |[photo, tags]| match photos.entry(table::stem(photo).to_owned()) {
-            Entry::Occupied(_) => Err(format!("photo {photo} has tags already; write one line for each photo")),
-            Entry::Vacant(place) => {
-                place.insert(tags.to_owned());
-                Ok(())
+        table::read(path, ["photo", "tags"], |[photo, tags]| {
+            match photos.entry(without_extension(photo).to_owned()) {
+                Entry::Occupied(_) => Err(format!("photo {photo} has tags already; write one line for each photo")),
+                Entry::Vacant(place) => {
+                    place.insert(tags.to_owned());
+                    Ok(())
+                }
             }
         })?;
         if photos.is_empty() {

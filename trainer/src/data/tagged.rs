@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use super::colors::ClassTable;
 use super::photos::{photos_by_stem, read_stems};
 use super::{IGNORE, Label, Listing, Mapping, Pair, TagFile};
+use crate::classes::colors::ClassTable;
 use crate::counted::counted;
 use crate::error::{Error, Result};
 

@@ -17,11 +17,11 @@ use self::find::{Found, find};
 use super::drawn::{DrawnPhoto, finish, polygon};
 use super::regions::{Fault, Pieces, Region};
 use super::runs::Size;
-use super::text::read_text;
-use super::yaml::DataYaml;
 use super::{IGNORE, Listing, SourceFiles, image_dimensions};
+use crate::classes::yaml::DataYaml;
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// Lists the photos of a split.
 pub fn list(root: &Path, split: &str, files: &SourceFiles) -> Result<Listing> {
@@ -69,7 +69,7 @@ fn read_names(root: &Path, files: &SourceFiles) -> Result<(PathBuf, Vec<String>,
         }
         return Ok((path.clone(), names, None));
     }
-    let names = super::yaml::names(path)?;
+    let names = crate::classes::yaml::names(path)?;
     Ok((path.clone(), names, Some(DataYaml::open(path)?)))
 }
 

@@ -8,9 +8,9 @@ use toml::{Table, Value};
 
 use super::{TestScores, earlier};
 use crate::config::{Config, SourceConfig, renew};
-use crate::data::text::read_text;
 use crate::error::{Error, Result};
 use crate::onnx::CheckpointChoice;
+use crate::text::read_text;
 
 /// A training config, and what the runs change in it: each run takes one choice of every axis, and one seed.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

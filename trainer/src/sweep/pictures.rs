@@ -4,9 +4,8 @@ use clothseg::engine::EngineOptions;
 use clothseg::{Limits, Photo, Segmenter};
 
 use super::{PlannedRun, SweepConfig};
-use crate::config::resolve;
 use crate::counted::counted;
-use crate::data::{Dataset, photos_of};
+use crate::data::{Dataset, photos_of, resolve};
 use crate::error::Result;
 use crate::evaluate::pictures::{CaptionedModel, Shown, side_by_side, spread};
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clothseg::Taxonomy;
 
-use crate::config::{Config, resolve};
-use crate::data::Dataset;
+use crate::config::Config;
+use crate::data::{Dataset, resolve};
 use crate::error::Result;
 use crate::evaluate::pictures::{CELL_PX, Shown, spread};
 use crate::run::log::grid::{Cell, Grid, GridRow, Labels};

@@ -9,10 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Example;
 use super::crop::Frame;
+use crate::config::SMALLEST_ERASED_SHARE;
 use crate::data::IGNORE;
 
-/// The smallest share of the frame that is hidden, as in the paper.
-pub const SMALLEST_SHARE: f64 = 0.02;
 /// Smallest and largest width over height, as in the paper; drawn evenly in the logarithm.
 const ASPECT: (f64, f64) = (0.3, 1.0 / 0.3);
 
@@ -21,7 +20,7 @@ const ASPECT: (f64, f64) = (0.3, 1.0 / 0.3);
 pub struct Erasing {
     /// Probability that there is a rectangle.
     pub probability: f64,
-    /// Largest share of the frame's area, drawn evenly from [`SMALLEST_SHARE`] on.
+    /// Largest share of the frame's area, drawn evenly from [`SMALLEST_ERASED_SHARE`] on.
     pub largest_share: f64,
 }
 
@@ -37,12 +36,12 @@ pub struct Patch {
 
 impl Erasing {
     /// Nothing.
-    pub const NONE: Self = Self { probability: 0.0, largest_share: SMALLEST_SHARE };
+    pub const NONE: Self = Self { probability: 0.0, largest_share: SMALLEST_ERASED_SHARE };
 
     /// Draws a rectangle or none, with five random numbers; the noise is what comes after them.
     pub(super) fn draw(&self, frame: &Frame, random: &mut ChaCha8Rng) -> Option<Patch> {
         let is_hidden = random.random::<f64>() < self.probability;
-        let share = SMALLEST_SHARE + (self.largest_share - SMALLEST_SHARE) * random.random::<f64>();
+        let share = SMALLEST_ERASED_SHARE + (self.largest_share - SMALLEST_ERASED_SHARE) * random.random::<f64>();
         let (low, high) = (ASPECT.0.ln(), ASPECT.1.ln());
         let aspect = (low + (high - low) * random.random::<f64>()).exp();
         let (frame_width, frame_height) = (f64::from(frame.width), f64::from(frame.height));
@@ -112,13 +111,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rectangles_lie_in_the_frame_and_have_their_share(seed: u64, largest_share in SMALLEST_SHARE..0.5) {
+        fn rectangles_lie_in_the_frame_and_have_their_share(seed: u64, largest_share in SMALLEST_ERASED_SHARE..0.5) {
             let erasing = Erasing { probability: 1.0, largest_share };
             let patch = erasing.draw(&FRAME, &mut generator(seed, 0, 0)).ok_or(TestCaseError::fail("none"))?;
             prop_assert!(patch.left + patch.width <= FRAME.width && patch.top + patch.height <= FRAME.height);
             let share = f64::from(patch.width * patch.height) / f64::from(FRAME.width * FRAME.height);
             // Sides are whole pixels, of which the smallest rectangle has 3.
-            prop_assert!(share < 1.25 * largest_share + 0.01 && share > 0.7 * SMALLEST_SHARE, "{share}");
+            prop_assert!(share < 1.25 * largest_share + 0.01 && share > 0.7 * SMALLEST_ERASED_SHARE, "{share}");
             patch.hide(&mut blank(), &FRAME);
             prop_assert_eq!(Erasing { probability: 0.0, ..erasing }.draw(&FRAME, &mut generator(seed, 0, 0)), None);
         }

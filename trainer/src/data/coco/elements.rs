@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 
 use crate::data::regions::MAX_RECORD_BYTES;
-use crate::data::text::TextFile;
 use crate::error::{Error, Result};
+use crate::text::TextFile;
 
 /// An element: its bytes and where they stand.
 #[derive(Clone, Copy, Debug)]

@@ -141,15 +141,6 @@ fn a_mask_of_one_class_is_what_is_bright() {
 }
 
 #[test]
-fn readings_have_the_same_names_in_configs_and_flags() {
-    for (name, reading) in LabelReading::ALL {
-        assert_eq!((name.parse(), reading.to_string()), (Ok(reading), name.to_owned()));
-        assert_eq!(serde_json::to_value(reading).unwrap(), name);
-    }
-    assert!("grey".parse::<LabelReading>().unwrap_err().contains("binary"));
-}
-
-#[test]
 fn a_file_without_its_end_is_read_where_its_rows_are_there_and_otherwise_cut_off() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("label.png");

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use crate::classes::yaml::{DataYaml, Folders};
 use crate::counted::counted;
 use crate::data::coco::stem;
 use crate::data::photos::{NAME_TAKEN, extension, files_below, named_apart, photos_below};
-use crate::data::text::read_text;
-use crate::data::yaml::{DataYaml, Folders};
 use crate::data::{Listing, SourceFiles};
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// Text files that lie beside labels and are none.
 const NO_LABELS: [&str; 5] = ["classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"];

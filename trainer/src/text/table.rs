@@ -3,21 +3,21 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use super::text::read_text;
+use super::read_text;
 use crate::error::{Error, Result};
 
 /// What may stand between two fields.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
 /// A table whose header has been read.
-pub(super) struct Table {
+pub struct Table {
     reader: csv::Reader<Cursor<String>>,
     headers: csv::StringRecord,
 }
 
 impl Table {
     /// Opens a table whose fields are separated by commas, semicolons or tabs, whichever the first line has most of.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
         let (separator, text) = separator(&text);
         let mut reader = csv::ReaderBuilder::new()
@@ -29,12 +29,12 @@ impl Table {
     }
 
     /// The column of one of these names, in capitals or not.
-    pub(super) fn column(&self, names: &[&str]) -> Option<usize> {
+    pub fn column(&self, names: &[&str]) -> Option<usize> {
         self.headers.iter().position(|header| names.iter().any(|name| header.trim().eq_ignore_ascii_case(name)))
     }
 
     /// The rows with their lines; those in which every field is empty are left out.
-    pub(super) fn rows(
+    pub fn rows(
         &mut self,
         path: &Path,
         mut row: impl FnMut(&csv::StringRecord) -> std::result::Result<(), String>,
@@ -69,7 +69,7 @@ fn separator(text: &str) -> (char, &str) {
 
 /// Hands the `columns` of each row to `row`, without blanks around them. Other columns do not matter. What `row` finds wrong is
 /// an error that names the file and the line.
-pub(super) fn read<const N: usize>(
+pub fn read<const N: usize>(
     path: &Path,
     columns: [&str; N],
     mut row: impl FnMut([&str; N]) -> std::result::Result<(), String>,
@@ -81,14 +81,6 @@ pub(super) fn read<const N: usize>(
         *place = table.column(&[name]).ok_or_else(|| Error::file(path, expected()))?;
     }
     table.rows(path, |record| row(places.map(|place| record.get(place).unwrap_or_default())))
-}
-
-/// What a CSV file calls a photo: its name, with or without the extension.
-pub(super) fn stem(photo: &str) -> &str {
-    match photo.rsplit_once('.') {
-        Some((stem, extension)) if super::PHOTO_EXTENSIONS.contains(&extension.to_lowercase().as_str()) => stem,
-        _ => photo,
-    }
 }
 
 #[cfg(test)]
@@ -128,10 +120,5 @@ mod tests {
         assert!(rows("1,hat\n2,shoe\n").unwrap_err().to_string().contains("first line must be photo,tags"));
         assert!(rows("photo,tags\n1,hat\n2,bad\n").unwrap_err().to_string().contains("line 3: is bad"));
         assert!(rows("photo,tags\n1,hat,shoe\n").is_err());
-    }
-
-    #[test]
-    fn an_extension_of_photos_is_no_part_of_a_name() {
-        assert_eq!(["7", "7.jpg", "7.JPEG", "7.5"].map(stem), ["7", "7", "7", "7.5"]);
     }
 }

@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer};
 use serde_untagged::UntaggedEnumVisitor;
 
 use super::IGNORE;
-use super::text::read_text;
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::read_text;
 
 /// What is used of a `data.yaml`.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct DataYaml {
+pub struct DataYaml {
     /// Folder that the splits lie in.
     pub path: Option<String>,
     pub train: Option<Folders>,
@@ -26,7 +26,7 @@ pub(super) struct DataYaml {
 /// One folder or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Folders {
+pub enum Folders {
     One(String),
     Several(Vec<String>),
 }
@@ -118,7 +118,7 @@ impl DataYaml {
 }
 
 /// The names of the classes in a `data.yaml`.
-pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+pub fn names(path: &Path) -> Result<Vec<String>> {
     DataYaml::open(path)?.into_names(path)
 }
 

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::IGNORE;
-use super::table::Table;
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::text::table::Table;
 
 /// A class table: row = index, or the number in the column `id`, `index` or `class_id` where there is one.
 #[derive(Clone, Debug)]
@@ -148,17 +148,17 @@ impl ClassColors {
     }
 
     /// The colour that a class alone has.
-    pub(crate) fn of(&self, class: u8) -> Option<[u8; 3]> {
+    pub fn of(&self, class: u8) -> Option<[u8; 3]> {
         self.index_of.iter().find(|(_, index)| **index == class).map(|(color, _)| *color)
     }
 
     /// The class that alone has a colour.
-    pub(super) fn class(&self, color: [u8; 3]) -> Option<u8> {
+    pub fn class(&self, color: [u8; 3]) -> Option<u8> {
         self.index_of.get(&color).copied()
     }
 
     /// What is wrong with a colour of no class at a position.
-    pub(super) fn unknown(&self, [r, g, b]: [u8; 3], position: usize, width: usize) -> String {
+    pub fn unknown(&self, [r, g, b]: [u8; 3], position: usize, width: usize) -> String {
         let (x, y) = (position % width, position / width);
         format!(
             "colour ({r}, {g}, {b}) at pixel ({x}, {y}) is not that of exactly one class of {}",

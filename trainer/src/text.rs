@@ -1,5 +1,7 @@
 //! Text files as editors, spreadsheets and other programs save them: read as the runtime reads its own.
 
+pub mod table;
+
 use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ const MOST_BYTES: u64 = 1 << 30;
 ///
 /// # Errors
 /// Where it cannot be read, is larger than 1 GiB, or is in another encoding; the first byte that does not fit is named.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
