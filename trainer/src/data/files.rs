@@ -1,7 +1,7 @@
 //! Which files a dataset is made of, and whether they are still the same: a run that goes on with other data than it began with
 //! is no longer the run that its log tells of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -54,9 +54,7 @@ impl DataFiles {
         let mut files: BTreeMap<(String, String), PathBuf> = BTreeMap::new();
         for (data, dataset) in datasets {
             for (source, path) in dataset.files() {
-                let root = &dataset.sources()[source].root;
-                let below = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-                files.insert((format!("{data} {}", source + 1), below), path.to_owned());
+                files.insert(key(data, dataset, source, path), path.to_owned());
             }
         }
         tracing::info!("comparing {} of the data", counted(files.len(), "file", "files"));
@@ -100,9 +98,19 @@ impl DataFiles {
         Ok(write_atomically(path, &bytes)?)
     }
 
+    /// The photos of `valid` that are byte for byte photos of `train`, too.
+    pub fn photos_of_both(&self, train: &Dataset, valid: &Dataset) -> Vec<String> {
+        let photos = |data, dataset: &Dataset| -> Vec<((String, String), &State)> {
+            let key = |index| key(data, dataset, dataset.source_number(index), &dataset.pair(index).photo);
+            (0..dataset.len()).map(key).filter_map(|key| self.0.get(&key).map(|state| (key, state))).collect()
+        };
+        let trained: HashSet<&str> = photos("train", train).iter().map(|(_, state)| state.blake3.as_str()).collect();
+        let is_trained = |(_, state): &((String, String), &State)| trained.contains(state.blake3.as_str());
+        photos("valid", valid).into_iter().filter(is_trained).map(|(key, _)| name(&key)).collect()
+    }
+
     /// What became of these files by `now`, a line each.
     pub fn changes(&self, now: &DataFiles) -> Vec<String> {
-        let name = |key: &(String, String)| format!("{} ({})", key.1, key.0);
         let then = self.0.iter().filter_map(|(key, state)| match now.0.get(key) {
             None => Some(format!("missing: {}", name(key))),
             Some(other) if other.blake3 != state.blake3 => Some(format!("changed: {}", name(key))),
@@ -133,6 +141,17 @@ impl DataFiles {
             (false, false) => "put the earlier files back",
         }
     }
+}
+
+/// What a file of a dataset is for, with its source's number, and its path below the source's root.
+fn key(data: &str, dataset: &Dataset, source: usize, path: &Path) -> (String, String) {
+    let root = &dataset.sources()[source].root;
+    let below = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+    (format!("{data} {}", source + 1), below)
+}
+
+fn name((data, file): &(String, String)) -> String {
+    format!("{file} ({data})")
 }
 
 impl State {
@@ -219,6 +238,23 @@ mod tests {
             ["take the new files away", "put the earlier files back"]
         );
         assert!(DataFiles::told(&new).starts_with("1 file of the data is not"), "{}", DataFiles::told(&new));
+    }
+
+    #[test]
+    fn validation_photos_that_are_training_photos_are_found_by_their_bytes() {
+        let roots = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let target = Target::builtin("garments").unwrap();
+        let [train, valid] = [("train", ["a", "b"]), ("valid", ["b", "c"])].map(|(split, stems)| {
+            let root = roots[usize::from(split == "valid")].path();
+            Dataset::open(&[write_noise(root, split, &stems)], &target, OnDamage::Refuse).unwrap()
+        });
+        // The same photo under another name.
+        let [from, to] = [("a", &roots[0], "train"), ("c", &roots[1], "valid")]
+            .map(|(stem, root, split)| root.path().join(split).join(format!("images/{stem}.png")));
+        fs::copy(from, to).unwrap();
+        let files = DataFiles::of([("train", &train), ("valid", &valid)], &DataFiles::default()).unwrap();
+        let expected = ["b", "c"].map(|stem| format!("valid/images/{stem}.png (valid 1)"));
+        assert_eq!(files.photos_of_both(&train, &valid), expected);
     }
 
     #[test]

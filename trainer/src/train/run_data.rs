@@ -36,6 +36,15 @@ fn source_warnings(data: &str, dataset: &Dataset, contents: &[Contents]) -> Vec<
     (1..).zip(sources).zip(contents).filter_map(warning).collect()
 }
 
+/// What to say of `valid` validation photos of which some are training photos.
+fn warning_of_both(in_both: &[String], valid: usize) -> Option<String> {
+    let first = in_both.first()?;
+    let are = counted(in_both.len(), "is a training photo", "are training photos");
+    Some(format!(
+        "of the {valid} validation photos {are}, too, such as {first}: scores on them do not tell how well new photos are done"
+    ))
+}
+
 impl RunData<'_> {
     /// Counts what the labels hold, says it, and writes it into the run's folder. Returns the contents of the training data.
     ///
@@ -75,6 +84,9 @@ impl RunData<'_> {
         let earlier = if resume { DataFiles::read(&path)? } else { None };
         let datasets = [("train", self.train), ("valid", self.valid)];
         let now = DataFiles::of(datasets, &earlier.clone().unwrap_or_default())?;
+        if let Some(warning) = warning_of_both(&now.photos_of_both(self.train, self.valid), self.valid.len()) {
+            tracing::warn!("{warning}");
+        }
         let Some(earlier) = earlier else {
             if resume {
                 tracing::warn!(
@@ -109,6 +121,16 @@ mod tests {
     use super::*;
     use crate::data::OnDamage;
     use crate::data::testing::{write_masks, write_noise};
+
+    #[test]
+    fn validation_on_training_photos_is_told() {
+        assert_eq!(warning_of_both(&[], 3), None);
+        let warning = warning_of_both(&["b.png (valid 1)".to_owned()], 3).unwrap();
+        assert!(
+            warning.starts_with("of the 3 validation photos 1 is a training photo, too, such as b.png"),
+            "{warning}"
+        );
+    }
 
     #[test]
     fn a_source_that_teaches_nothing_is_named_beside_others() {
