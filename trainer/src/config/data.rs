@@ -111,7 +111,8 @@ impl DataConfig {
 }
 
 impl SourceConfig {
-    /// The names and the reading that differ from the layout's own.
+    /// The names and the reading that differ from the layout's own. They are fields of their own here because serde's `flatten` does
+    /// not go with `deny_unknown_fields`.
     pub(crate) fn files(&self) -> SourceFiles {
         SourceFiles {
             labels: self.labels.clone(),

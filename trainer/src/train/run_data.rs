@@ -39,9 +39,10 @@ fn source_warnings(data: &str, dataset: &Dataset, contents: &[Contents]) -> Vec<
 /// What to say of `valid` validation photos of which some are training photos.
 fn warning_of_both(in_both: &[String], valid: usize) -> Option<String> {
     let first = in_both.first()?;
-    let are = counted(in_both.len(), "is a training photo", "are training photos");
+    let are = if in_both.len() == 1 { "is also a training photo" } else { "are also training photos" };
     Some(format!(
-        "of the {valid} validation photos {are}, too, such as {first}: scores on them do not tell how well new photos are done"
+        "{} of the {valid} validation photos {are}, first {first}: their scores do not show how well the model does on new photos",
+        in_both.len()
     ))
 }
 
@@ -126,10 +127,7 @@ mod tests {
     fn validation_on_training_photos_is_told() {
         assert_eq!(warning_of_both(&[], 3), None);
         let warning = warning_of_both(&["b.png (valid 1)".to_owned()], 3).unwrap();
-        assert!(
-            warning.starts_with("of the 3 validation photos 1 is a training photo, too, such as b.png"),
-            "{warning}"
-        );
+        assert!(warning.starts_with("1 of the 3 validation photos is also a training photo, first b.png"), "{warning}");
     }
 
     #[test]
