@@ -63,14 +63,16 @@ pub enum Error {
         divisor: u32,
     },
     /// A class name that the model does not have.
-    #[error("unknown class '{name}'{}; the model has: {}", nearest_hint(.nearest), .known.join(", "))]
+    #[error("unknown class '{name}'{}; the model has: {}{}", nearest_hint(.nearest), in_list(.known), groups_hint(.groups))]
     UnknownClass {
         /// The name asked for.
         name: String,
         /// The most similar name that exists.
         nearest: Option<String>,
-        /// Every class and group of the model.
+        /// Every class of the model.
         known: Vec<String>,
+        /// Every group of classes, which may be asked for like a class.
+        groups: Vec<String>,
     },
     /// A file that should be an ONNX model is something else.
     #[error("not an ONNX model: {reason}")]
@@ -166,6 +168,19 @@ fn nearest_hint(nearest: &Option<String>) -> String {
         Some(name) => format!(" (did you mean '{name}'?)"),
         None => String::new(),
     }
+}
+
+fn groups_hint(groups: &[String]) -> String {
+    match groups {
+        [] => String::new(),
+        names => format!("; and the groups {}", in_list(names)),
+    }
+}
+
+/// Names with commas between. One that holds commas is in quotation marks, as it has to be in a list.
+fn in_list(names: &[String]) -> String {
+    let quoted = |name: &String| if name.contains(',') { format!("\"{name}\"") } else { name.clone() };
+    names.iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 fn there(percent: &Option<u8>) -> String {

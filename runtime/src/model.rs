@@ -98,7 +98,7 @@ fn model_file(path: &Path) -> Result<PathBuf> {
         reason: match kinds::by_name(path) {
             Some(kind) => format!("{} is {kind}", path.display()),
             None if path.join("last.ckpt").is_file() => {
-                format!("{0} is a run of clothseg-train: export it with `clothseg-train export {0}`", path.display())
+                format!("{} is a run of clothseg-train: export it to ONNX, and name that file", path.display())
             }
             None => {
                 let others = match &onnx_files(path)[..] {
@@ -199,6 +199,6 @@ mod tests {
         assert!(refused(&at("hub")).ends_with(&named), "{}", refused(&at("hub")));
         std::fs::create_dir_all(at("run")).unwrap();
         write("run/last.ckpt", b"CLOTHCK2");
-        assert!(refused(&at("run")).contains("clothseg-train export"));
+        assert!(refused(&at("run")).contains("export it to ONNX"));
     }
 }

@@ -31,6 +31,9 @@ const EXTERNAL: u64 = 1;
 /// GraphProto: nodes, by field number.
 const NODE_FIELD: u32 = 1;
 
+/// TensorProto.DataType of bool.
+pub(crate) const BOOL: i32 = 9;
+
 /// TensorProto.DataType of float32.
 #[cfg(test)]
 pub(crate) const FLOAT32: i32 = 1;

@@ -167,6 +167,7 @@ pub struct OutputSpec {
 /// less, summed over their cells, than these numbers allow. Found by measurement, model by model. All 0 changes nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct Cleanup {
     /// Probability, in per cent of a cell's, for each cell edge of the border between the two.
     pub border_percent: u32,
@@ -179,6 +180,7 @@ pub struct Cleanup {
 /// Which connected regions of cells are merged into the neighbour with the longest shared border. The values are found by
 /// measurement for each model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SmallRegions {
     /// Regions smaller than this, in square pixels of the network's input. Earlier descriptions call it `speck_px`.
     #[serde(alias = "speck_px")]
@@ -190,6 +192,11 @@ pub struct SmallRegions {
 }
 
 impl Cleanup {
+    /// From its three numbers, in the order of the fields.
+    pub fn new(border_percent: u32, merge_percent: u32, least_ppm: u32) -> Self {
+        Self { border_percent, merge_percent, least_ppm }
+    }
+
     /// The first number that makes no sense, as `key value must be ...`.
     pub fn fault(&self) -> Option<String> {
         let Self { border_percent, merge_percent, least_ppm } = *self;
@@ -215,6 +222,7 @@ impl SmallRegions {
 /// What the numbers of an output are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum OutputKind {
     /// Unbounded scores; softmax over the classes gives probabilities. Log-probabilities are such scores too, and may be
     /// written as `log-probabilities`: softmax gives back the probabilities that they are of.

@@ -2,9 +2,10 @@
 
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 
@@ -124,7 +125,8 @@ impl Taxonomy {
         })
     }
 
-    /// Class indices of a class name, an alias or a group, in index order.
+    /// Class indices of a class name, an alias or a group, in index order. `all` is every class but the background, unless
+    /// there is a class or group of that name.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] lists what there is and names the nearest.
@@ -141,6 +143,7 @@ impl Taxonomy {
                 indices.dedup();
                 Ok(indices)
             }
+            None if key == ALL => Ok((1..self.len()).collect()),
             None => Err(self.unknown(name)),
         }
     }
@@ -159,31 +162,68 @@ impl Taxonomy {
         Ok(indices)
     }
 
-    /// Checks that the table can be used: 2 to 255 classes, no name twice, groups made of known classes.
+    /// Checks that the table can be used: 2 to 255 classes, no name or alias twice, groups made of known classes.
     ///
     /// # Errors
     /// [`Error::BadSpec`] names the first fault.
     pub fn validate(&self) -> Result<()> {
-        let bad = |reason: String| Err(Error::BadSpec { reason });
-        if !(2..=255).contains(&self.len()) {
-            let noun = if self.len() == 1 { "class" } else { "classes" };
-            return bad(format!("{} {noun}; a label map holds 2 to 255", self.len()));
-        }
-        for (index, class) in self.classes.iter().enumerate() {
-            if normalize(&class.name).is_empty() {
-                return bad(format!("class {index} has no name"));
+        let noun = if self.len() == 1 { "class" } else { "classes" };
+        let fault = if (2..=255).contains(&self.len()) {
+            self.name_fault().or_else(|| self.alias_fault()).or_else(|| self.group_fault())
+        } else {
+            Some(format!("{} {noun}; a label map holds 2 to 255", self.len()))
+        };
+        fault.map_or(Ok(()), |reason| Err(Error::BadSpec { reason }))
+    }
+
+    fn name_fault(&self) -> Option<String> {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        self.classes.iter().enumerate().find_map(|(index, Class { name, .. })| {
+            let key = normalize(name);
+            if key.is_empty() {
+                return Some(match name.trim() {
+                    "" => format!("class {index} has no name"),
+                    _ => format!("the name of class {index}, '{name}', has neither a letter nor a digit"),
+                });
             }
-            if let Some(first) = self.classes[..index].iter().position(|c| normalize(&c.name) == normalize(&class.name))
-            {
-                return bad(format!("classes {first} and {index} are both named '{}'", class.name));
+            let first = seen.insert(key, index)?;
+            let other = &self.classes[first].name;
+            Some(match other.to_lowercase() == name.to_lowercase() {
+                true => format!("classes {first} and {index} are both named '{name}'"),
+                false => format!("classes {first} and {index}, '{other}' and '{name}', differ in no letter or digit"),
+            })
+        })
+    }
+
+    /// An alias of two classes, of which nobody could say which one is meant. A name wins over an alias.
+    fn alias_fault(&self) -> Option<String> {
+        let names: HashSet<String> = self.classes.iter().map(|class| normalize(&class.name)).collect();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        self.classes.iter().enumerate().find_map(|(index, class)| {
+            let mut keys = class.aliases.iter().map(|alias| (alias, normalize(alias)));
+            keys.find_map(|(alias, key)| {
+                let first = *seen.entry(key.clone()).or_insert(index);
+                let is_shared = first != index && !key.is_empty() && !names.contains(&key);
+                is_shared.then(|| {
+                    let (one, other) = (&self.classes[first].name, &class.name);
+                    format!("'{alias}' is an alias of two classes, '{one}' and '{other}'")
+                })
+            })
+        })
+    }
+
+    fn group_fault(&self) -> Option<String> {
+        self.groups.iter().find_map(|(group, members)| {
+            if members.is_empty() {
+                return Some(format!("group '{group}' has no classes"));
             }
-        }
-        for (group, members) in &self.groups {
             if let Some(member) = members.iter().find(|member| self.index_of(member).is_none()) {
-                return bad(format!("group '{group}' names '{member}', which is no class"));
+                return Some(format!("group '{group}' names '{member}', which is no class"));
             }
-        }
-        Ok(())
+            let class = self.classes.iter().position(|class| normalize(&class.name) == normalize(group))?;
+            let is_other = members.iter().any(|member| self.index_of(member) != Some(class));
+            is_other.then(|| format!("group '{group}' has the name of a class, and holds others"))
+        })
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -191,20 +231,23 @@ impl Taxonomy {
         let names = self.classes.iter().flat_map(|class| std::iter::once(&class.name).chain(&class.aliases));
         let nearest = names
             .chain(self.groups.keys())
-            .flat_map(|known| known.split(','))
-            .map(|known| (strsim::jaro_winkler(&key, &normalize(known)), known.trim()))
+            .flat_map(|known| known.split(',').map(move |part| (part, known)))
+            .map(|(part, known)| (strsim::jaro_winkler(&key, &normalize(part)), known))
             .filter(|(similarity, _)| *similarity > 0.75)
             .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, known)| known.to_owned());
-        let known = self.classes.iter().map(|class| class.name.clone());
-        let groups = self.groups.keys().map(|group| format!("{group} (group)"));
-        Error::UnknownClass { name: name.to_owned(), nearest, known: known.chain(groups).collect() }
+            .map(|(_, known)| known.clone());
+        let known = self.classes.iter().map(|class| class.name.clone()).collect();
+        Error::UnknownClass { name: name.to_owned(), nearest, known, groups: self.groups.keys().cloned().collect() }
     }
 }
 
-/// Letters and digits in lower case, so that `T-Shirt`, `t shirt` and `tshirt` are one name.
+/// The word for all classes but the background.
+const ALL: &str = "all";
+
+/// Letters and digits in lower case, so that `T-Shirt`, `t shirt` and `tshirt` are one name. A letter with an accent is one however it
+/// is written (NFC).
 fn normalize(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    name.nfc().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The name itself, then without a plural `s`, then with one.
@@ -236,6 +279,7 @@ mod tests {
             classes.into_iter().map(|class| taxonomy.classes[class].name.as_str()).collect()
         };
         assert_eq!(names(taxonomy.resolve("person").unwrap()), ["hair", "skin"]);
+        assert_eq!(taxonomy.resolve("All").unwrap(), (1..23).collect::<Vec<_>>());
         assert_eq!(taxonomy.garments(), (1..21).collect::<Vec<_>>());
         assert_eq!(taxonomy.resolve("garment").unwrap(), taxonomy.garments());
         assert!(!taxonomy.is_garment(0) && !taxonomy.is_garment(99));
@@ -289,5 +333,22 @@ mod tests {
         taxonomy.groups.clear();
         taxonomy.classes[2].name = "Shirt".into();
         assert!(taxonomy.validate().unwrap_err().to_string().contains("both named"));
+        let refused = |names: [&str; 2], aliases: [&str; 2], group: &[&str]| {
+            let class = |at: usize| Class::new(names[at], [0; 3]).with_aliases([aliases[at]]);
+            let groups = BTreeMap::from([("warm".to_owned(), group.iter().map(|name| (*name).to_owned()).collect())]);
+            Taxonomy { classes: vec![class(0), class(1)], groups }.validate().unwrap_err().to_string()
+        };
+        assert!(refused(["a/b", "a:b"], ["c", "d"], &["c"]).contains("'a/b' and 'a:b', differ in no letter"));
+        assert!(refused(["a", "\u{1f457}"], ["c", "d"], &["c"]).contains("has neither a letter nor a digit"));
+        assert!(refused(["a", "b"], ["c", "C"], &["c"]).contains("an alias of two classes, 'a' and 'b'"));
+        assert!(refused(["a", "b"], ["c", "d"], &[]).contains("group 'warm' has no classes"));
+        assert!(refused(["a", "Warm"], ["c", "d"], &["a"]).contains("has the name of a class"));
+    }
+
+    #[test]
+    fn an_accent_is_the_same_however_it_is_written() {
+        let classes = vec![Class::new("background", [0; 3]), Class::new("Gu\u{308}rtel", [1; 3])];
+        let taxonomy = Taxonomy { classes, groups: BTreeMap::new() };
+        assert_eq!(taxonomy.index_of("g\u{fc}rtel"), Some(1));
     }
 }

@@ -24,14 +24,15 @@ pub fn to_python(error: &Error) -> PyErr {
             TooLargeError::new_err(format!("{message}; raise max_megapixels if the source is trusted"))
         }
         Error::TooLarge { .. } => TooLargeError::new_err(message),
-        Error::UnknownClass { name, nearest, known } => {
-            UnknownClassError::new_err((message, name.clone(), nearest.clone(), known.clone()))
+        Error::UnknownClass { name, nearest, known, groups } => {
+            UnknownClassError::new_err((message, name.clone(), nearest.clone(), [&known[..], groups].concat()))
         }
         Error::MissingSpec { .. } | Error::NotOnnx { .. } | Error::BadSpec { .. } | Error::Output { .. } => {
             ModelError::new_err(message)
         }
         Error::NoOnnxRuntime { provider, .. } | Error::ProviderUnavailable { provider, .. } => {
-            EngineError::new_err(format!("{message}; {}", how_to_install(provider.parse().unwrap_or_default())))
+            let advice = provider.parse().map(|provider| format!("; {}", how_to_install(provider))).unwrap_or_default();
+            EngineError::new_err(format!("{message}{advice}"))
         }
         Error::Engine { .. } | Error::NoTensorrtCache => EngineError::new_err(message),
         // An argument that makes no sense.

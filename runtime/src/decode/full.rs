@@ -103,6 +103,8 @@ fn read_webp(bytes: &[u8], limits: &Limits, deadline: &Deadline) -> Result<Raw> 
     };
     match webp::share_before_zeros(bytes) {
         _ if deadline.has_passed() => Err(limits.timed_out()),
+        // What was made of the zeros is a flat colour.
+        Some(_) if limits.allow_truncated => Ok(Raw { is_cut_off: true, ..raw }),
         Some(share) => Err(Error::CutOff { percent: Some(percent_of(share)) }),
         None => Ok(raw),
     }

@@ -82,7 +82,7 @@ fn broken(failure: Failure) -> Error {
 }
 
 fn damaged(reason: &str) -> Error {
-    Error::Decode { reason: format!("damaged HEIC: {reason}"), source: None }
+    Error::Decode { reason: format!("damaged HEIC: {}", reason.trim()), source: None }
 }
 
 #[cfg(test)]

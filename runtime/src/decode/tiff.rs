@@ -45,7 +45,7 @@ const BYTE_COMPRESSIONS: [u64; 5] = [NO_COMPRESSION, 5, 8, 32_946, 32_773];
 /// Decodes the photo of a file.
 pub(super) fn read(bytes: &[u8], limits: &Limits, deadline: &Deadline) -> Result<Raw> {
     let decode = || match Tiff::of_photo(bytes) {
-        Some(page) if is_apart(&page) || is_grey_with_alpha(&page) => match Apart::of(&page) {
+        Some(page) if is_apart(&page) || is_grey_with_alpha(&page) => match GreyPlanes::of(&page) {
             Some(apart) => apart.read(bytes, &page, limits, deadline),
             None => Err(unread(bytes)),
         },
@@ -116,7 +116,7 @@ fn has_alpha(page: &Tiff<'_>) -> bool {
 }
 
 /// A photo that is read as grey pictures: one of each colour, or one of twice the width in which grey and alpha take turns.
-struct Apart {
+struct GreyPlanes {
     width: u32,
     height: u32,
     bits: u64,
@@ -134,7 +134,7 @@ struct Apart {
     byte_counts: Vec<u64>,
 }
 
-impl Apart {
+impl GreyPlanes {
     /// Nothing where it is of another kind.
     fn of(page: &Tiff<'_>) -> Option<Self> {
         let (width, height) = size_of(page)?;

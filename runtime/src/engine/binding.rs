@@ -114,6 +114,9 @@ fn output_form(spec: &mut ModelSpec, output: &Port, operator: Option<&str>) -> R
         ));
     };
     let classes = spec.taxonomy.len();
+    if output.element_type == crate::onnx::BOOL && classes > 2 {
+        return bad(format!("{} is bool, which tells two classes apart, and it has {classes} classes", what()));
+    }
     let is_map = element.is_whole() || spec.output.kind == OutputKind::ClassMap || operator == Some("ArgMax");
     if let Some(rank) = output.sides.as_ref().map(Vec::len).filter(|rank| !(3..=4).contains(rank)) {
         return bad(format!(

@@ -181,6 +181,7 @@ impl OutputForm {
             ((at / (height * width).max(1), at / width.max(1) % height.max(1), at % width.max(1)), *value)
         }) {
             if self.channels == Channels::One {
+                check_probability(value, spec)?;
                 let [background, class] = self.pair(value, spec.kind);
                 array[[photo, 0, y, x]] = background;
                 array[[photo, 1, y, x]] = class;
@@ -238,6 +239,20 @@ impl OutputForm {
         let all = class + background;
         [background / all, class / all]
     }
+}
+
+/// Refuses a number that is no probability where the description says that it is one.
+fn check_probability(value: f32, spec: &OutputSpec) -> Result<()> {
+    const ROUNDING: f32 = 1e-2;
+    // What is no number at all is refused elsewhere.
+    if spec.kind == OutputKind::Logits || value.is_nan() || (-ROUNDING..=1.0 + ROUNDING).contains(&value) {
+        return Ok(());
+    }
+    let reason = format!(
+        "'{}' holds {value:.3}, and probabilities are 0 to 1; scores of any size have output.kind \"logits\"",
+        spec.name
+    );
+    Err(Error::Output { reason })
 }
 
 #[cfg(test)]
@@ -298,6 +313,11 @@ mod tests {
             [array[[0, 0, 0, 0]], array[[0, 1, 0, 0]]]
         };
         assert_eq!(with(None, OutputKind::Probabilities, 0.25), [0.75, 0.25]);
+        let form = form(Channels::One, Layout::Nchw, 2);
+        for odd in [-5.3, 1.5, 255.0] {
+            assert!(form.array(&[1, 1, 1, 1], vec![odd], &spec(OutputKind::Probabilities)).is_err(), "{odd}");
+            assert!(form.array(&[1, 1, 1, 1], vec![odd], &spec(OutputKind::Logits)).is_ok(), "{odd}");
+        }
         assert_eq!(with(None, OutputKind::Logits, -3.0), [0.0, -3.0]);
         let wins = |threshold, kind, value| {
             let [background, class] = with(Some(threshold), kind, value);

@@ -16,8 +16,27 @@ const LEAST_SIDE_PX: u64 = 64;
 /// # Errors
 /// [`Error::BadSpec`] when the output does not fit the description; [`Error::Engine`] when the model cannot run.
 pub(super) fn run(engine: &mut dyn Engine, binding: &Binding) -> Result<u32> {
+    let stride = run_at(engine, binding, shape(binding), binding.spec.output.stride)?;
+    // A fit may give sides that are no multiples of the stride: some models fail at those.
+    let multiple = binding.shapes.smallest[2];
+    if multiple < binding.shapes.largest[2] && !multiple.is_multiple_of(stride.into()) {
+        let [photos, channels, height, width] = shape(binding);
+        let odd = (height..).step_by(usize::try_from(multiple).unwrap_or(1)).find(|side| side % u64::from(stride) > 0);
+        let odd = odd.unwrap_or(height).min(binding.shapes.largest[2]);
+        run_at(engine, binding, [photos, channels, odd, width], stride).map_err(|error| match error {
+            Error::BadSpec { reason } => Error::BadSpec {
+                reason: format!("{reason}; a 'multiple' in input.fit that is a multiple of the stride {stride} helps"),
+            },
+            error => error,
+        })?;
+    }
+    Ok(stride)
+}
+
+/// The same at one shape of the input, N x 3 x H x W, with this stride; 0 finds it.
+fn run_at(engine: &mut dyn Engine, binding: &Binding, shape: [u64; 4], stride: u32) -> Result<u32> {
     let spec = &binding.spec;
-    let input = picture(binding);
+    let input = picture(binding, shape);
     let (photos, _, height, width) = input.dim();
     let output = engine.run(input.view()).map_err(|error| match error {
         Error::Output { reason } => misfit(spec, &reason),
@@ -31,7 +50,7 @@ pub(super) fn run(engine: &mut dyn Engine, binding: &Binding) -> Result<u32> {
     let is_stride =
         |stride: u32| (rows, columns) == (height.div_ceil(stride as usize), width.div_ceil(stride as usize));
     let found = (1..=64).find(|stride| is_stride(*stride));
-    match (spec.output.stride, found) {
+    match (stride, found) {
         (0, Some(found)) => Ok(found),
         (stride, _) if stride > 0 && is_stride(stride) => Ok(stride),
         (stride, found) => {
@@ -75,8 +94,8 @@ fn check_values(binding: &Binding, output: &Array4<f32>) -> Result<()> {
 }
 
 /// A picture with every bright colour and a slope, as the model wants it: N x 3 x H x W.
-fn picture(binding: &Binding) -> Array4<f32> {
-    let [photos, channels, height, width] = shape(binding).map(|side| usize::try_from(side).unwrap_or(1));
+fn picture(binding: &Binding, shape: [u64; 4]) -> Array4<f32> {
+    let [photos, channels, height, width] = shape.map(|side| usize::try_from(side).unwrap_or(1));
     let input = &binding.spec.input;
     Array4::from_shape_fn((photos, channels, height, width), |(_, channel, y, x)| {
         // Eight fields, one a corner of the cube of colours, and a slope from top to bottom within them.
@@ -127,5 +146,52 @@ impl Engine for Described {
 
     fn batch(&self) -> BatchSize {
         self.engine.batch()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::onnx::{FLOAT32, Interface, Port};
+    use crate::spec::{Fit, InputSpec, OutputSpec};
+    use crate::taxonomy::{Class, Taxonomy};
+
+    /// A network of stride 4 that drops what is left over.
+    struct Dropping(ModelSpec, EngineInfo);
+
+    impl Engine for Dropping {
+        fn spec(&self) -> &ModelSpec {
+            &self.0
+        }
+
+        fn info(&self) -> &EngineInfo {
+            &self.1
+        }
+
+        fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>> {
+            let (photos, _, height, width) = input.dim();
+            Ok(Array4::zeros((photos, 2, height / 4, width / 4)))
+        }
+    }
+
+    #[test]
+    fn a_stride_that_the_sides_do_not_fit_is_found_when_the_model_is_opened() {
+        let opened = |multiple: u32| {
+            let classes = vec![Class::new("background", [0; 3]), Class::new("shirt", [1; 3])];
+            let taxonomy = Taxonomy { classes, groups: std::collections::BTreeMap::new() };
+            let input = InputSpec::imagenet(Fit::LongestSide { size: 200, multiple });
+            let output = OutputSpec { stride: 0, ..OutputSpec::logits(1) };
+            let spec = ModelSpec::new("test", taxonomy, input, output);
+            let port = |name: &str| Port { name: name.into(), element_type: FLOAT32, sides: Some(vec![None; 4]) };
+            let interface =
+                Interface { inputs: vec![port("input")], outputs: vec![port("logits")], makers: Default::default() };
+            let binding = Binding::new(&spec, &interface, 1).unwrap();
+            run(&mut Dropping(spec, EngineInfo::new(crate::engine::Provider::Cpu, "none", "0")), &binding)
+        };
+        assert_eq!(opened(4).unwrap(), 4);
+        let error = opened(1).unwrap_err().to_string();
+        assert!(error.contains("a multiple of the stride 4"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ const SAFETENSORS: &str = "a safetensors file, which holds weights and no graph:
 const KERAS: &str = "a Keras file (.h5, .keras): convert it with tf2onnx";
 const TFLITE: &str = "a TensorFlow Lite file (.tflite): convert it with `python -m tf2onnx.convert --tflite`";
 const TENSORRT: &str = "a TensorRT engine (.engine, .plan), which is of one GPU and one version: name the ONNX file that it was built \
-     from, with --provider tensorrt for the same speed";
+     from, and choose the provider TensorRT for the same speed";
 const TENSORFLOW: &str = "a TensorFlow graph (.pb): convert it with tf2onnx";
 const ORT_FORMAT: &str = "a file in ONNX Runtime's own format (.ort): name the ONNX file that it was made from";
 const OPENVINO: &str = "an OpenVINO model (.xml, .bin): name the ONNX file that it was made from";
@@ -30,8 +30,7 @@ const PAGE: &str = "a web page: the download gave a page in place of the file; l
 const JSON: &str = "a JSON text: a description belongs beside the model, or is named apart from it";
 const NUMPY: &str = "a NumPy file, which holds arrays and no graph";
 const PHOTO: &str = "a picture";
-const CHECKPOINT: &str =
-    "a checkpoint of clothseg-train: write the ONNX file with `clothseg-train export RUN`, and name that";
+const CHECKPOINT: &str = "a checkpoint of clothseg-train: export its run to ONNX, and name that file";
 
 /// Whether these are the first bytes of a pointer of Git LFS.
 pub(crate) fn is_git_lfs_pointer(head: &[u8]) -> bool {
@@ -72,8 +71,8 @@ pub(crate) fn by_content(bytes: &[u8]) -> Option<&'static str> {
 
 /// What a file that cannot be read as ONNX is by its name.
 pub(crate) fn by_name(path: &Path) -> Option<&'static str> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    Some(match ending.as_str() {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    Some(match extension.as_str() {
         "pt" | "pth" | "ckpt" | "pkl" => PYTORCH,
         "safetensors" => SAFETENSORS,
         "h5" | "hdf5" | "keras" => KERAS,
@@ -135,7 +134,7 @@ mod tests {
             (b"ftrt\0\0", "TensorRT"),
             (b"\n<!DOCTYPE HTML><html>", "web page"),
             (&[0; 99], "nothing but zeros"),
-            (b"CLOTHCK2\x10", "clothseg-train export"),
+            (b"CLOTHCK2\x10", "export its run"),
             (b"\xef\xbb\xbf {\"version\": 1}", "JSON"),
         ] {
             assert!(by_content(bytes).unwrap().contains(word), "{word}");

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::scan::{Borders, Corner};
-use crate::regions::forest::OUTSIDE;
+use crate::regions::forest::{OUTSIDE, root};
 
 /// An arc and a way along it: twice the index of the arc, and one more for the way back.
 pub(super) type HalfEdge = usize;
@@ -238,24 +238,19 @@ impl<'a> Walk<'a> {
     }
 }
 
+#[allow(clippy::cast_possible_truncation)] // there are no more nodes than corners of pixels
 fn islands(arcs: &[Arc], nodes: usize, corners: &[Corner]) -> Vec<Island> {
-    fn root(parent: &mut [usize], mut node: usize) -> usize {
-        while parent[node] != node {
-            parent[node] = parent[parent[node]];
-            node = parent[node];
-        }
-        node
-    }
-    let mut parent: Vec<usize> = (0..nodes).collect();
+    let mut parent: Vec<u32> = (0..nodes as u32).collect();
     for [(from, _), (to, _)] in arcs.iter().filter_map(|arc| arc.ends) {
-        let (from, to) = (root(&mut parent, from), root(&mut parent, to));
-        parent[from.max(to)] = from.min(to);
+        let (from, to) = (root(&mut parent, from as u32), root(&mut parent, to as u32));
+        parent[from.max(to) as usize] = from.min(to);
     }
     let mut number = HashMap::new();
     let mut islands: Vec<(usize, Vec<usize>)> = Vec::new();
     for (i, arc) in arcs.iter().enumerate() {
         let new = islands.len();
-        let island = arc.ends.map_or(new, |[(node, _), _]| *number.entry(root(&mut parent, node)).or_insert(new));
+        let island =
+            arc.ends.map_or(new, |[(node, _), _]| *number.entry(root(&mut parent, node as u32)).or_insert(new));
         if island == new {
             islands.push((arc.first, Vec::new()));
         }

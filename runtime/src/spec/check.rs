@@ -61,6 +61,9 @@ fn normalization_fault(input: &InputSpec) -> Option<String> {
     if !std.iter().all(|std| *std > 0.0) {
         return Some(format!("input.std {std:?} must be above 0"));
     }
+    if mean.iter().any(|mean| *mean < 0.0) {
+        return Some(format!("input.mean {mean:?} must not be below 0: it is that of pixels of 0..1"));
+    }
     // Half a level of 255: less is no deviation of a photo's values, nor the 1/255 of a network that takes whole levels.
     const LEAST_STD: f32 = 0.5 / 255.0;
     let largest = |values: &[f32; 3]| values.iter().copied().fold(0.0_f32, |most, value| most.max(value.abs()));

@@ -53,7 +53,9 @@ pub(super) fn of_config(path: &Path) -> Result<Option<ModelSpec>> {
     let name = name.unwrap_or(if model_type.is_empty() { "model" } else { model_type });
     let mut spec = ModelSpec::new(name, taxonomy, input, output);
     spec.training = Map::from_iter([("description".to_owned(), Value::from("Hugging Face"))]);
-    spec.validate().map_err(|error| in_file(path, error))?;
+    spec.taxonomy.validate().map_err(|error| in_file(path, error))?;
+    // All else is said by the other file.
+    spec.validate().map_err(|error| in_file(&preprocessor, error))?;
     Ok(Some(spec))
 }
 
@@ -122,10 +124,13 @@ fn input(path: &Path, json: &Value) -> Result<InputSpec> {
         return bad(path, "do_resize is false, and the size of the model's input is needed".into());
     }
     let fit = fit(path, json.get("size"))?;
-    let scale = if is("do_rescale", true) {
-        json.get("rescale_factor").and_then(Value::as_f64).unwrap_or(1.0 / 255.0)
-    } else {
-        1.0
+    let scale = match json.get("rescale_factor") {
+        _ if !is("do_rescale", true) => 1.0,
+        None | Some(Value::Null) => 1.0 / 255.0,
+        Some(factor) => match factor.as_f64().filter(|factor| *factor > 0.0) {
+            Some(factor) => factor,
+            None => return bad(path, format!("rescale_factor is {factor}, and a number above 0 is needed")),
+        },
     };
     let normalizes = is("do_normalize", true);
     let numbers = |key: &str, otherwise: f64| -> Result<[f32; 3]> {
