@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::journal;
 use super::manifest::manifests_in;
 use super::review::REVIEW_SUFFIX;
-use super::stems::spelling;
+use super::stems::record_path;
 use clothseg::internals::digest::{self, Key};
 use clothseg::internals::files::PHOTO_EXTENSIONS;
 
@@ -69,7 +69,7 @@ impl EarlierFiles {
 }
 
 fn key(path: &Path) -> Key {
-    digest::key(spelling(path).as_bytes())
+    digest::key(record_path(path).as_bytes())
 }
 
 /// Whether it is one of the two files of a photo in a review folder, and the other is beside it.

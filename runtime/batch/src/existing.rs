@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::inputs::Identities;
 use super::manifest::{Record, Status};
-use super::stems::spelling;
+use super::stems::record_path;
 
 /// What has the name of a result already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +25,19 @@ pub(super) enum Existing {
 
 /// Which files earlier runs wrote, of those that are asked for.
 #[derive(Debug)]
-pub(super) enum Ours {
+pub(super) enum OwnFiles {
     /// Every one that is there.
     All,
-    /// These, as [`spelling`] writes their paths; none where there are none.
+    /// These, as [`record_path`] writes their paths; none where there are none.
     These(HashSet<String>),
 }
 
-impl Ours {
+impl OwnFiles {
     /// The files of an earlier run's record below its output folder. A run that was broken off may have written any.
     pub(super) fn of(record: Option<&Record>, is_written: bool, output: &Path) -> Self {
         match record {
             Some(record) if record.status == Status::Done => {
-                Self::These(record.files.iter().map(|file| spelling(&output.join(&file.path))).collect())
+                Self::These(record.files.iter().map(|file| record_path(&output.join(&file.path))).collect())
             }
             _ if is_written => Self::All,
             _ => Self::These(HashSet::new()),
@@ -54,36 +54,36 @@ pub(super) struct ResultFolder<'a> {
     photos: &'a Identities,
     is_new: bool,
     may_hold_photos: bool,
-    ours: Ours,
+    ours: OwnFiles,
 }
 
 impl<'a> ResultFolder<'a> {
     /// `ours` is looked at only where the folder may hold photos.
-    pub(super) fn new(folder: &Path, photos: &'a Identities, ours: impl FnOnce() -> Ours) -> Self {
+    pub(super) fn new(folder: &Path, photos: &'a Identities, ours: impl FnOnce() -> OwnFiles) -> Self {
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         // Of one that cannot be resolved, such as one that is not there yet, nothing is known.
         let may_hold_photos = fs::canonicalize(here).map_or(true, |real_path| photos.are_in(&real_path));
-        let ours = if may_hold_photos { ours() } else { Ours::All };
+        let ours = if may_hold_photos { ours() } else { OwnFiles::All };
         Self { photos, is_new: false, may_hold_photos, ours }
     }
 
     /// One that was empty when the run began, or was not there. What lies in it by now is of other photos.
     pub(super) fn of_new(photos: &'a Identities) -> Self {
-        Self { photos, is_new: true, may_hold_photos: false, ours: Ours::All }
+        Self { photos, is_new: true, may_hold_photos: false, ours: OwnFiles::All }
     }
 
     /// Whether there may be files in it that no run wrote, and that must stay.
     pub(super) fn may_hold_foreign(&self) -> bool {
-        self.may_hold_photos && matches!(self.ours, Ours::These(_))
+        self.may_hold_photos && matches!(self.ours, OwnFiles::These(_))
     }
 
     fn is_foreign(&self, path: &Path) -> bool {
-        self.may_hold_photos && matches!(&self.ours, Ours::These(files) if !files.contains(&spelling(path)))
+        self.may_hold_photos && matches!(&self.ours, OwnFiles::These(files) if !files.contains(&record_path(path)))
     }
 
     /// Whether a run is known to have written `path`, or it lies where nothing else does.
     pub(super) fn may_remove(&self, path: &Path) -> bool {
-        !self.may_hold_photos || matches!(&self.ours, Ours::These(files) if files.contains(&spelling(path)))
+        !self.may_hold_photos || matches!(&self.ours, OwnFiles::These(files) if files.contains(&record_path(path)))
     }
 
     /// What `path`, a name in this folder, stands for at this moment.
@@ -127,7 +127,7 @@ mod tests {
         let (_folder, root, photos) = tree();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos, || Ours::All).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, || OwnFiles::All).existing(&folder.join(name))
         };
         assert_eq!(
             [at("in", "a.png"), at("in", "b.png"), at("in", "c.png")],
@@ -144,7 +144,7 @@ mod tests {
         let (_folder, root, photos) = tree();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos, || Ours::These(HashSet::new())).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, || OwnFiles::These(HashSet::new())).existing(&folder.join(name))
         };
         assert_eq!(
             [at("in", "a.png"), at("in", "b.png"), at("in", "c.png"), at("out", "a.png")],
@@ -163,7 +163,7 @@ mod tests {
         symlink(root.join("in"), root.join("linked")).unwrap();
         let at = |folder: &str, name: &str| {
             let folder = root.join(folder);
-            ResultFolder::new(&folder, &photos, || Ours::All).existing(&folder.join(name))
+            ResultFolder::new(&folder, &photos, || OwnFiles::All).existing(&folder.join(name))
         };
         assert_eq!(at("out", "to-photo.png"), Existing::Photo);
         assert_eq!(at("out", "to-other.png"), Existing::Other);

@@ -139,7 +139,7 @@ impl InputFinder {
     }
 
     /// Adds the files and folders of a list: one path a line, or with `separator` 0 one before each NUL, for names with
-    /// line ends in them. Relative paths are below the working directory. Empty lines are nothing; a byte order mark and
+    /// line ends in them. Relative paths are below the working directory. Blank lines are nothing; a byte order mark and
     /// UTF-16, as some programs write, are understood, and so are blanks and quotation marks around a path.
     ///
     /// # Errors
@@ -153,7 +153,8 @@ impl InputFinder {
         let separator = if separator == b'\n' && !list.contains(&b'\n') { b'\r' } else { separator };
         for path in list.split(|byte| *byte == separator) {
             let path = if separator == b'\n' { path.strip_suffix(b"\r").unwrap_or(path) } else { path };
-            if !path.is_empty() {
+            let is_blank = if separator == 0 { path.is_empty() } else { path.trim_ascii().is_empty() };
+            if !is_blank {
                 let path = argument::listed(path_of_bytes(path));
                 match argument::refused(&path) {
                     Some(error) => self.inputs.unreadable.push((path.to_string_lossy().into_owned(), error)),
@@ -203,6 +204,9 @@ impl InputFinder {
         let is_left_out =
             |entry: &walkdir::DirEntry| entry.depth() > 0 && is_of_system(&entry.file_name().to_string_lossy());
         let mut walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+        let below = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_owned();
+        // A photo that links lead to as well is done under its own name.
+        let mut links = Vec::new();
         while let Some(entry) = walk.next() {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() && (is_left_out(&entry) || self.is_output(entry.path())) => {
@@ -212,9 +216,9 @@ impl InputFinder {
                 // It comes before what is in it.
                 Ok(entry) if entry.file_type().is_dir() => self.earlier.look_into(entry.path()),
                 // A pipe or device would be waited for for ever.
+                Ok(entry) if entry.file_type().is_file() && entry.path_is_symlink() => links.push(entry.into_path()),
                 Ok(entry) if entry.file_type().is_file() => {
-                    let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-                    self.add_found(entry.path(), below, entry.path_is_symlink());
+                    self.add_found(entry.path(), &below(entry.path()), false);
                 }
                 Ok(_) => self.inputs.skipped += 1,
                 // A link that leads back up, or nowhere: no photo is lost by it.
@@ -222,9 +226,15 @@ impl InputFinder {
                 Err(error) if error.path().is_some_and(|path| path.is_symlink() && !has_photo_extension(path)) => {}
                 Err(error) => {
                     let path = error.path().unwrap_or(folder).to_owned();
-                    self.unreadable(&path, error.into());
+                    let leads_nowhere = path.is_symlink() && !path.exists();
+                    let cause = error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+                    let nowhere = || std::io::Error::new(cause.kind(), "it is a link to a file that does not exist");
+                    self.unreadable(&path, if leads_nowhere { nowhere() } else { cause });
                 }
             }
+        }
+        for link in links {
+            self.add_found(&link, &below(&link), true);
         }
     }
 

@@ -9,7 +9,7 @@ use clothseg::internals::digest::{self, Key};
 use serde::Deserialize;
 
 use crate::journal;
-use crate::stems::{StemForm, spelling, stem_key, unique_stems_beside};
+use crate::stems::{StemForm, record_path, stem_key, unique_stems_beside};
 
 /// The stems that were given, by the places of their photos.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl GivenStems {
 }
 
 fn place_key(place: &Path) -> Key {
-    digest::key(spelling(place).as_bytes())
+    digest::key(record_path(place).as_bytes())
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     fn stems(given: &mut GivenStems, places: &[&str]) -> Vec<String> {
         let places: Vec<PathBuf> = places.iter().map(PathBuf::from).collect();
         let forms = given.give(&places);
-        places.iter().zip(forms).map(|(place, form)| spelling(&form.apply(place))).collect()
+        places.iter().zip(forms).map(|(place, form)| record_path(&form.apply(place))).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::shard::Shard;
-use super::stems::{StemForm, spelling, unique_stems};
+use super::stems::{StemForm, record_path, unique_stems};
 use clothseg::Error;
 use clothseg::internals::digest::{self, Key};
 
@@ -88,7 +88,7 @@ impl Inputs {
         let place = self.place(entry);
         let stem = entry.form.apply(&place);
         // Of several photos with one place only the first has it for a name.
-        let file_name = spelling(if entry.form.is_numbered() { &stem } else { &place });
+        let file_name = record_path(if entry.form.repeats_place() { &stem } else { &place });
         Some(match &entry.origin {
             Origin::Bytes(bytes) => {
                 Input { name: "-".into(), source: Source::Bytes(Arc::clone(bytes)), file_name, stem }

@@ -42,8 +42,8 @@ mod cancel;
 mod color;
 mod content;
 mod cost;
-mod departed;
 mod earlier;
+mod earlier_photos;
 mod existing;
 mod find;
 mod fingerprint;
@@ -86,6 +86,7 @@ pub use outcome::{Done, Ended, Outcome, Reason};
 pub use resume::last_records;
 pub use run::{create_output, run};
 pub use shard::Shard;
+pub use stems::shortened_stem;
 pub use summary::{Stop, Summary};
 pub use timings::StageTimings;
 #[cfg(feature = "watch")]

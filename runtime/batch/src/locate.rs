@@ -10,6 +10,10 @@ use std::process::Command;
 
 use clothseg::{EngineOptions, Error, Provider, engine};
 
+/// ONNX Runtime's wheels since 1.30 keep a device id and may report its use, unless this variable is `1` in the environment before
+/// the library is loaded. A program sets it first, while it has no other thread.
+pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
+
 /// What looking for ONNX Runtime came to.
 #[derive(Debug, Default)]
 #[non_exhaustive]

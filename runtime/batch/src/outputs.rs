@@ -8,7 +8,7 @@ use clothseg::masks::Masked;
 use clothseg::{Error, Photo, Result, Segmenter};
 use rayon::prelude::*;
 
-use super::existing::{Existing, Ours, ResultFolder};
+use super::existing::{Existing, OwnFiles, ResultFolder};
 use super::inputs::{Identities, Input};
 use super::links::path_to;
 use super::options::BatchOptions;
@@ -26,7 +26,7 @@ pub(super) struct Context<'a> {
     /// Photos of this run: they are never written over.
     pub(super) protected: &'a Identities,
     /// Which of the photo's files earlier runs wrote.
-    pub(super) ours: &'a dyn Fn() -> Ours,
+    pub(super) ours: &'a dyn Fn() -> OwnFiles,
     /// The files of an earlier run.
     pub(super) replaced: &'a Replaced,
     /// Whether the output folder was empty when the run began.

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::existing::Ours;
+use super::existing::OwnFiles;
 use super::fingerprint;
 use super::inputs::{Input, Inputs};
 use super::journal::{self, Lines};
@@ -16,7 +16,7 @@ use super::manifest::{FileRecord, InputRecord, Record, Status, manifests_in};
 use super::options::BatchOptions;
 use super::outcome::Reason;
 use super::review::ReviewFiles;
-use super::stems::{spelling, stem_key, with_suffix};
+use super::stems::{record_path, stem_key, with_suffix};
 use clothseg::internals::digest::{self, Key};
 use clothseg::{Error, Result};
 
@@ -142,9 +142,9 @@ impl EarlierResults {
     }
 
     /// The files of whole runs: all of them where a run wrote files of any photo, or was about to.
-    pub(super) fn ours_of_run(&self) -> Ours {
+    pub(super) fn ours_of_run(&self) -> OwnFiles {
         let is_written = self.last_lines.values().any(|line| line.facts.is_written);
-        Ours::of(None, is_written, Path::new(""))
+        OwnFiles::of(None, is_written, Path::new(""))
     }
 
     /// The last lines of photos that are done and have none of these stems.
@@ -235,7 +235,7 @@ pub(super) fn is_whole(
     let is_truncated = record.review.contains(&Reason::Truncated);
     record.status == Status::Done
         && record.options == options_hash
-        && record.stem == spelling(&input.stem)
+        && record.stem == record_path(&input.stem)
         && record.files.iter().all(is_there)
         // Other gates judge the same record otherwise: such a photo is done again, so that the manifest and the review folder
         // say the same.
@@ -308,7 +308,7 @@ mod tests {
         for status in ["failed", "replacing"] {
             let known = known(&[&[line("a", "done", "x", 1), line("a", status, "x", 2)]]);
             assert!(!has(&known, "x"), "{status}");
-            assert!(matches!(known.ours_of_run(), Ours::All), "{status}: the files of before may be there");
+            assert!(matches!(known.ours_of_run(), OwnFiles::All), "{status}: the files of before may be there");
         }
     }
 

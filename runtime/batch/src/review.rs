@@ -39,7 +39,7 @@ impl ReviewOptions {
 /// What the overlay's name ends with.
 pub(super) const REVIEW_SUFFIX: &str = ".review.png";
 
-/// The two files of a photo in the folder of photos to look at. No format has these endings, so that the folder may be
+/// The two files of a photo in the folder of photos to look at. No format has these extensions, so that the folder may be
 /// anywhere, among the results too.
 pub(super) struct ReviewFiles {
     photo: PathBuf,
@@ -48,16 +48,16 @@ pub(super) struct ReviewFiles {
 
 impl ReviewFiles {
     pub(super) fn of(input: &Input, folder: &Path) -> Self {
-        let ending = match &input.source {
-            Source::File(path) => path.extension().map(|ending| ending.to_string_lossy().into_owned()),
+        let extension = match &input.source {
+            Source::File(path) => path.extension().map(|extension| extension.to_string_lossy().into_owned()),
             Source::Bytes(bytes) => {
                 let format = image::guess_format(bytes).ok();
-                format.and_then(|format| format.extensions_str().first()).map(|ending| (*ending).to_owned())
+                format.and_then(|format| format.extensions_str().first()).map(|extension| (*extension).to_owned())
             }
         };
         let stem = folder.join(&input.stem);
-        let photo = match ending {
-            Some(ending) => with_suffix(&stem, &format!(".photo.{ending}")),
+        let photo = match extension {
+            Some(extension) => with_suffix(&stem, &format!(".photo.{extension}")),
             None => with_suffix(&stem, ".photo"),
         };
         Self { photo, overlay: with_suffix(&stem, REVIEW_SUFFIX) }

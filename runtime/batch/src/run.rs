@@ -15,7 +15,7 @@ use crate::manifest::manifest_path;
 use crate::options::{BatchOptions, WorkOptions};
 use crate::outcome::Outcome;
 use crate::summary::{Stop, Summary};
-use crate::{departed, journal, leftovers, manifest, pipeline, resume, room, run_files, stages};
+use crate::{earlier_photos, journal, leftovers, manifest, pipeline, resume, room, run_files, stages};
 
 /// Segments every input, writes its files and records it in the manifest; one failure never stops the others.
 ///
@@ -35,13 +35,13 @@ pub fn run(
     let folder_is_new = is_new(&options.output);
     let mut session = Session::open(segmenter, options)?;
     session.folder_is_new = folder_is_new;
-    let departed = departed::Departed::of(&session.known, inputs, options);
+    let earlier_photos = earlier_photos::EarlierPhotos::of(&session.known, inputs, options);
     // They say that all photos are in them: they leave first and come last.
     run_files::remove(
         options,
         &ResultFolder::new(&options.output, inputs.identities(), || session.known.ours_of_run()),
     )?;
-    let mut summary = session.pass(segmenter, inputs, options, cancel, &departed, report)?;
+    let mut summary = session.pass(segmenter, inputs, options, cancel, &earlier_photos, report)?;
     let end = match session.check_manifest() {
         // Files of the whole run are made of the manifest.
         Err(error) => Err(("manifest", error)),
@@ -97,11 +97,11 @@ impl Session {
         inputs: &Inputs,
         options: &BatchOptions,
         cancel: &Cancel,
-        departed: &departed::Departed,
+        earlier_photos: &earlier_photos::EarlierPhotos,
         report: &mut (dyn FnMut(Outcome) + Send),
     ) -> Result<Summary> {
         let started = Instant::now();
-        let summary = Summary { missing: departed.missing.clone(), ..Summary::default() };
+        let summary = Summary { missing: earlier_photos.missing.clone(), ..Summary::default() };
         let work = stages::Work {
             segmenter,
             inputs,
@@ -109,7 +109,7 @@ impl Session {
             cancel,
             facts: &self.facts,
             known: &self.known,
-            departed,
+            earlier_photos,
             suffix_bytes: self.suffix_bytes,
             folder_is_new: self.folder_is_new,
             manifest: &self.manifest,

@@ -36,9 +36,9 @@ impl Shard {
             Component::Normal(part) => Some(part.to_string_lossy()),
             _ => None,
         });
-        // One spelling on every system, so that a Windows and a Linux machine can share the work.
-        let spelling = parts.collect::<Vec<_>>().join("/");
-        let [a, b, c, d, ..] = digest::key(spelling.as_bytes());
+        // One record_path on every system, so that a Windows and a Linux machine can share the work.
+        let record_path = parts.collect::<Vec<_>>().join("/");
+        let [a, b, c, d, ..] = digest::key(record_path.as_bytes());
         let position = u64::from(u32::from_le_bytes([a, b, c, d]));
         (position * u64::from(self.count)) >> 32 == u64::from(self.index - 1)
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::cancel::Cancel;
 use super::content::{self, Content};
 use super::cost;
-use super::departed::{Departed, Same};
-use super::existing::{Existing, Ours, ResultFolder};
+use super::earlier_photos::{EarlierPhotos, Same};
+use super::existing::{Existing, OwnFiles, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::journal::Journal;
 use super::manifest::{ClassRecord, FileRecord, InputRecord, Record, RunFacts, Status};
@@ -19,7 +19,7 @@ use super::pipeline::{Decoding, Stages};
 use super::replaced::Replaced;
 use super::resume::{self, EarlierResults};
 use super::review::ReviewFiles;
-use super::stems::spelling;
+use super::stems::record_path;
 use super::summary::Summary;
 use super::timings::{StageTimings, milliseconds};
 use super::{outputs, room};
@@ -36,7 +36,7 @@ pub(super) struct Work<'a> {
     pub(super) cancel: &'a Cancel,
     pub(super) facts: &'a RunFacts,
     pub(super) known: &'a EarlierResults,
-    pub(super) departed: &'a Departed,
+    pub(super) earlier_photos: &'a EarlierPhotos,
     /// Bytes of the longest suffix of a result.
     pub(super) suffix_bytes: usize,
     /// Whether the output folder was empty when the run began, and each photo is done once.
@@ -252,7 +252,7 @@ impl<'a> Work<'a> {
     /// Takes away what the photo with this hash had while its stem was another.
     fn remove_renamed(&self, input: &Input, blake3: Option<&str>) -> Result<()> {
         let now = Same { blake3, options: &self.facts.options };
-        self.departed.remove_renamed(input, &now, self.known, self.options, self.inputs)
+        self.earlier_photos.remove_renamed(input, &now, self.known, self.options, self.inputs)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger<'a>> {
@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
         let outputs::Written { files, coco, removed } = outputs::write_all(&about, masked, &stem, &announce)?;
         let kept = replaced.kept(&files);
         let record = |(path, bytes): (PathBuf, u64)| {
-            let below = spelling(path.strip_prefix(&options.output).unwrap_or(&path));
+            let below = record_path(path.strip_prefix(&options.output).unwrap_or(&path));
             (path, FileRecord { path: below, bytes })
         };
         let (paths, mut files): (Vec<PathBuf>, Vec<FileRecord>) = files.into_iter().map(record).unzip();
@@ -306,9 +306,9 @@ impl<'a> Work<'a> {
     }
 
     /// Which files of the photo earlier runs wrote.
-    fn ours(&self, job: &Job) -> Ours {
+    fn ours(&self, job: &Job) -> OwnFiles {
         let is_written = self.known.facts(&job.input.stem).is_some_and(|known| known.is_written);
-        Ours::of(self.known.record(&job.input.stem).as_ref(), is_written, &self.options.output)
+        OwnFiles::of(self.known.record(&job.input.stem).as_ref(), is_written, &self.options.output)
     }
 
     /// A line that makes an earlier one of this photo void before its files are written over by others: after a kill
@@ -318,7 +318,7 @@ impl<'a> Work<'a> {
         let known = self.known.facts(&job.input.stem);
         let hash = job.facts.blake3.as_deref().unwrap_or_default();
         if among_photos || known.is_some_and(|known| known.are_others(&self.facts.options, hash)) {
-            let stem = spelling(&job.input.stem);
+            let stem = record_path(&job.input.stem);
             let files = replaced.records();
             self.manifest.append(&Record { files, ..self.facts.record(Status::Replacing, job.facts.clone(), stem) })?;
         }
@@ -335,7 +335,7 @@ impl<'a> Work<'a> {
     ) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.options.review.folder else { return Ok(Vec::new()) };
         let files = ReviewFiles::of(&job.input, folder);
-        let folder = ResultFolder::new(files.folder(), self.inputs.identities(), || Ours::All);
+        let folder = ResultFolder::new(files.folder(), self.inputs.identities(), || OwnFiles::All);
         if let Some(path) = files.paths().iter().find(|path| folder.existing(path) == Existing::Photo) {
             let path = path.display();
             return Err(Error::Invalid(format!(
@@ -370,7 +370,7 @@ impl<'a> Work<'a> {
             timings_ms: timings,
             files: results.files,
             coco: results.coco,
-            ..self.facts.record(Status::Done, job.facts, spelling(&job.input.stem))
+            ..self.facts.record(Status::Done, job.facts, record_path(&job.input.stem))
         };
         if let Err(error) = self.manifest.append(&record) {
             return self.break_off(error);
@@ -386,7 +386,7 @@ impl<'a> Work<'a> {
         let record = Record {
             timings_ms: job.timings.with_total(job.started.elapsed()).rounded(),
             error: Some(error.chain()),
-            ..self.facts.record(Status::Failed, job.facts, spelling(&job.input.stem))
+            ..self.facts.record(Status::Failed, job.facts, record_path(&job.input.stem))
         };
         if let Err(error) = self.manifest.append(&record) {
             return self.break_off(error);

@@ -21,19 +21,21 @@ pub(super) struct StemForm {
     keeps_ending: bool,
     /// Added as `-2`, `-3` and so on; nothing for 1.
     number: u32,
+    /// Whether a photo before has the very same place, and not only one that differs in case.
+    repeats_place: bool,
 }
 
 impl StemForm {
     /// Without ending and number: unique where nothing else was chosen.
-    pub(super) const BARE: Self = Self { keeps_ending: false, number: 1 };
+    pub(super) const BARE: Self = Self { keeps_ending: false, number: 1, repeats_place: false };
 
     /// The stem of the photo at this place.
     pub(super) fn apply(self, place: &Path) -> PathBuf {
         let stem = if self.keeps_ending { place.to_owned() } else { bare(place) };
-        shortened(if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) })
+        shortened_stem(if self.number == 1 { stem } else { with_suffix(&stem, &format!("-{}", self.number)) })
     }
 
-    const UNNUMBERED: [Self; 2] = [Self::BARE, Self { keeps_ending: true, number: 1 }];
+    const UNNUMBERED: [Self; 2] = [Self::BARE, Self { keeps_ending: true, ..Self::BARE }];
 
     /// The stems that a place may have without a number.
     pub(super) fn unnumbered(place: &Path) -> [PathBuf; 2] {
@@ -46,9 +48,9 @@ impl StemForm {
         Self::UNNUMBERED.into_iter().find(|form| form.apply(place) == stem)
     }
 
-    /// Whether others at the same place came first.
-    pub(super) fn is_numbered(self) -> bool {
-        self.number > 1
+    /// Whether another photo at the same place came first.
+    pub(super) fn repeats_place(self) -> bool {
+        self.repeats_place
     }
 }
 
@@ -71,11 +73,13 @@ pub(super) fn unique_stems_beside(
     let mut take = |key: Key| !others.contains(&key) && taken.insert(key);
     // Where the counting goes on for a name that many share; starting at 2 for each would take for ever.
     let mut last_number: HashMap<Key, u32> = HashMap::new();
+    let mut places_before: HashSet<Key> = HashSet::new();
     let choose = |place: PathBuf| {
         let bare = bare(&place);
         let key = stem_key(&bare);
         let keeps_ending = is_of_another(&bare) || sharing.get(&key) != Some(&1) || others.contains(&key);
-        let mut form = StemForm { keeps_ending, number: 1 };
+        let repeats_place = !places_before.insert(digest::key(record_path(&place).as_bytes()));
+        let mut form = StemForm { keeps_ending, number: 1, repeats_place };
         let first = stem_key(&form.apply(&place));
         if is_of_another(&form.apply(&place)) || !take(first) {
             form.number = *last_number.get(&first).unwrap_or(&1) + 1;
@@ -92,7 +96,7 @@ pub(super) fn unique_stems_beside(
 /// Whether a file of this stem has the name of another: a file of the run (`coco.json`), or a file of another photo
 /// (`b.labelme.json` is of `b`).
 fn is_of_another(stem: &Path) -> bool {
-    let name = spelling(stem).to_lowercase();
+    let name = record_path(stem).to_lowercase();
     let suffixes = || Format::ALL.iter().flat_map(|format| format.exporter().photo_suffixes());
     let is_anothers = |suffix: &str| {
         let longer = suffixes().filter_map(|longer| longer.strip_suffix(suffix));
@@ -119,11 +123,11 @@ fn is_of_run(file: &str) -> bool {
 
 /// What makes two stems the same: paths that differ in case are one file on some systems.
 pub(super) fn stem_key(stem: &Path) -> Key {
-    digest::key(spelling(stem).to_lowercase().as_bytes())
+    digest::key(record_path(stem).to_lowercase().as_bytes())
 }
 
 /// A path as it stands in records: text, with `/` on every system.
-pub(super) fn spelling(path: &Path) -> String {
+pub(super) fn record_path(path: &Path) -> String {
     let text = path.to_string_lossy();
     if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }
@@ -132,8 +136,9 @@ fn bare(place: &Path) -> PathBuf {
     if has_photo_extension(place) { place.with_extension("") } else { place.to_owned() }
 }
 
-/// The stem with a name that leaves room for suffixes: a long one is cut, and its hash keeps it apart from others.
-fn shortened(stem: PathBuf) -> PathBuf {
+/// The stem with a name that leaves room for suffixes: one of more than 180 bytes is cut, and its hash keeps it apart from others. So the
+/// files of a photo are called.
+pub fn shortened_stem(stem: PathBuf) -> PathBuf {
     let Some(name) = stem.file_name().filter(|name| name.len() > MAX_NAME_BYTES) else { return stem };
     let hash = digest::hex(name.as_encoded_bytes());
     let text = name.to_string_lossy();
@@ -163,7 +168,7 @@ mod tests {
     fn stems(places: &[&str]) -> Vec<String> {
         let places = places.iter().map(PathBuf::from);
         let forms = unique_stems(places.clone());
-        places.zip(forms).map(|(place, form)| spelling(&form.apply(&place))).collect()
+        places.zip(forms).map(|(place, form)| record_path(&form.apply(&place))).collect()
     }
 
     #[test]
@@ -172,6 +177,9 @@ mod tests {
         assert_eq!(stems(&["B.webp", "b.jpg", "b.png", "x/b.jpg"]), ["B.webp", "b.jpg", "b.png", "x/b"]);
         assert_eq!(stems(&["c.jpg", "c.jpg", "C.jpg", "c.jpg"]), ["c.jpg", "c.jpg-2", "C.jpg-3", "c.jpg-4"]);
         assert_eq!(stems(&["b.jpg.png", "b.jpg", "b.png"]), ["b.jpg", "b.jpg-2", "b.png"]);
+        let forms = unique_stems(["c.jpg", "C.jpg", "c.jpg"].iter().map(PathBuf::from));
+        let repeats: Vec<bool> = forms.into_iter().map(StemForm::repeats_place).collect();
+        assert_eq!(repeats, [false, false, true]);
     }
 
     #[test]
@@ -194,7 +202,10 @@ mod tests {
     #[test]
     fn ten_thousand_photos_of_one_name_are_numbered_at_once() {
         let places = std::iter::repeat_n(PathBuf::from("photo.jpg"), 10_000);
-        assert_eq!(unique_stems(places).last(), Some(&StemForm { keeps_ending: true, number: 10_000 }));
+        assert_eq!(
+            unique_stems(places).last(),
+            Some(&StemForm { keeps_ending: true, number: 10_000, repeats_place: true })
+        );
     }
 
     proptest! {

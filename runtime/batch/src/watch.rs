@@ -22,17 +22,19 @@ use super::summary::Summary;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchOptions {
-    /// How long a photo must be left unchanged to count as whole. Where the system tells that its writer has closed it, a fifth
-    /// of a second is enough; where it tells that a writer has it open, or the file is empty, it is 15 times as long.
+    /// How long a photo must be left unchanged to count as whole. Where the system tells that a writer has it open, or the file
+    /// is empty, it is 15 times as long.
     pub settle: Duration,
+    /// How long it must be left unchanged where the system tells that its writer has closed it; at most `settle`.
+    pub settle_after_closing: Duration,
     /// Look for changes this often, instead of being told of them by the system.
     pub poll: Option<Duration>,
 }
 
 impl Default for WatchOptions {
-    /// Two seconds, and told by the system where it can.
+    /// Two seconds, a fifth of a second after closing, and told by the system where it can.
     fn default() -> Self {
-        Self { settle: Duration::from_secs(2), poll: None }
+        Self { settle: Duration::from_secs(2), settle_after_closing: Duration::from_millis(200), poll: None }
     }
 }
 
@@ -41,6 +43,13 @@ impl WatchOptions {
     #[must_use]
     pub fn with_settle(mut self, settle: Duration) -> Self {
         self.settle = settle;
+        self
+    }
+
+    /// The same with another settle time after closing.
+    #[must_use]
+    pub fn with_settle_after_closing(mut self, settle: Duration) -> Self {
+        self.settle_after_closing = settle;
         self
     }
 

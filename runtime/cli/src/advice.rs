@@ -11,6 +11,12 @@ pub fn explain(error: &Error) -> String {
     }
 }
 
+/// The same, after the name of the photo that it is about, which is said once.
+pub fn explain_named(name: &str, error: &Error) -> String {
+    let said = explain(error).replacen(&format!("cannot read {name}: "), "cannot read it: ", 1);
+    format!("{name}: {said}")
+}
+
 /// The same of a model in this file. Most errors name the file that is at fault, which may be the description.
 pub fn explain_of(model: Option<&std::path::Path>, error: &Error) -> String {
     match (model, explain(error)) {
@@ -28,10 +34,9 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::CutOff { percent: Some(_) } => Some("or do as much as there is with --allow-truncated"),
         Error::NoTensorrtCache => Some("name one with --trt-cache DIR"),
         Error::MissingSpec { .. } => Some("or name a description with --spec, or export the model with clothseg-train"),
-        Error::NoOnnxRuntime { provider, .. } => Some(how_to_install(provider.parse().unwrap_or_default())),
+        Error::NoOnnxRuntime { provider, .. } => provider.parse().ok().map(how_to_install),
         Error::ProviderUnavailable { provider, .. } => {
-            let provider = provider.parse().unwrap_or_default();
-            matches!(provider, Provider::Cuda | Provider::Tensorrt).then(|| how_to_install(provider))
+            provider.parse().ok().filter(|it| matches!(it, Provider::Cuda | Provider::Tensorrt)).map(how_to_install)
         }
         _ => None,
     }

@@ -23,8 +23,8 @@ pub struct Args {
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
 
-    /// Classes, aliases or groups, such as shirt,pants or lower; all classes without it. A name that holds commas is found as
-    /// it is, or in quotation marks
+    /// Classes, aliases or groups, such as shirt,pants or lower; all is every class but the background. By default all
+    /// garments. A name that holds commas is found as it is, or in quotation marks
     #[arg(short, long, value_name = "NAMES")]
     pub classes: Vec<String>,
 
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, help_heading = None::<&str>, value_name = "N", value_parser = megapixels, default_value_t = Limits::default().max_pixels / 1_000_000)]
     pub max_megapixels: u64,
 
-    /// Do photos that are cut off as far as they go, with grey for what is missing, and flag them for review
+    /// Process truncated photos as far as they go, with grey for what is missing, and flag them for review
     #[arg(long)]
     pub allow_truncated: bool,
 
@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, help_heading = None::<&str>, value_name = "KIND", hide_possible_values = true, exclusive = true)]
     pub generate: Option<Generated>,
 
-    /// Say nothing but errors
+    /// Print errors and warnings only
     #[arg(short, long, help_heading = None::<&str>)]
     pub quiet: bool,
 
@@ -107,8 +107,8 @@ pub fn files() -> String {
 /// What the program's exit status says.
 pub const EXIT_STATUS: &str = "\
 0 all done, 1 some photos failed, 2 wrong usage or nothing can run,
-130 stopped by Ctrl-C or SIGTERM: the first finishes the photos in work, the second stops at
-once. With --watch, which nothing else ends, the first gives 0 or 1.";
+130 stopped by Ctrl-C or SIGTERM: the first finishes the photos that have begun, the second
+stops at once. With --watch, which nothing else ends, the first gives 0 or 1.";
 
 impl Args {
     /// The classes and groups asked for, by their names; none for all.

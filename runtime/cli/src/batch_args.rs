@@ -14,7 +14,7 @@ use crate::list_file;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Many photos")]
 pub struct BatchArgs {
-    /// Skip photos that an earlier run into the same folder has done with the same model and options
+    /// Skip photos that an earlier run into the same folder finished with the same model and options
     #[arg(long)]
     pub resume: bool,
 
@@ -26,11 +26,11 @@ pub struct BatchArgs {
     #[arg(long, requires = "files_from")]
     pub null: bool,
 
-    /// Do part I of N, such as 1/4, and leave the others to other runs
+    /// Process part I of N only, such as 1/4, and leave the others to other runs
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
 
-    /// Photos in work at a time; one a core without it
+    /// Photos to process at the same time; one per core by default
     #[arg(short, long, value_name = "N", value_parser = count)]
     pub jobs: Option<NonZeroUsize>,
 
@@ -38,23 +38,23 @@ pub struct BatchArgs {
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub batch: NonZeroUsize,
 
-    /// Memory for photos in work, in MiB; 256 a job without it, and 1024 at least
+    /// Memory for photos being processed, in MiB; 256 per job by default, at least 1024
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u64>,
 
-    /// Begin no more photos after one has failed
+    /// Start no more photos after one has failed
     #[arg(long)]
     pub fail_fast: bool,
 
-    /// Wait for the disk before a photo counts as done; a loss of power then costs no more than a kill
+    /// Wait for the disk before a photo counts as done: a power failure then costs no more than a kill
     #[arg(long)]
     pub sync: bool,
 
-    /// Gather photos to look at here, with overlays: nothing found, low confidence, garment cut by the frame
+    /// Collect photos to review here, with overlays: nothing found, low confidence, garment cut by the frame
     #[arg(long, value_name = "DIR")]
     pub review_dir: Option<PathBuf>,
 
-    /// Smallest confidence, 0 to 1, that needs no look: the mean over the area of the classes found
+    /// Confidence, 0 to 1, below which a photo needs review: the mean over the area of the classes found
     #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = ReviewOptions::default().min_confidence)]
     pub min_confidence: f64,
 }

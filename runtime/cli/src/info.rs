@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use clothseg::spec::{Fit, OutputKind, OutputSpec};
 use clothseg::{EngineInfo, ModelSpec, Segmenter};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::advice::Remarks;
 
@@ -31,10 +32,10 @@ fn text(segmenter: &Segmenter, remarks: &Remarks) -> String {
         let _ = writeln!(text, "{:9} {value}", format!("{key}:"));
     };
     line("model", &format!("{} ({} classes)", spec.name, spec.taxonomy.len()));
-    line("input", &format!("'{}', {:?}", spec.input.name, spec.input.fit));
-    line("output", &format!("'{}', {:?} at stride {}", spec.output.name, spec.output.kind, spec.output.stride));
+    line("input", &format!("'{}', {}", spec.input.name, fit(spec.input.fit)));
+    line("output", &format!("'{}', {}", spec.output.name, output(&spec.output)));
     for (key, value) in &spec.training {
-        line(key, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        line(key, &plain(value));
     }
     line("provider", engine.provider.name());
     line("library", &format!("{} {}", engine.library, engine.version));
@@ -55,8 +56,42 @@ fn text(segmenter: &Segmenter, remarks: &Remarks) -> String {
     text
 }
 
+fn fit(fit: Fit) -> String {
+    match fit {
+        Fit::Stretch { width, height } => format!("photos are stretched to {width} x {height} pixels"),
+        Fit::LongestSide { size, multiple: 1 } => format!("the longest side becomes {size} pixels"),
+        Fit::LongestSide { size, multiple } => {
+            format!("the longest side becomes {size} pixels, and both are padded to multiples of {multiple}")
+        }
+    }
+}
+
+fn output(output: &OutputSpec) -> String {
+    let what = match output.kind {
+        OutputKind::Logits => "logits",
+        OutputKind::Probabilities => "probabilities",
+        OutputKind::ClassMap => "a class map",
+        _ => "numbers",
+    };
+    match output.stride {
+        1 => format!("{what} for each pixel of the input"),
+        stride => format!("{what} for each {stride} x {stride} pixels of the input"),
+    }
+}
+
+/// A fact about the training, as a line: lists and tables without JSON's marks.
+fn plain(value: &Value) -> String {
+    let of = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => of(&mut items.iter().map(plain)),
+        Value::Object(fields) => of(&mut fields.iter().map(|(key, value)| format!("{key} {}", plain(value)))),
+        other => other.to_string(),
+    }
+}
+
 fn threads(engine: &EngineInfo, sessions: usize) -> String {
-    let threads = engine.threads.map_or_else(|| "one a core".into(), |threads| format!("{threads} a session"));
+    let threads = engine.threads.map_or_else(|| "one per core".into(), |threads| format!("{threads} per session"));
     format!("{threads}, {sessions} session{}", if sessions == 1 { "" } else { "s" })
 }
 

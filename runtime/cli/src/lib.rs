@@ -28,12 +28,9 @@ use clothseg_batch::{self as batch, BatchOptions, Cancel, Inputs, Stop};
 
 use advice::{Remarks, explain, explain_of};
 use args::Args;
+pub use clothseg_batch::locate::TELEMETRY_SWITCH;
 pub use engine_args::{EngineArgs, is_gpu, read_model, usual_jobs};
 pub use generate::{Generated, generate};
-
-/// ONNX Runtime's wheels since 1.30 keep a device id and may report its use, unless this variable is `1` in the environment before
-/// the library is loaded. A program sets it first, while it has no other thread.
-pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
 
 /// All photos are done.
 const ALL_DONE: u8 = 0;

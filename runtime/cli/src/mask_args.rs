@@ -47,7 +47,7 @@ pub struct MaskArgs {
     #[arg(long, value_name = "COLOUR|FILE")]
     pub background: Option<String>,
 
-    /// Free the colours of soft edges of what was behind them, with alpha too; before a background they always are
+    /// Remove the colour of the old background from soft edges, with alpha too; with --background this is always done
     #[arg(long)]
     pub decontaminate: bool,
 

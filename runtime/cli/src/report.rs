@@ -7,7 +7,7 @@ use clothseg::{ClassRegion, EngineInfo, ModelSpec};
 use clothseg_batch::{self as batch, BatchOptions, Cancel, Ended, Inputs, Outcome, Round, Summary};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::advice::{Remarks, explain};
+use crate::advice::{Remarks, explain_named};
 use crate::printable::printable;
 
 /// A line on standard error. That nobody reads it any more is no reason to stop.
@@ -43,20 +43,20 @@ impl Progress {
                 self.line(&format!("{}: {}", outcome.name, found(&done.regions)));
             }
             Ok(_) => {}
-            Err(error) => self.line(&format!("error: {}: {}", outcome.name, explain(error))),
+            Err(error) => self.line(&format!("error: {}", explain_named(&outcome.name, error))),
         }
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
         if self.cancel.is_cancelled() && !self.said_that_it_stops && !self.quiet {
             self.said_that_it_stops = true;
-            self.line("stopping after the photos in work; once more stops at once");
+            self.line("stopping after the photos that have begun; press again to stop at once");
         }
     }
 
     /// Something else went wrong with an input.
     pub fn unreadable(&mut self, name: &str, error: &clothseg::Error) {
-        self.line(&format!("error: {name}: {}", explain(error)));
+        self.line(&format!("error: {}", explain_named(name, error)));
     }
 
     /// The last lines: what was done, how fast, and how to go on.
@@ -67,8 +67,8 @@ impl Progress {
         if self.quiet {
             return;
         }
-        told(inputs.skipped, "that is not a photo was", "that are not photos were", "left alone");
-        told(inputs.earlier_results, "that an earlier run made was", "that earlier runs made were", "left out");
+        told("skipped", inputs.skipped, "file that is not a photo", "files that are not photos");
+        told("skipped", inputs.earlier_results, "result of an earlier run", "results of earlier runs");
         told_of_removed(summary);
         named(&summary.changed, "has changed since it was done", "have changed since they were done", "done again");
         let (one, several) = ("has results that were changed since", "have results that were changed since");
@@ -83,8 +83,10 @@ impl Progress {
         if summary.to_review > 0 {
             let manifest = batch::manifest_path(&options.output, options.shard);
             match &options.review.folder {
-                Some(folder) => say(&format!("photos to look at are in {}", folder.display())),
-                None => say(&format!("why to look at them is in {}; --review-dir gathers them", manifest.display())),
+                Some(folder) => say(&format!("photos to review are in {}", folder.display())),
+                None => {
+                    say(&format!("why to review them is in {}; --review-dir DIR collects them", manifest.display()))
+                }
             }
         }
         if summary.not_begun > 0 {
@@ -113,22 +115,22 @@ impl Progress {
     }
 }
 
-/// Says what became of so many files.
-fn told(count: usize, one: &str, several: &str, what: &str) {
+/// Says what was done with so many files.
+fn told(what: &str, count: usize, one: &str, several: &str) {
     match count {
         0 => {}
-        1 => say(&format!("1 file {one} {what}")),
-        _ => say(&format!("{count} files {several} {what}")),
+        1 => say(&format!("{what} 1 {one}")),
+        _ => say(&format!("{what} {count} {several}")),
     }
 }
 
-/// Says how many files of earlier runs have left.
+/// Says how many files of earlier runs were removed.
 fn told_of_removed(summary: &Summary) {
     let (one, several) = (
-        "of an earlier run that does not fit the new results was",
-        "of earlier runs that do not fit the new results were",
+        "file of an earlier run that does not fit the new results",
+        "files of earlier runs that do not fit the new results",
     );
-    told(summary.removed_files, one, several, "removed");
+    told("removed", summary.removed_files, one, several);
 }
 
 /// Photos that a sentence names at most.
@@ -154,7 +156,7 @@ pub fn photos(count: usize) -> String {
 fn counts(summary: &Summary, unreadable: usize) -> String {
     let mut text = format!("{} done", photos(summary.done));
     let others =
-        [(summary.failed + unreadable, "failed"), (summary.skipped, "done before"), (summary.to_review, "to look at")];
+        [(summary.failed + unreadable, "failed"), (summary.skipped, "done before"), (summary.to_review, "to review")];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
         let _ = write!(text, ", {count} {what}");
     }

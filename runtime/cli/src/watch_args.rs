@@ -10,13 +10,13 @@ use clothseg_batch::WatchOptions;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Watch")]
 pub struct WatchArgs {
-    /// Watch the folder INPUT: do the photos that are there and not done, then those that arrive, until Ctrl-C
+    /// Watch the folder INPUT: process the photos that are there and not done, then those that arrive, until Ctrl-C
     #[arg(long, requires = "inputs", conflicts_with_all = ["files_from", "shard", "fail_fast"])]
     pub watch: bool,
 
-    /// How long a photo must be left unchanged to count as whole; one that its writer has closed counts sooner, on Linux
-    #[arg(long, value_name = "SECONDS", requires = "watch", default_value = "2")]
-    pub watch_settle: Seconds,
+    /// How long a photo must be left unchanged to count as whole [default: 2; on Linux 0.2 after its writer has closed it]
+    #[arg(long, value_name = "SECONDS", requires = "watch")]
+    pub watch_settle: Option<Seconds>,
 
     /// Look for changes this often, for folders that other machines write to [default: the system tells of changes; every 5
     /// seconds where it cannot]
@@ -51,7 +51,12 @@ impl WatchArgs {
 
     /// How it is watched.
     pub fn options(&self) -> WatchOptions {
-        WatchOptions::default().with_settle(self.watch_settle.0).with_poll(self.watch_poll.map(|seconds| seconds.0))
+        let options = WatchOptions::default().with_poll(self.watch_poll.map(|seconds| seconds.0));
+        match self.watch_settle {
+            // Somebody whose writers close a photo and open it again needs the same after closing.
+            Some(Seconds(settle)) => options.with_settle(settle).with_settle_after_closing(settle),
+            None => options,
+        }
     }
 }
 

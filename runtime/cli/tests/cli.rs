@@ -163,7 +163,7 @@ fn an_unknown_class_lists_what_there_is_and_does_nothing() {
     let env = TestEnv::new();
     env.photo("a.png");
     env.run(&["a.png", "--classes", "shrit", "-o", "out"])
-        .expect(2, &["did you mean 'shirt'", "pants", "garment (group)"]);
+        .expect(2, &["did you mean 'shirt'", "pants", "and the groups ", "garment"]);
     assert!(!env.path("out").exists());
 }
 

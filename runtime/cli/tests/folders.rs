@@ -294,8 +294,8 @@ fn photos_to_look_at_are_gathered_and_leave_when_they_are_well() {
     env.save("in/deep/empty.jpg", &plain);
     env.save("in/cut.png", &image::RgbImage::from_pixel(64, 64, support::RED).into());
     let run = |more: &[&str]| env.run(&[&["in", "-o", "out", "--review-dir", "look"], more].concat());
-    env.run(&["in", "-o", "o"]).expect(0, &["3 photos done, 2 to look at", "--review-dir gathers them"]);
-    run(&[]).expect(0, &["3 photos done, 2 to look at", "photos to look at are in look"]);
+    env.run(&["in", "-o", "o"]).expect(0, &["3 photos done, 2 to review", "--review-dir DIR collects them"]);
+    run(&[]).expect(0, &["3 photos done, 2 to review", "photos to review are in look"]);
     let gathered = ["cut.photo.png", "cut.review.png", "deep/empty.photo.jpg", "deep/empty.review.png"];
     assert_eq!(env.files("look"), gathered);
     let read = |name: &str| std::fs::read(env.path(name)).unwrap();
@@ -309,16 +309,16 @@ fn photos_to_look_at_are_gathered_and_leave_when_they_are_well() {
     assert_eq!(reasons("deep/empty"), serde_json::json!(["nothing-found"]));
 
     // Stricter gates judge photos that are done already anew; what is missing is gathered again.
-    run(&["--resume"]).expect(0, &["0 photos done, 3 done before, 2 to look at"]);
+    run(&["--resume"]).expect(0, &["0 photos done, 3 done before, 2 to review"]);
     std::fs::remove_file(env.path("look/cut.photo.png")).unwrap();
     run(&["--resume"]).expect(0, &["1 photo done, 2 done before"]);
-    run(&["--resume", "--min-confidence", "1"]).expect(0, &["2 photos done, 1 done before, 3 to look at"]);
+    run(&["--resume", "--min-confidence", "1"]).expect(0, &["2 photos done, 1 done before, 3 to review"]);
     assert_eq!(reasons("well"), serde_json::json!(["low-confidence"]));
-    run(&["--resume"]).expect(0, &["2 photos done, 1 done before, 2 to look at"]);
+    run(&["--resume"]).expect(0, &["2 photos done, 1 done before, 2 to review"]);
     assert_eq!(env.files("look"), gathered);
 
     env.save("in/deep/empty.jpg", &support::drawn_photo(96, 128).into());
-    run(&["--resume"]).expect(0, &["1 photo done, 2 done before, 1 to look at"]);
+    run(&["--resume"]).expect(0, &["1 photo done, 2 done before, 1 to review"]);
     assert_eq!(env.files("look"), &gathered[..2]);
 
     // The folder is for results, not for photos.

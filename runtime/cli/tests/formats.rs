@@ -307,7 +307,7 @@ fn other_formats_are_added_and_other_garments_replace_all_files_of_a_photo() {
     assert_eq!(record["files"].as_array().unwrap().len(), 5, "{record}");
     // Other classes: what shows the old ones leaves, of both runs.
     run(&["--format", "labels", "--classes", "shirt"])
-        .expect(0, &["4 files of earlier runs that do not fit the new results were removed"]);
+        .expect(0, &["removed 4 files of earlier runs that do not fit the new results"]);
     assert_eq!(env.files("out"), ["a.labels.png", "a.notes.txt"]);
     // What was changed by hand stays, and so does what is another photo's.
     let path = env.write("out/a.labels.png", b"corrected");

@@ -136,7 +136,7 @@ fn files_of_a_whole_run_and_photos_to_look_at_come_through_kills_too() {
     }
     let flags = |look| ["--formats", "coco,cutout,overlay", "--review-dir", look];
     let whole = env.run(&[&["in", "-o", "whole"], &flags("whole-look")[..]].concat());
-    whole.expect(0, &["28 photos done, 8 to look at"]);
+    whole.expect(0, &["28 photos done, 8 to review"]);
     assert_eq!(env.files("whole-look").len(), 2 * 8);
     let kills = run_through_kills(&env, &flags("look"), &["out", "look"]);
     // The COCO file is among them; its photos are in the order of the input, whatever the order of the work.

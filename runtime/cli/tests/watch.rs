@@ -222,7 +222,7 @@ fn results_in_the_watched_folder_are_no_photos() {
         wait_for(&mut watch, "c/d", || lines() == 3);
         let (code, stderr) = stop(watch, "INT");
         assert_eq!(code, Some(0), "{stderr}");
-        assert!(stderr.contains("1 photo done, 1 to look at"), "{stderr}");
+        assert!(stderr.contains("1 photo done, 1 to review"), "{stderr}");
         assert!(env.path("in/look/c/d.review.png").exists());
         assert_eq!(lines(), 3, "{flags:?}: an overlay was taken for a photo");
     }

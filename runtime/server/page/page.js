@@ -179,7 +179,7 @@ function describe() {
   byId("tint").setAttribute("aria-label", list ? `Tinted: ${list}` : "Nothing is tinted");
   for (const button of byId("downloads").children) button.disabled = !shown.length;
   const names = encodeURIComponent(shown.map((one) => one.name).join(",")).replaceAll("%2C", ",");
-  byId("command").textContent = `curl -F file=@photo.jpg '${location.origin}/v1/segment?format=json&classes=${names}'`;
+  byId("command").textContent = `curl -F file=@photo.jpg '${new URL("v1/segment", document.baseURI)}?format=json&classes=${names}'`;
 }
 
 function draw() {
@@ -267,10 +267,11 @@ function refusal(file) {
 }
 
 async function open(file) {
+  // A photo that is on its way would show its result below the refusal of this one.
+  page.request?.abort();
   const reason = refusal(file);
   fail(reason);
   if (reason) return;
-  page.request?.abort();
   const request = (page.request = new AbortController());
   const started = performance.now();
   say("Looking for garments …", true);
@@ -333,7 +334,7 @@ async function download(button) {
   } catch (error) {
     fail(error.message);
   } finally {
-    button.disabled = false;
+    describe();
     button.focus();
   }
 }

@@ -3,14 +3,14 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{MatchedPath, Request, State as FromState};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::lent;
 use crate::problem::Problem;
+use crate::request_body;
 use crate::state::Shared;
 
 /// Nothing from elsewhere, no frames, no forms that go elsewhere.
@@ -35,7 +35,7 @@ pub async fn guard(FromState(state): FromState<Shared>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let expects_continue = request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
-    let (body, mut rest) = lent::lend(body);
+    let (body, mut rest) = request_body::lend(body);
     let request = Request::from_parts(parts, body);
     let answer = AssertUnwindSafe(checked(&state, request, next)).catch_unwind().await;
     let mut response = answer.unwrap_or_else(|_| {
@@ -56,7 +56,13 @@ pub async fn guard(FromState(state): FromState<Shared>, request: Request, next: 
 
 /// The answer, where the client may ask at all.
 async fn checked(state: &Shared, request: Request, next: Next) -> Response {
-    let origin = match state.access.check(request.headers(), request.uri().authority()) {
+    let headers = request.headers();
+    // Health checks of some load balancers. A browser, whose page may be a stranger's, sends a Host always.
+    let is_without_host = request.version() == Version::HTTP_10 && !headers.contains_key(header::HOST);
+    if is_without_host && !headers.contains_key(header::ORIGIN) {
+        return next.run(request).await;
+    }
+    let origin = match state.access.check(headers, request.uri().authority()) {
         Ok(origin) => origin,
         Err(problem) => return problem.into_response(),
     };

@@ -12,13 +12,13 @@ mod engines;
 mod files;
 mod guard;
 mod health;
-mod lent;
 mod metrics;
 mod openapi;
 mod options;
 mod page;
 mod pictures;
 mod problem;
+mod request_body;
 mod routes;
 mod sending;
 mod serve;
@@ -117,7 +117,7 @@ fn obey(options: &Options) -> Result<u8, String> {
         tracing::info!("stopped: all requests are answered");
         return Ok(WELL);
     }
-    tracing::warn!("stopped: requests in work were left unanswered");
+    tracing::warn!("stopped; some requests were not answered");
     Ok(NOT_WELL)
 }
 

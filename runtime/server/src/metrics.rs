@@ -138,7 +138,7 @@ pub fn text(metrics: &Metrics, now: &Now<'_>) -> String {
     let load = |gauge: &AtomicUsize| one(gauge.load(Relaxed) as f64);
     family("clothseg_requests_in_flight", "gauge", "Requests that are being answered.", load(&metrics.in_flight));
     family("clothseg_connections", "gauge", "Open connections.", load(&metrics.connections));
-    family("clothseg_photos_running", "gauge", "Photos in work.", one(now.running as f64));
+    family("clothseg_photos_running", "gauge", "Photos being processed.", one(now.running as f64));
     family("clothseg_photos_waiting", "gauge", "Photos that are being uploaded or wait.", one(now.waiting as f64));
     let refused = metrics.refused.load(Relaxed);
     family("clothseg_photos_refused_total", "counter", "Photos refused because of overload.", one(refused as f64));

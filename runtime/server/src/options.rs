@@ -53,14 +53,14 @@ Examples:
   curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' -o pants.png http://127.0.0.1:8080/v1/masks/pants
 
 Nothing is fetched and no photo is kept. There is no password: whoever can reach the address can use it.
-The first Ctrl-C or SIGTERM finishes the requests in work, the second stops at once.
+The first Ctrl-C or SIGTERM answers the requests that have begun, the second stops at once.
 Exit status: 0 stopped, all requests answered; 1 stopped with requests unanswered; 2 wrong usage or nothing can run.";
 
 /// What requests may cost.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Photos in work at a time; one a core without it
+    /// Photos to process at the same time; one per core by default
     #[arg(short, long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
 
@@ -96,7 +96,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "S", default_value = "60")]
     pub request_time: Seconds,
 
-    /// Seconds that requests in work have when the server is asked to stop
+    /// Seconds that requests have to finish when the server is asked to stop
     #[arg(long, value_name = "S", default_value = "30")]
     pub stop_time: Seconds,
 }

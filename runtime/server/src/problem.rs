@@ -63,10 +63,10 @@ impl Problem {
     pub fn of(error: &Error) -> Self {
         let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
         match error {
-            Error::UnknownClass { name, nearest, known } => {
+            Error::UnknownClass { name, nearest, known, groups } => {
                 let hint = nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean '{nearest}'?"));
                 let problem = Self::new(unprocessable, "unknown_class", format!("there is no class '{name}'{hint}"));
-                problem.with("nearest", json!(nearest)).with("known", json!(known))
+                problem.with("nearest", json!(nearest)).with("known", json!([&known[..], groups].concat()))
             }
             Error::TooLarge { limit, unit: "bytes", .. } => Self::too_many_bytes(*limit),
             Error::TooLarge { found, limit, unit } => {

@@ -49,7 +49,7 @@ pub async fn serve(listener: TcpListener, router: Router, state: Shared) -> io::
     }
     // From here on nobody new gets in.
     drop(listener);
-    tracing::info!("stopping: requests in work are answered first");
+    tracing::info!("stopping after the requests that have begun");
     Ok(tokio::select! {
         () = graceful.shutdown() => true,
         () = sleep(state.limits.stop_time) => false,

@@ -90,8 +90,10 @@ async fn form(limits: &Limits, request: Request) -> Result<Upload, Problem> {
         let name = field.name().unwrap_or_default().to_owned();
         if name == "file" && photo.is_none() {
             photo = Some(field.bytes().await.map_err(refused)?);
-        } else if name == "file" || fields.len() == FIELDS {
-            return Err(Problem::bad_request("form", "one field 'file' is needed, and at most 32 others are allowed"));
+        } else if name == "file" {
+            return Err(Problem::bad_request("form", "there are two fields 'file'; send one photo per request"));
+        } else if fields.len() == FIELDS {
+            return Err(Problem::bad_request("form", "there are more than 32 fields besides 'file'"));
         } else {
             let text = text(limits, &name, field).await?;
             fields.push((name, text));

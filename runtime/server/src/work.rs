@@ -76,17 +76,11 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The word for all classes but the background.
-const ALL: &str = "all";
-
 /// Class indices of a name, an alias or a group, or several of them with commas between; `all` is every class but the background.
 ///
 /// # Errors
 /// 422 for an unknown one.
 pub fn classes(taxonomy: &Taxonomy, names: &str) -> Result<Vec<usize>, Problem> {
-    if names.trim().eq_ignore_ascii_case(ALL) && taxonomy.resolve(names.trim()).is_err() {
-        return Ok((1..taxonomy.len()).collect());
-    }
     let names = list::parse_names(names, |name| taxonomy.resolve(name.trim()).is_ok()).map_err(|cause| {
         Problem::bad_request("classes", format!("the list of classes {cause}; leave it out for all garments"))
     })?;

@@ -174,8 +174,15 @@ fn only_those_who_may_ask_are_answered() {
         assert_eq!(connection.reply().status, status);
     }
     let mut nameless = server.connect();
-    nameless.send(b"GET /healthz HTTP/1.0\r\n\r\n");
+    nameless.send(b"GET /healthz HTTP/1.1\r\n\r\n");
     nameless.reply().expect_problem(400, "host");
+    // Some load balancers ask so; browsers never do.
+    let mut balancer = server.connect();
+    balancer.send(b"GET /healthz HTTP/1.0\r\n\r\n");
+    assert_eq!(balancer.reply().status, 200);
+    let mut page = server.connect();
+    page.send(b"GET /healthz HTTP/1.0\r\norigin: https://attacker.example\r\n\r\n");
+    page.reply().expect_problem(400, "host");
     server.assert_idle();
 }
 
@@ -224,7 +231,7 @@ fn a_server_that_is_stopped_does_not_wait_for_ever() {
     connection.head("POST", "/v1/segment", &[OCTETS, ("content-length", "1000")]);
     server.wait_for("clothseg_photos_waiting", 1.0);
     server.terminate();
-    server.line_with("left unanswered");
+    server.line_with("were not answered");
     assert_eq!(server.wait(), Some(1));
 }
 

@@ -58,6 +58,10 @@ fn a_link_to_a_photo_is_that_photo_and_a_loop_ends() {
     std::os::unix::fs::symlink(folder.path().join("a.jpg"), folder.path().join("z.jpg")).unwrap();
     std::os::unix::fs::symlink(folder.path(), folder.path().join("in/up")).unwrap();
     assert_eq!(stems(&[folder.path().into()], Path::new("o")), ["a", "in/b"]);
+    // It is done under its own name, whichever comes first.
+    std::fs::create_dir(folder.path().join("best")).unwrap();
+    std::os::unix::fs::symlink("../in/b.jpg", folder.path().join("best/b.jpg")).unwrap();
+    assert_eq!(stems(&[folder.path().into()], Path::new("o")), ["a", "in/b"]);
 }
 
 #[test]

@@ -5,9 +5,6 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a file is left alone after its writer has closed it: some close it and open it again.
-const AFTER_CLOSING: Duration = Duration::from_millis(200);
-
 /// How many times the settle time a file is waited for that is empty, or that somebody is known to hold open.
 const PATIENCE: u32 = 15;
 
@@ -67,15 +64,17 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Arrivals {
     settle: Duration,
+    /// The same for a file that its writer has closed: some close it and open it again.
+    settle_after_closing: Duration,
     waiting: HashMap<PathBuf, Waiting>,
     /// The version of each file that was handed out: a file is handed out again when it has changed.
     taken: HashMap<PathBuf, Facts>,
 }
 
 impl Arrivals {
-    /// A file counts as whole after it was left unchanged for this long.
-    pub(super) fn new(settle: Duration) -> Self {
-        Self { settle, waiting: HashMap::new(), taken: HashMap::new() }
+    /// A file counts as whole after it was left unchanged for this long, and for this long after its writer has closed it.
+    pub(super) fn new(settle: Duration, settle_after_closing: Duration) -> Self {
+        Self { settle, settle_after_closing, waiting: HashMap::new(), taken: HashMap::new() }
     }
 
     /// From now on a file must be left unchanged for this long, if not longer.
@@ -150,7 +149,7 @@ impl Arrivals {
             + match waiting.last {
                 News::Written => patience,
                 _ if waiting.facts.bytes == 0 => patience,
-                News::Closed => AFTER_CLOSING.min(self.settle),
+                News::Closed => self.settle_after_closing.min(self.settle),
                 News::Seen => self.settle,
             }
     }
@@ -161,6 +160,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const AFTER_CLOSING: Duration = Duration::from_millis(200);
 
     fn facts(bytes: u64) -> Facts {
         Facts { bytes, modified: None, changed_ns: 0 }
@@ -168,7 +168,7 @@ mod tests {
 
     /// Arrivals with a settle time of two seconds, a beginning, and a path.
     fn empty() -> (Arrivals, Instant, &'static Path) {
-        (Arrivals::new(2 * SECOND), Instant::now(), Path::new("a.jpg"))
+        (Arrivals::new(2 * SECOND, AFTER_CLOSING), Instant::now(), Path::new("a.jpg"))
     }
 
     fn taken(arrivals: &mut Arrivals, now: Instant, bytes: u64) -> usize {

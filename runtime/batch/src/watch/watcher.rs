@@ -11,8 +11,8 @@ use super::root::{Root, is_unfinished};
 use super::source::{Changes, SystemNews};
 use super::{Round, WatchEvent, WatchOptions, WatchSummary, Way, mounts};
 use crate::cancel::Cancel;
-use crate::departed::Departed;
-use crate::existing::{Ours, ResultFolder};
+use crate::earlier_photos::EarlierPhotos;
+use crate::existing::{OwnFiles, ResultFolder};
 use crate::find::InputFinder;
 use crate::given_stems::GivenStems;
 use crate::inputs::{Identities, Inputs, Source};
@@ -81,7 +81,7 @@ impl<'a> Watch<'a> {
         let root = Root::open(folder, &outputs(options))?;
         let session = Session::open(segmenter, options)?;
         // No photo of the watched folder lies among the results.
-        run_files::remove(options, &ResultFolder::new(&options.output, &Identities::default(), || Ours::All))?;
+        run_files::remove(options, &ResultFolder::new(&options.output, &Identities::default(), || OwnFiles::All))?;
         write_run_files(segmenter, options)?;
         let stems = GivenStems::read(&manifests_in(&options.output))?;
         let mut watch = Self {
@@ -91,7 +91,7 @@ impl<'a> Watch<'a> {
             root,
             session,
             stems,
-            arrivals: Arrivals::new(how.poll.map_or(how.settle, |poll| poll.max(how.settle))),
+            arrivals: Arrivals::new(how.poll.map_or(how.settle, |poll| poll.max(how.settle)), how.settle_after_closing),
             news: None,
             poll: how.poll,
             looks: Vec::new(),
@@ -291,7 +291,7 @@ impl<'a> Watch<'a> {
         self.recorded.extend(inputs.iter().map(|input| input.stem));
         (self.report)(WatchEvent::Begun(inputs.len()));
         // Other photos are no part of the round, and stems stay.
-        let departed = Departed::default();
+        let earlier_photos = EarlierPhotos::default();
         let (report, failed) = (&mut self.report, &mut self.failed);
         let mut vanished = 0;
         let mut tell = |outcome: Outcome| {
@@ -305,7 +305,8 @@ impl<'a> Watch<'a> {
             };
             report(WatchEvent::Photo(outcome));
         };
-        let mut summary = self.session.pass(self.segmenter, &inputs, self.options, cancel, &departed, &mut tell)?;
+        let mut summary =
+            self.session.pass(self.segmenter, &inputs, self.options, cancel, &earlier_photos, &mut tell)?;
         summary.failed -= vanished;
         let manifest = self.session.check_manifest();
         self.summary.done += summary.done;

@@ -16,7 +16,7 @@ type Class = Result<Path<String>, PathRejection>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct Parameters {
     quality: Option<String>,
 }
 
@@ -31,8 +31,8 @@ pub async fn cutout(State(state): State<Shared>, class: Class, request: Request)
 }
 
 async fn picture(state: &Shared, class: Class, request: Request, is_cutout: bool) -> Result<Response, Problem> {
-    let Path(names) = class.map_err(|error| Problem::bad_request("path", error.body_text()))?;
-    let Query(asked) = query::<Asked>(&request)?;
+    let Path(names) = class.map_err(|_| Problem::bad_request("path", "the path is not valid UTF-8"))?;
+    let Query(asked) = query::<Parameters>(&request)?;
     let classes = work::classes(&state.engines.get(None)?.spec().taxonomy, &names)?;
     let quality = work::quality(state, asked.quality.as_deref())?;
     work::answer(state, request, move |state, Upload { photo, fields }| {

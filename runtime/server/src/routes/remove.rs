@@ -20,7 +20,7 @@ pub async fn remove(State(state): State<Shared>, request: Request) -> Result<Res
     }
     let (send, ignored) = tokio::sync::oneshot::channel();
     let answer = work::answer(&state, request, move |state, Upload { photo, fields }| {
-        let Asked { only_mask, ignored } = Asked::of(&fields)?;
+        let Parameters { only_mask, ignored } = Parameters::of(&fields)?;
         // Nobody waits for it once the request has gone.
         let _ = send.send(ignored);
         let found = Found::of(state, &photo, None, !only_mask)?;
@@ -42,12 +42,12 @@ pub async fn remove(State(state): State<Shared>, request: Request) -> Result<Res
 
 /// What the form says besides the photo.
 #[derive(Debug, Default, PartialEq)]
-struct Asked {
+struct Parameters {
     only_mask: bool,
     ignored: Vec<&'static str>,
 }
 
-impl Asked {
+impl Parameters {
     fn of(fields: &[(String, String)]) -> Result<Self, Problem> {
         let mut asked = Self::default();
         for (name, text) in fields {
@@ -76,13 +76,13 @@ fn truth(text: &str) -> Result<bool, Problem> {
 mod tests {
     use super::*;
 
-    fn asked(fields: &[(&str, &str)]) -> Result<Asked, Problem> {
-        Asked::of(&fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<Vec<_>>())
+    fn asked(fields: &[(&str, &str)]) -> Result<Parameters, Problem> {
+        Parameters::of(&fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<Vec<_>>())
     }
 
     #[test]
     fn the_form_of_rembg_is_understood() {
-        assert_eq!(asked(&[]).unwrap(), Asked::default());
+        assert_eq!(asked(&[]).unwrap(), Parameters::default());
         assert!(asked(&[("om", "True")]).unwrap().only_mask);
         assert_eq!(asked(&[("model", "/etc/passwd"), ("a", "true")]).unwrap().ignored, ["model", "a"]);
         for odd in [("om", "maybe"), ("url", "http://localhost/")] {

@@ -18,7 +18,7 @@ const MAX_TOLERANCE_PX: f64 = 1000.0;
 /// What to make of a photo.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct Parameters {
     classes: Option<String>,
     format: Option<String>,
     quality: Option<String>,
@@ -27,7 +27,7 @@ struct Asked {
 
 /// Segments a photo into one format, or several in an archive.
 pub async fn segment(State(state): State<Shared>, request: Request) -> Result<Response, Problem> {
-    let Query(asked) = query::<Asked>(&request)?;
+    let Query(asked) = query::<Parameters>(&request)?;
     let taxonomy = &state.engines.get(None)?.spec().taxonomy;
     let classes = match &asked.classes {
         Some(names) => work::classes(taxonomy, names)?,
@@ -55,7 +55,12 @@ fn polygons(tolerance: Option<f64>) -> Result<PolygonOptions, Problem> {
 
 /// The query of a request; 400 where it says something that nobody asked for.
 pub(super) fn query<T: serde::de::DeserializeOwned>(request: &Request) -> Result<Query<T>, Problem> {
-    Query::try_from_uri(request.uri()).map_err(|error| Problem::bad_request("query", error.body_text()))
+    Query::try_from_uri(request.uri()).map_err(|error| {
+        let said = error.body_text();
+        // What stands before it is the name of a step in axum.
+        let cause = said.split_once(": ").map_or(&*said, |(_, cause)| cause);
+        Problem::bad_request("query", format!("the query is wrong: {cause}"))
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::existing::{Existing, Ours, ResultFolder};
+use super::existing::{Existing, OwnFiles, ResultFolder};
 use super::inputs::{Input, Inputs};
 use super::manifest::Record;
 use super::options::BatchOptions;
@@ -16,14 +16,14 @@ use clothseg::internals::digest::{self, Key};
 
 /// What earlier runs have done beside the photos of this one.
 #[derive(Debug, Default)]
-pub(super) struct Departed {
+pub(super) struct EarlierPhotos {
     /// Photos in the manifests that are not among those of this run; not looked for unless it resumes all of them.
     pub(super) missing: Vec<String>,
     /// The stem that a photo of this run had before, by its stem now: `a` of `a.jpg` before there was an `a.png`.
     renamed: HashMap<Key, PathBuf>,
 }
 
-impl Departed {
+impl EarlierPhotos {
     /// Compares earlier results with the photos of a run.
     pub(super) fn of(known: &EarlierResults, inputs: &Inputs, options: &BatchOptions) -> Self {
         let had = |input: &Input| {
@@ -63,7 +63,8 @@ impl Departed {
             paths.extend(ReviewFiles::of(&before, folder).paths().map(Path::to_owned));
         }
         for path in paths {
-            let folder = ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities(), || Ours::All);
+            let folder =
+                ResultFolder::new(path.parent().unwrap_or(&options.output), inputs.identities(), || OwnFiles::All);
             if folder.existing(&path) == Existing::Other {
                 remove_file(&path)?;
             }

@@ -19,7 +19,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 const DRAIN_BYTES: usize = 256 << 20;
 
 /// A body that comes back when it is dropped before its end.
-pub struct Lent {
+pub struct ReturnedBody {
     body: Option<Body>,
     is_begun: bool,
     back: Option<oneshot::Sender<Rest>>,
@@ -34,10 +34,10 @@ pub struct Rest {
 /// Lends a body. What is left of it comes back through the receiver.
 pub fn lend(body: Body) -> (Body, oneshot::Receiver<Rest>) {
     let (back, rest) = oneshot::channel();
-    (Body::new(Lent { body: Some(body), is_begun: false, back: Some(back) }), rest)
+    (Body::new(ReturnedBody { body: Some(body), is_begun: false, back: Some(back) }), rest)
 }
 
-impl http_body::Body for Lent {
+impl http_body::Body for ReturnedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -63,7 +63,7 @@ impl http_body::Body for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for ReturnedBody {
     fn drop(&mut self) {
         let is_begun = self.is_begun;
         let rest = self.body.take().filter(|body| !http_body::Body::is_end_stream(body));
