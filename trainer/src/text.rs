@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clothseg::internals::files::text;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 
@@ -27,6 +28,11 @@ pub fn read_text(path: &Path) -> Result<String> {
         return Err(Error::file(path, format!("is larger than {} MB, more than is read", MOST_BYTES >> 20)));
     }
     text::decode(bytes).map_err(|cause| Error::file(path, cause))
+}
+
+/// A name in one way of writing accents (NFC): a copy that came through macOS has them apart from their letters.
+pub fn composed(name: &str) -> String {
+    name.nfc().collect()
 }
 
 /// A text of which parts are read, as often as wanted: it may be larger than memory. One in UTF-16 is held in memory, in UTF-8.

@@ -71,9 +71,9 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let device = device.open()?;
     tracing::info!("training on {}", device.description);
     // Read before there is a run's folder, which a missing file would leave behind.
-    let beginning = if resume { None } else { Beginning::open(config)? };
+    let initial_weights = if resume { None } else { InitialWeights::open(config)? };
     let folder = RunFolder::prepare(config, resume)?;
-    if let Some(Beginning::Earlier(weights)) = &beginning {
+    if let Some(InitialWeights::Earlier(weights)) = &initial_weights {
         folder.write_start(weights.facts())?;
     }
     let target = config.target()?;
@@ -87,8 +87,8 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
     let (mut run, mut model) = Run::new(config, folder, train_data.sets(), class_weights, &device)?;
     if resume {
         model = run.resume(model)?;
-    } else if let Some(beginning) = beginning {
-        model = beginning.load_into(model, run.pictures(&train_data)?)?;
+    } else if let Some(initial_weights) = initial_weights {
+        model = initial_weights.load_into(model, run.pictures(&train_data)?)?;
     }
     tracing::info!(
         "{}: {}, {} weights; {} to train on, {} to validate on",
@@ -106,12 +106,12 @@ pub fn train(config: &Config, start: Start) -> Result<State> {
 }
 
 /// Weights that a new run starts with in place of random ones.
-enum Beginning {
+enum InitialWeights {
     Earlier(EarlierWeights),
     Encoder(EncoderWeights, LiteVariant),
 }
 
-impl Beginning {
+impl InitialWeights {
     fn open(config: &Config) -> Result<Option<Self>> {
         Ok(match &config.model.start_from {
             Some(run) => Some(Self::Earlier(EarlierWeights::open(run, config)?)),

@@ -148,3 +148,71 @@ fn a_run_goes_on_with_other_data_only_where_that_is_meant() {
     assert!(said.contains("changed: train/labels/p3.png"), "{said}");
     train(root, &["--resume"], true);
 }
+
+/// The block of a kind in a section of README.
+fn readme_block(section: &str, kind: &str) -> String {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let section = readme.split(&format!("## {section}\n")).nth(1).unwrap().split("\n## ").next().unwrap().to_owned();
+    let block = section.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
+    block.to_owned()
+}
+
+/// The steps of README's section on own data, with smaller photos and one epoch.
+#[test]
+#[cfg(unix)]
+fn the_recipe_of_readme_trains_exports_and_scores() {
+    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
+        // ci/test sets it.
+        assert!(std::env::var_os("CLOTHSEG_REQUIRE_ONNXRUNTIME").is_none(), "ORT_DYLIB_PATH is not set");
+        eprintln!("skipped: without ONNX Runtime the model takes too long in a debug build");
+        return;
+    }
+    const SECTION: &str = "Train on your own data";
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write_data(root, &["background".to_owned(), "blouse".to_owned(), "slacks".to_owned()], |index| 1 + index as u8 % 2);
+    fs::create_dir(root.join("DATA")).unwrap();
+    fs::rename(root.join("data"), root.join("DATA/mine")).unwrap();
+    std::os::unix::fs::symlink(repository.join("models"), root.join("models")).unwrap();
+    let mapping = "target = \"garments\"\n[classes]\nbackground = [\"background\", \"person\"]\nblouse = \"shirt\"\nslacks = \"pants\"\n";
+    fs::write(root.join("mine-to-garments.toml"), mapping).unwrap();
+    let config = fs::read_to_string(repository.join("trainer/configs/garments.toml")).unwrap();
+    let own = [
+        ("name", "\"mine\""),
+        ("run", "\"runs/mine\""),
+        ("start_from", "\"models/garments.onnx\""),
+        ("class_weights", "\"root-frequency\""),
+        ("epochs", "1"),
+        ("longest_side", "64"),
+        ("crop", "[64, 64]"),
+    ];
+    let mut config: toml::Table = config.split("[[data.").next().unwrap().parse().unwrap();
+    for (key, value) in own {
+        let value = format!("value = {value}").parse::<toml::Table>().unwrap().remove("value").unwrap();
+        let table = match ["input", "model", "train"].into_iter().find(|table| config[*table].get(key).is_some()) {
+            Some(name) => config[name].as_table_mut().unwrap(),
+            None => &mut config,
+        };
+        assert!(table.insert(key.to_owned(), value).is_some(), "garments.toml has no key {key}");
+    }
+    config.insert(
+        "data".to_owned(),
+        toml::from_str::<toml::Table>(&readme_block(SECTION, "toml")).unwrap()["data"].clone(),
+    );
+    fs::write(root.join("mine.toml"), toml::to_string(&config).unwrap()).unwrap();
+    let lines: Vec<String> = readme_block(SECTION, "sh")
+        .lines()
+        .filter(|line| line.starts_with("export ") || line.starts_with("target/release/clothseg-train "))
+        .map(|line| line.replace("target/release/clothseg-train", env!("CARGO_BIN_EXE_clothseg-train")))
+        .collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    fs::create_dir(root.join("home")).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &lines.join("\n")]).current_dir(root).env("HOME", root.join("home"));
+    let output = shell.env_remove("ORT_DISABLE_TELEMETRY").env_remove("XDG_CACHE_HOME").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(root.join("sheet.png").is_file() && root.join("runs/mine/mine.onnx").is_file());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("pants"));
+    assert_eq!(fs::read_dir(root.join("home")).unwrap().count(), 0, "ONNX Runtime's telemetry leaves traces");
+}

@@ -1,6 +1,6 @@
 //! The key `taxonomy`: a built-in one by its name, classes of one's own in the config, or a file of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clothseg::{Class, ClassKind, Taxonomy};
@@ -217,18 +217,10 @@ impl OwnTaxonomy {
         if let Some(group) = taxonomy.groups.keys().find(|group| is_class(group).is_some()) {
             return Err(format!("`{group}` is the name of a class and of a group"));
         }
-        let mut owner = HashMap::new();
         for (index, class) in taxonomy.classes.iter().enumerate() {
             let is_other = |alias: &&String| is_class(alias).is_some_and(|other| other != index);
             if let Some(alias) = class.aliases.iter().find(is_other) {
                 return Err(format!("`{alias}` is the name of a class and an alias of `{}`", class.name));
-            }
-            for alias in &class.aliases {
-                if let Some(other) = owner.insert(alias.to_lowercase(), &class.name)
-                    && *other != class.name
-                {
-                    return Err(format!("`{alias}` is an alias of both `{other}` and `{}`", class.name));
-                }
             }
         }
         Ok(Target { name: self.name.unwrap_or_else(|| "own".to_owned()), taxonomy })

@@ -16,11 +16,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::elements::{Element, for_each_element};
 use self::segmentation::Segmentation;
-use super::photos::{NAME_TAKEN, named_apart};
+use super::photos::{NAME_TAKEN, file_at, named_apart};
 use super::regions::{Categories, Fault, Gathered, Id, ReadRegion, Record, Region, RegionFile};
 use super::runs::Size;
 use super::{Listing, image_dimensions};
@@ -51,7 +52,7 @@ struct Annotation {
 
 /// What can be told of an annotation that is otherwise damaged.
 #[derive(Deserialize)]
-struct Belongs {
+struct OnlyImageId {
     #[serde(default)]
     id: Value,
     image_id: Id,
@@ -199,7 +200,7 @@ impl Place {
             return Err(format!("has the file_name `{file_name}`, which is no path below the folder of the images"));
         }
         places
-            .find(|place| place.path.is_file())
+            .find_map(|place| Some(Place { path: file_at(place.path)?, stem: place.stem }))
             .ok_or_else(|| format!("{file_name}: no photo in {}", folder.display()))
     }
 }
@@ -228,7 +229,7 @@ struct AnnotationReader {
 impl AnnotationReader {
     /// Puts an annotation to its photo, with what is wrong with it, and tells its class; fails where the photo cannot be told.
     fn gather(&self, element: Element<'_>, photos: &mut Photos) -> Result<Option<u8>, String> {
-        let (Belongs { id, image_id }, no_number) = belongs(element)?;
+        let OnlyImageId { id, image_id } = belongs(element)?;
         if photos.refused.contains(&image_id) {
             return Ok(None);
         }
@@ -236,11 +237,7 @@ impl AnnotationReader {
             .known
             .get_mut(&image_id)
             .ok_or_else(|| format!("annotation {id}: has the image_id {image_id}, which the file does not list"))?;
-        let region = match no_number {
-            Some(word) => Err(format!("has {word} where a number should stand").into()),
-            None => self.read(element.bytes, photo.gathered.size),
-        };
-        match region {
+        match self.read(element.bytes, photo.gathered.size) {
             Ok(region) => {
                 photo.gathered.records.push(Record {
                     offset: element.offset,
@@ -257,16 +254,21 @@ impl AnnotationReader {
     }
 }
 
-/// Whose annotation it is, and the word that some programs write where they have no number: JSON has none for that.
-fn belongs(element: Element<'_>) -> Result<(Belongs, Option<&'static str>), String> {
-    let fail = |error: serde_json::Error| format!("annotation at byte {}: {error}", element.offset);
-    let error = match serde_json::from_slice(element.bytes) {
-        Ok(belongs) => return Ok((belongs, None)),
+/// Whose annotation it is.
+fn belongs(element: Element<'_>) -> Result<OnlyImageId, String> {
+    from_json(element.bytes).map_err(|(error, _)| format!("annotation at byte {}: {error}", element.offset))
+}
+
+/// Reads JSON in which a word may stand that some programs write where they have no number, such as `NaN`: JSON has none for that. In a
+/// field that nobody reads it does no harm. An error comes with the word.
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (serde_json::Error, Option<&'static str>)> {
+    let error = match serde_json::from_slice(bytes) {
+        Ok(value) => return Ok(value),
         Err(error) => error,
     };
-    match number::without_no_numbers(element.bytes) {
-        Some((bytes, word)) if error.is_syntax() => Ok((serde_json::from_slice(&bytes).map_err(fail)?, Some(word))),
-        _ => Err(fail(error)),
+    match number::without_no_numbers(bytes) {
+        Some((bytes, word)) if error.is_syntax() => serde_json::from_slice(&bytes).map_err(|error| (error, Some(word))),
+        _ => Err((error, None)),
     }
 }
 
@@ -276,8 +278,10 @@ impl ReadRegion for AnnotationReader {
     }
 
     fn read(&self, record: &[u8], size: Size) -> Result<Region, Fault> {
-        let annotation: Annotation =
-            serde_json::from_slice(record).map_err(|error| format!("cannot be read: {error}"))?;
+        let annotation: Annotation = from_json(record).map_err(|(error, word)| match word {
+            Some(word) => format!("has {word} where a number should stand"),
+            None => format!("cannot be read: {error}"),
+        })?;
         let class = self.categories.index(annotation.category_id)?;
         let segmentation = annotation.segmentation.ok_or("has no segmentation")?;
         Ok(Region { class, shape: segmentation.into_shape(size)? })

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::label_png::PngMeaning;
-use super::photos::{list_by_stem, photos_by_stem};
+use super::photos::{NAME_TAKEN, files_below, list_by_path, path_below, photos_by_path};
 use super::{Label, LabelReading, Listing, Pair};
 use crate::classes::colors::ClassTable;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Lists the pairs of `root/split`; the labels lie in its folder `labels`.
+/// Lists the pairs of `root/split`; the labels lie in its folder `labels`. Folders below `images` are read, too, and have their labels
+/// in folders of the same names.
 pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Result<Listing> {
     let table = root.join("class_dict.csv");
     let ClassTable { names: classes, colors } = ClassTable::open(&table)?;
@@ -20,25 +21,32 @@ pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Re
     let meaning = Arc::new(meaning);
     let (mut incomplete, mut notes) = (Vec::new(), Vec::new());
     let folder = root.join(split).join(labels);
-    let photos = photos_by_stem(&root.join(split).join("images"), &mut incomplete, &mut notes)?;
-    let mut files = list_by_stem(&folder, &["png"], &mut incomplete)?;
+    let photos = photos_by_path(&root.join(split).join("images"), &mut incomplete, &mut notes)?;
+    let mut files = list_by_path(&folder, &["png"], &mut incomplete)?;
     let other_names = Names::list(&folder)?;
     let mut told = HashSet::new();
     let mut pairs = Vec::with_capacity(photos.len());
-    for (stem, photo) in photos {
-        if let Some(path) = files.remove(&stem) {
-            pairs.push(Pair { stem, photo, label: Label::Png { path, meaning: meaning.clone() } });
+    let mut stems = HashSet::new();
+    for (name, photo) in photos {
+        if let Some(path) = files.remove(&name) {
+            // As in other layouts.
+            let stem = name.replace('/', "_");
+            if stems.insert(stem.clone()) {
+                pairs.push(Pair { stem, photo, label: Label::Png { path, meaning: meaning.clone() } });
+            } else {
+                incomplete.push(format!("{}: {NAME_TAKEN}", photo.display()));
+            }
             continue;
         }
         let mut cause = format!("{}: no label in {split}/{labels}", photo.display());
-        if let Some(name) = other_names.like(&stem) {
-            cause += &match name.rsplit_once('.') {
-                Some((other, _)) if other == stem => {
-                    format!("; {name} there is no PNG; save labels as PNG (JPEG changes classes)")
+        if let Some(like) = other_names.like(&name) {
+            cause += &match like.rsplit_once('.') {
+                Some((other, _)) if other == name => {
+                    format!("; {like} there is no PNG; save labels as PNG (JPEG changes classes)")
                 }
-                _ => format!("; {name} there has another name than {stem}.png"),
+                _ => format!("; {like} there has another name than {name}.png"),
             };
-            told.insert(folder.join(name));
+            told.insert(folder.join(like));
         }
         incomplete.push(cause);
     }
@@ -48,14 +56,13 @@ pub fn list(root: &Path, split: &str, labels: &str, reading: LabelReading) -> Re
     Ok(Listing { classes, pairs, incomplete, notes, tables: vec![table], ..Listing::default() })
 }
 
-/// The names in a folder.
+/// The paths of files below a folder.
 struct Names(Vec<String>);
 
 impl Names {
     fn list(folder: &Path) -> Result<Self> {
-        let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<String> = names.collect();
+        let files = files_below(folder)?;
+        let mut names: Vec<String> = files.iter().filter_map(|path| path_below(folder, path)).collect();
         names.sort_unstable();
         Ok(Self(names))
     }
@@ -91,6 +98,26 @@ mod tests {
         assert!(second.contains("p2.jpg") && second.contains("p2.jpg there is no PNG"), "{second}");
         assert!(third.ends_with("p3.jpg: no label in train/labels"), "{third}");
         assert!(last.contains("lost.png: no photo"), "{last}");
+    }
+
+    #[test]
+    fn folders_below_are_read_and_accents_may_be_written_either_way() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["images/sub", "labels/sub"] {
+            std::fs::create_dir_all(root.path().join("train").join(folder)).unwrap();
+        }
+        let write = |name: &str| std::fs::write(root.path().join("train").join(name), "").unwrap();
+        std::fs::write(root.path().join("class_dict.csv"), "name\nbackground\nshirt\n").unwrap();
+        ["images/a.jpg", "labels/a.png", "images/sub/a.jpg", "labels/sub/a.png"].iter().for_each(|name| write(name));
+        ["images/\u{fc}.jpg", "labels/u\u{308}.png", "images/sub/b.jpg"].iter().for_each(|name| write(name));
+        let listing = list(root.path(), "train", "labels", LabelReading::Auto).unwrap();
+        let stems: Vec<&str> = listing.pairs.iter().map(|pair| &*pair.stem).collect();
+        assert_eq!(stems, ["a", "sub_a", "\u{fc}"]);
+        assert!(
+            matches!(&listing.incomplete[..], [one] if one.contains("b.jpg: no label")),
+            "{:?}",
+            listing.incomplete
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use clothseg::Limits;
+use clothseg::internals::files::kind::{HEAD_BYTES, Kind};
 
 use super::{IGNORE, LabelImage, LabelReading};
 use crate::classes::colors::ClassColors;
@@ -64,6 +65,14 @@ pub(super) fn read(path: &Path, meaning: &PngMeaning) -> Result<LabelImage> {
 fn decode(path: &Path) -> Result<Pixels> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let fail = |cause: String| Error::file(path, cause);
+    if let Kind::Photo(format) = Kind::of(bytes.get(..HEAD_BYTES).unwrap_or(&bytes))
+        && format.extension() != "png"
+    {
+        let kind = format.extension().to_uppercase();
+        return Err(fail(format!(
+            "is no PNG but {kind}, whatever its name says; save labels as PNG (JPEG changes classes)"
+        )));
+    }
     let completed = whole::completed(&bytes);
     let is_cut = completed.is_some();
     let mut decoder = png::Decoder::new(Cursor::new(completed.as_deref().unwrap_or(&bytes)));
@@ -230,6 +239,7 @@ impl Values {
     }
 
     /// The class of each number by its colour.
+    #[expect(clippy::expect_used, reason = "these are the numbers that the file has")]
     fn classes(&self, pixels: &Pixels, colors: &ClassColors) -> std::result::Result<[u8; 256], String> {
         let mut map = [IGNORE; 256];
         for value in self.used() {
@@ -238,8 +248,12 @@ impl Values {
                 Some(palette) => palette.as_chunks::<3>().0.get(usize::from(value)).copied(),
             };
             let class = color.and_then(|color| colors.class(color)).ok_or_else(|| {
-                let at = pixels.samples.iter().position(|sample| *sample == value).unwrap_or_default();
-                colors.unknown(color.unwrap_or_default(), at, pixels.width as usize)
+                let at =
+                    pixels.samples.iter().position(|sample| *sample == value).expect("used numbers are in the file");
+                match color {
+                    Some(color) => colors.unknown(color, at, pixels.width as usize),
+                    None => format!("stores {value}, for which its palette has no colour"),
+                }
             })?;
             map[usize::from(value)] = class;
         }

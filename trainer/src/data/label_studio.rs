@@ -22,7 +22,7 @@ use super::runs::Size;
 use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
 use crate::counted::counted;
 use crate::error::{Error, Result};
-use crate::text::read_text;
+use crate::text::{composed, read_text};
 
 /// Lists the tasks of a file; the photos lie in `images`.
 pub fn list(annotations: &Path, images: &Path, known: KnownLabels<'_>) -> Result<Listing> {
@@ -201,6 +201,7 @@ impl Photos {
             Self { folder: folder.to_owned(), by_path: BTreeMap::new(), by_name: BTreeMap::new(), notes: Vec::new() };
         for path in photos_below(folder, &mut found.notes)? {
             let below = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            let below = composed(&below);
             let name = below.rsplit('/').next().unwrap_or_default().to_owned();
             found.by_name.entry(name).or_default().push(path.clone());
             found.by_path.insert(below, path);
@@ -225,11 +226,11 @@ impl Photos {
     }
 
     fn get(&self, names: &[String]) -> std::result::Result<PathBuf, String> {
-        for name in names {
-            if let Some(path) = self.by_path.get(name) {
+        for name in names.iter().map(|name| composed(name)) {
+            if let Some(path) = self.by_path.get(&name) {
                 return Ok(path.clone());
             }
-            match self.by_name.get(name).map(Vec::as_slice) {
+            match self.by_name.get(&name).map(Vec::as_slice) {
                 Some([path]) => return Ok(path.clone()),
                 Some([path, ..]) => {
                     let name = path.file_name().unwrap_or_default().display();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::drawn::{
     Drawn, KnownLabels, NamedRegion, ellipse, embedded_picture, listing, named_apart, pixels, polygon, rectangle,
 };
-use super::photos::{extension, files_below, is_photo, photos_below};
+use super::photos::{extension, file_at, files_below, is_photo, photos_below};
 use super::regions::{Fault, Pieces, Shape};
 use super::runs::Size;
 use super::{Listing, PHOTO_EXTENSIONS, image_dimensions};
@@ -56,6 +56,7 @@ pub fn list(root: &Path, split: &str, images: Option<&Path>, known: KnownLabels<
     let read = files.into_par_iter().map(|path| read(&folder, path, images.as_deref())).collect::<Vec<_>>();
     let (mut photos, mut incomplete) = (Vec::new(), Vec::new());
     let mut used = BTreeMap::new();
+    let mut all_read = true;
     for read in read {
         match read {
             Ok(None) => {}
@@ -69,7 +70,10 @@ pub fn list(root: &Path, split: &str, images: Option<&Path>, known: KnownLabels<
                     incomplete.push(format!("{path}: is about the same photo as {first}; remove one of them"));
                 }
             },
-            Err(error) => incomplete.push(error.to_string()),
+            Err(error) => {
+                all_read = false;
+                incomplete.push(error.to_string());
+            }
         }
     }
     if photos.is_empty() && incomplete.is_empty() {
@@ -79,7 +83,10 @@ pub fn list(root: &Path, split: &str, images: Option<&Path>, known: KnownLabels<
     let mut unlabelled = photos_below(&folder, &mut notes)?;
     // A file that cannot be used is about its photo all the same: what is wrong with it has been told.
     unlabelled.retain(|photo| !used.contains_key(&resolved(photo)) && !has_file(photo));
-    notes.extend(unlabelled_note(&unlabelled));
+    // A file that cannot be used may be about any of them.
+    if all_read {
+        notes.extend(unlabelled_note(&unlabelled));
+    }
     let photos = named_apart(photos, &mut incomplete);
     let mut found = listing(photos, known, incomplete)?;
     found.notes.extend(notes);
@@ -93,7 +100,7 @@ fn resolved(photo: &Path) -> PathBuf {
 
 /// Whether a JSON file of a photo's name lies beside it.
 fn has_file(photo: &Path) -> bool {
-    ["json", "labelme.json"].iter().any(|ending| photo.with_extension(ending).is_file())
+    ["json", "labelme.json"].iter().any(|extension| photo.with_extension(extension).is_file())
 }
 
 /// A line about photos that no file is about.
@@ -172,20 +179,20 @@ fn find_photo(path: &Path, told: Option<&str>, images: Option<&Path>, stem: &Pat
     }
     let name = stem.file_name().unwrap_or_default();
     // By hand: a name may have dots in it.
-    let with_ending = |folder: &Path, name: &Path, ending: &str| {
+    let with_extension = |folder: &Path, name: &Path, extension: &str| {
         let mut name = folder.join(name).into_os_string();
-        name.push(format!(".{ending}"));
+        name.push(format!(".{extension}"));
         PathBuf::from(name)
     };
-    for ending in PHOTO_EXTENSIONS {
-        places.push(with_ending(beside, Path::new(name), ending));
-        places.extend(images.map(|images| with_ending(images, stem, ending)));
+    for extension in PHOTO_EXTENSIONS {
+        places.push(with_extension(beside, Path::new(name), extension));
+        places.extend(images.map(|images| with_extension(images, stem, extension)));
     }
     // Without an extension; such a name may be a folder's, too.
     let bare = [Some(beside.join(name)), images.map(|images| images.join(stem))].into_iter().flatten();
     places.extend(bare.filter(|place| is_photo(place)));
-    match places.iter().find(|place| place.is_file()) {
-        Some(place) => Ok(place.clone()),
+    match places.into_iter().find_map(file_at) {
+        Some(place) => Ok(place),
         None => {
             let named = told.map_or("no photo beside it".to_owned(), |told| format!("no photo `{told}`"));
             Err(Error::file(path, format!("{named}; name the folder of the photos by `images`")))

@@ -8,13 +8,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clothseg::internals::files::kind::{HEAD_BYTES, Kind, Unread};
+use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
 
 use super::source::report_damage;
 use super::{OnDamage, PHOTO_EXTENSIONS, is_of_system};
 use crate::counted::counted;
 use crate::error::{Error, Result};
-use crate::text::read_text;
+use crate::text::{composed, read_text};
 
 /// Extensions of texts that lie among photos. There is one for each photo in many sets, and none is worth opening.
 const TEXTS: [&str; 7] = ["txt", "json", "csv", "xml", "yaml", "yml", "toml"];
@@ -99,7 +100,65 @@ pub(super) fn photos_by_stem(
 ) -> Result<BTreeMap<String, PathBuf>> {
     let sorted = sort(folder, files_in(folder)?);
     notes.extend(sorted.notes);
+    notes.extend(nested_note(folder)?);
     Ok(by_stem(sorted.photos, incomplete))
+}
+
+/// A line about photos in folders below one that is read without them.
+fn nested_note(folder: &Path) -> Result<Option<String>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    let is_folder =
+        |path: &PathBuf| path.is_dir() && !path.file_name().and_then(|name| name.to_str()).is_some_and(is_of_system);
+    let mut nested = Vec::new();
+    for below in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_folder) {
+        nested.extend(files_below(&below)?.into_iter().filter(|path| has_known_extension(path)));
+    }
+    let first = nested.iter().min();
+    Ok(first.map(|first| {
+        let count = counted(nested.len(), "photo", "photos");
+        format!("left out: {count} in folders below {}, such as {}", folder.display(), first.display())
+    }))
+}
+
+/// The photos in a folder and in all below it, by their paths without extension, with `/` between the parts. Of photos of one path the
+/// one whose name comes first stays, and the others are named in `incomplete`.
+pub(super) fn photos_by_path(
+    folder: &Path,
+    incomplete: &mut Vec<String>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, PathBuf>> {
+    Ok(by_path(folder, photos_below(folder, notes)?, incomplete))
+}
+
+/// The files with one of the `extensions`, as [`photos_by_path`].
+pub(super) fn list_by_path(
+    folder: &Path,
+    extensions: &[&str],
+    incomplete: &mut Vec<String>,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut files = files_below(folder)?;
+    files.retain(|path| extensions.contains(&extension(path).as_str()));
+    Ok(by_path(folder, files, incomplete))
+}
+
+fn by_path(folder: &Path, files: Vec<PathBuf>, incomplete: &mut Vec<String>) -> BTreeMap<String, PathBuf> {
+    by_name(files, incomplete, |path| path_below(folder, &path.with_extension("")))
+}
+
+/// The path of a file below a folder, with `/` between its parts; nothing where it is not UTF-8.
+pub(super) fn path_below(folder: &Path, path: &Path) -> Option<String> {
+    let parts = path.strip_prefix(folder).ok()?.iter().map(|part| part.to_str().map(composed));
+    parts.collect::<Option<Vec<_>>>().map(|parts| parts.join("/"))
+}
+
+/// The file of this path, or that of the same name with accents written the other way.
+pub(super) fn file_at(path: PathBuf) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path);
+    }
+    let name = path.file_name()?.to_str().filter(|name| !name.is_ascii())?;
+    let forms: [String; 2] = [name.nfc().collect(), name.nfd().collect()];
+    forms.into_iter().map(|name| path.with_file_name(name)).find(|path| path.is_file())
 }
 
 /// Files directly in `folder` with one of the `extensions`, by stem, as [`photos_by_stem`].
@@ -125,10 +184,18 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn by_stem(paths: Vec<PathBuf>, incomplete: &mut Vec<String>) -> BTreeMap<String, PathBuf> {
+    by_name(paths, incomplete, |path| path.file_stem().and_then(|text| text.to_str()).map(composed))
+}
+
+fn by_name(
+    paths: Vec<PathBuf>,
+    incomplete: &mut Vec<String>,
+    name: impl Fn(&Path) -> Option<String>,
+) -> BTreeMap<String, PathBuf> {
     let mut files = BTreeMap::new();
     for path in paths {
-        let Some(stem) = path.file_stem().and_then(|text| text.to_str()).map(str::to_owned) else { continue };
-        match files.entry(stem) {
+        let Some(name) = name(&path) else { continue };
+        match files.entry(name) {
             Entry::Vacant(place) => _ = place.insert(path),
             Entry::Occupied(first) => {
                 let first: &PathBuf = first.get();
@@ -188,7 +255,10 @@ pub(super) fn read_stems(
     notes: &mut Vec<String>,
 ) -> Result<BTreeSet<String>> {
     let text = read_text(path)?;
-    let known = |name: &str| [name, without_extension(name)].into_iter().find(|stem| is_known(stem)).map(str::to_owned);
+    let known = |name: &str| {
+        let name = composed(name);
+        [&*name, without_extension(&name)].into_iter().find(|stem| is_known(stem)).map(str::to_owned)
+    };
     let mut stems = BTreeSet::new();
     let mut again = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {

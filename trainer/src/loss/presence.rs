@@ -29,42 +29,18 @@ impl PresenceTargets {
     /// What the label shows is shown, and of a set that it shows at least one class is. What it does not show is not, unless a set
     /// that it does show may be it, or the photo is known to show it and the crop may have cut it off.
     pub(super) fn new(counts: &[f32], sets: &LabelSets, cells: usize, tags: &[Shown], device: &Device) -> Self {
-        let (classes, columns) = (sets.classes(), sets.classes() + sets.sets().len());
-        let images = counts.len() / columns.max(1);
-        let least = LEAST_SHARE * cells as f64;
-        let of = |image: usize, class: usize| {
-            let counts = &counts[image * columns..][..columns];
-            let may_be = (classes..columns).any(|label| counts[label] > 0.0 && sets.allows(label as u8, class as u8));
-            let by_label = match f64::from(counts[class]) {
-                count if count >= least && count > 0.0 => Some(true),
-                count if count > 0.0 || may_be => None,
-                _ => Some(false),
-            };
-            match (by_label, tags.get(image * classes + class).copied().unwrap_or_default()) {
-                (Some(true), _) | (_, Shown::Yes) => Some(true),
-                (_, Shown::No) => Some(false),
-                (_, Shown::Maybe) => None,
-                (by_label, Shown::ByLabel) => by_label,
-            }
-        };
-        let truth: Vec<Option<bool>> = (0..images)
-            .flat_map(|image| (0..classes).map(move |class| (image, class)))
-            .map(|(i, c)| of(i, c))
+        let classes = sets.classes();
+        let columns = classes + sets.sets().len();
+        let least = (LEAST_SHARE * cells as f64).max(f64::MIN_POSITIVE);
+        let rows: Vec<&[f32]> = counts.chunks_exact(columns.max(1)).collect();
+        let images = rows.len();
+        let truth: Vec<Option<bool>> = (0..images * classes)
+            .map(|place| is_shown(rows[place / classes], place % classes, sets, least, tags.get(place).copied()))
             .collect();
         let some_of: Vec<Vec<f32>> = (0..images)
             .flat_map(|image| (classes..columns).map(move |label| (image, label)))
-            .filter(|(image, label)| {
-                let count = f64::from(counts[image * columns + label]);
-                count >= least && count > 0.0
-            })
-            .filter_map(|(image, label)| {
-                let members = (0..classes).filter(|class| sets.allows(label as u8, *class as u8));
-                let members: Vec<usize> = members.map(|class| image * classes + class).collect();
-                let is_told = members.iter().any(|place| truth[*place] == Some(true));
-                let mut row = vec![0.0; images * classes];
-                members.iter().filter(|place| truth[**place].is_none()).for_each(|place| row[*place] = 1.0);
-                (!is_told && row.contains(&1.0)).then_some(row)
-            })
+            .filter(|(image, label)| f64::from(rows[*image][*label]) >= least)
+            .filter_map(|(image, label)| open_members(image, label as u8, sets, &truth))
             .collect();
         let shown_sets = some_of.len();
         let some_of = (shown_sets > 0)
@@ -80,6 +56,40 @@ impl PresenceTargets {
             count: (truth.iter().flatten().count() + shown_sets).max(1) as f64,
         }
     }
+}
+
+/// Whether an image shows a class; `None` where that is not known. `counts` are the cells of each class and set in its label, of which
+/// `least` are enough.
+fn is_shown(counts: &[f32], class: usize, sets: &LabelSets, least: f64, tag: Option<Shown>) -> Option<bool> {
+    let may_be =
+        (sets.classes()..counts.len()).any(|label| counts[label] > 0.0 && sets.allows(label as u8, class as u8));
+    let by_label = match f64::from(counts[class]) {
+        count if count >= least => Some(true),
+        count if count > 0.0 || may_be => None,
+        _ => Some(false),
+    };
+    match (by_label, tag.unwrap_or_default()) {
+        (Some(true), _) | (_, Shown::Yes) => Some(true),
+        (_, Shown::No) => Some(false),
+        (_, Shown::Maybe) => None,
+        (by_label, Shown::ByLabel) => by_label,
+    }
+}
+
+/// The classes of a set that an image may show, 1 each in a row of all images' classes; `None` where one of them is known to be
+/// shown, or all are known to be missing: then the set says nothing more.
+fn open_members(image: usize, label: u8, sets: &LabelSets, truth: &[Option<bool>]) -> Option<Vec<f32>> {
+    let classes = sets.classes();
+    let mut row = vec![0.0; truth.len()];
+    for class in (0..classes).filter(|class| sets.allows(label, *class as u8)) {
+        let place = image * classes + class;
+        match truth[place] {
+            Some(true) => return None,
+            Some(false) => (),
+            None => row[place] = 1.0,
+        }
+    }
+    row.contains(&1.0).then_some(row)
 }
 
 /// Least sum of `log(1 + e^z)` over a set, where the logarithm still has a slope in single precision.

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clothseg_batch::locate::TELEMETRY_SWITCH;
 use clothseg_batch::uses_color;
 use clothseg_trainer::config::Config;
 use clothseg_trainer::data::prepare;
@@ -32,6 +33,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 static ALLOCATOR_OPTIONS: &[u8; clothseg_trainer::ALLOCATOR_OPTIONS.len()] = clothseg_trainer::ALLOCATOR_OPTIONS;
 
 fn main() -> ExitCode {
+    if std::env::var_os(TELEMETRY_SWITCH).is_none() {
+        // SAFETY: there is no other thread yet that could read the environment.
+        unsafe { std::env::set_var(TELEMETRY_SWITCH, "1") };
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=warn".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)

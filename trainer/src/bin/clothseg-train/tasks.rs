@@ -130,7 +130,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let dataset = labelled(arguments, &config)?;
     let cleanup = match arguments.cleanup.as_ref().map_or(&[][..], |numbers| &numbers.0)[..] {
         [] => None,
-        [border_percent, merge_percent, least_ppm] => Some(Cleanup { border_percent, merge_percent, least_ppm }),
+        [border_percent, merge_percent, least_ppm] => Some(Cleanup::new(border_percent, merge_percent, least_ppm)),
         _ => {
             let cause = "needs three numbers: BORDER_PERCENT,MERGE_PERCENT,LEAST_PPM".to_owned();
             return Err(Error::Config { path: arguments.data.clone(), key: "--cleanup".to_owned(), cause });

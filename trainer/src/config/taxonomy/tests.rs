@@ -62,10 +62,10 @@ fn classes_that_no_taxonomy_can_have_are_refused() {
         ),
         (inline("taxonomy = ['background', 'null']").map(|_| ()), "`null`"),
         (inline("taxonomy = ['sari', 'ignore']").map(|_| ()), "counts nowhere"),
-        (inline("taxonomy = { classes = ['a', 'b'], groups = { A = ['b'] } }").map(|_| ()), "of a group"),
+        (inline("taxonomy = { classes = ['a', 'b'], groups = { A = ['b'] } }").map(|_| ()), "has the name of a class"),
         (
             inline("taxonomy = [{ name = 'a', aliases = ['c'] }, { name = 'b', aliases = ['C'] }]").map(|_| ()),
-            "alias of both",
+            "alias of two classes",
         ),
         (inline("taxonomy = { classes = ['a'], groups = { g = ['z'] } }").map(|_| ()), "'z'"),
         (inline("taxonomy = 'cars'").map(|_| ()), "garments and imaterialist"),

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use clothseg_batch::shortened_stem;
+
 use crate::classes::yaml::{DataYaml, Folders};
 use crate::counted::counted;
 use crate::data::coco::stem;
-use crate::data::photos::{NAME_TAKEN, extension, files_below, named_apart, photos_below};
+use crate::data::photos::{NAME_TAKEN, extension, file_at, files_below, named_apart, photos_below};
 use crate::data::{Listing, SourceFiles};
 use crate::error::{Error, Result};
 use crate::text::read_text;
@@ -80,7 +82,8 @@ impl Search<'_> {
         let lines: BTreeSet<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let folder = list.parent().unwrap_or(self.root);
         for line in lines {
-            let Some(photo) = at_end_of(line, &[folder, self.root], 1, Path::is_file) else {
+            let is_file = |path: &Path| file_at(path.to_owned()).is_some();
+            let Some(photo) = at_end_of(line, &[folder, self.root], 1, is_file).and_then(file_at) else {
                 listing.incomplete.push(format!("{}: there is no photo {line}", list.display()));
                 continue;
             };
@@ -101,8 +104,8 @@ impl Search<'_> {
             listing.incomplete.push(format!("{}: has a name that is not UTF-8; rename it", photo.display()));
             return;
         };
-        let [full, short] = label_paths(labels, below);
-        let label = [full, short.clone()].into_iter().find(|label| label.is_file());
+        let [full, short, cut] = label_paths(labels, below);
+        let label = [full, short.clone(), cut].into_iter().find_map(file_at);
         self.looked_for.get_or_insert(short);
         if let Some(label) = &label
             && let Some(first) = self.claimed.get(label)
@@ -142,11 +145,15 @@ impl Search<'_> {
 }
 
 /// Where the label of a photo may be, the best first: `NAME.EXT.txt`, as `clothseg-run` writes it where photos share a name,
-/// and `NAME.txt`.
-fn label_paths(labels: &Path, below: &Path) -> [PathBuf; 2] {
-    let mut full = labels.join(below).into_os_string();
-    full.push(".txt");
-    [full.into(), labels.join(below.with_extension("txt"))]
+/// and `NAME.txt`; last, as it cuts long names.
+fn label_paths(labels: &Path, below: &Path) -> [PathBuf; 3] {
+    let with_txt = |path: PathBuf| {
+        let mut name = path.into_os_string();
+        name.push(".txt");
+        labels.join(name)
+    };
+    let bare = below.with_extension("");
+    [below.to_owned(), bare.clone(), shortened_stem(bare)].map(with_txt)
 }
 
 /// Says how many photos have no label file; an error where that is all of them.
@@ -162,7 +169,11 @@ fn note_unlabelled(
     let count = counted(unlabelled.len(), "photo", "photos");
     if unlabelled.len() == photos.len() {
         let label = looked_for.unwrap_or_default();
-        let cause = format!("there is no label file for its {count}; looked for {} and the like", label.display());
+        let cause = format!(
+            "there is no label file for its {count}; looked for {} and the like; labels lie beside \
+             the photos, or in a folder `labels` in place of `images`",
+            label.display()
+        );
         return Err(Error::file(place, cause));
     }
     listing.notes.push(match unlabelled.len() {

@@ -169,7 +169,8 @@ impl<'a> Scores<'a> {
             let likely = match self.kind {
                 _ if !may_be && !has_unknown => 0.0,
                 OutputKind::Logits => (*number - largest).exp(),
-                OutputKind::Probabilities | OutputKind::ClassMap => number.max(0.0),
+                // Probabilities, or a class map's zeros and ones.
+                _ => number.max(0.0),
             };
             total += likely;
             *number = if *may_be { likely } else { 0.0 };
