@@ -61,7 +61,7 @@ echo "| model | quality | data | photos | mean garment IoU | any-garment IoU | s
 echo "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 for model in "$@"; do
   is_valid_unseen=true
-  case $model in imaterialist47-*) is_valid_unseen=false ;; esac # trained on it: see its config
+  case $model in imaterialist47*) is_valid_unseen=false ;; esac # trained on it: see its config
   for quality in fast best; do
     ! $is_valid_unseen || scores "$model" "$quality" valid
     ! grep -q '^\[\[data.test\]\]' "$(config_of "$model")" || scores "$model" "$quality" test --test

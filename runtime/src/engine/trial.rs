@@ -21,8 +21,10 @@ pub(super) fn run(engine: &mut dyn Engine, binding: &Binding) -> Result<u32> {
     let multiple = binding.shapes.smallest[2];
     if multiple < binding.shapes.largest[2] && !multiple.is_multiple_of(stride.into()) {
         let [photos, channels, height, width] = shape(binding);
-        let odd = (height..).step_by(usize::try_from(multiple).unwrap_or(1)).find(|side| side % u64::from(stride) > 0);
-        let odd = odd.unwrap_or(height).min(binding.shapes.largest[2]);
+        // The nearest such side below the first one, else above.
+        let below = (1..=height / multiple).rev().map(|times| times * multiple);
+        let above = (height / multiple..=binding.shapes.largest[2] / multiple).map(|times| times * multiple);
+        let odd = below.chain(above).find(|side| side % u64::from(stride) > 0).unwrap_or(height);
         run_at(engine, binding, [photos, channels, odd, width], stride).map_err(|error| match error {
             Error::BadSpec { reason } => Error::BadSpec {
                 reason: format!("{reason}; a 'multiple' in input.fit that is a multiple of the stride {stride} helps"),
@@ -178,10 +180,10 @@ mod tests {
 
     #[test]
     fn a_stride_that_the_sides_do_not_fit_is_found_when_the_model_is_opened() {
-        let opened = |multiple: u32| {
+        let opened = |size: u32, multiple: u32| {
             let classes = vec![Class::new("background", [0; 3]), Class::new("shirt", [1; 3])];
             let taxonomy = Taxonomy { classes, groups: std::collections::BTreeMap::new() };
-            let input = InputSpec::imagenet(Fit::LongestSide { size: 200, multiple });
+            let input = InputSpec::imagenet(Fit::LongestSide { size, multiple });
             let output = OutputSpec { stride: 0, ..OutputSpec::logits(1) };
             let spec = ModelSpec::new("test", taxonomy, input, output);
             let port = |name: &str| Port { name: name.into(), element_type: FLOAT32, sides: Some(vec![None; 4]) };
@@ -190,8 +192,10 @@ mod tests {
             let binding = Binding::new(&spec, &interface, 1).unwrap();
             run(&mut Dropping(spec, EngineInfo::new(crate::engine::Provider::Cpu, "none", "0")), &binding)
         };
-        assert_eq!(opened(4).unwrap(), 4);
-        let error = opened(1).unwrap_err().to_string();
-        assert!(error.contains("a multiple of the stride 4"), "{error}");
+        assert_eq!(opened(200, 4).unwrap(), 4);
+        for (size, multiple) in [(200, 1), (64, 1), (200, 6)] {
+            let error = opened(size, multiple).unwrap_err().to_string();
+            assert!(error.contains("a multiple of the stride 4"), "{error}");
+        }
     }
 }
