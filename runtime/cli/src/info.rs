@@ -27,33 +27,35 @@ pub fn info(segmenter: &Segmenter, remarks: &Remarks, format: InfoFormat) -> Str
 
 fn text(segmenter: &Segmenter, remarks: &Remarks) -> String {
     let (spec, engine) = (segmenter.spec(), segmenter.engine_info());
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| {
-        let _ = writeln!(text, "{:9} {value}", format!("{key}:"));
-    };
-    line("model", &format!("{} ({} classes)", spec.name, spec.taxonomy.len()));
-    line("input", &format!("'{}', {}", spec.input.name, fit(spec.input.fit)));
-    line("output", &format!("'{}', {}", spec.output.name, output(&spec.output)));
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut line = |key: &str, value: String| lines.push((format!("{}:", key.replace('_', " ")), value));
+    line("model", format!("{} ({} classes)", spec.name, spec.taxonomy.len()));
+    line("input", format!("'{}', {}", spec.input.name, fit(spec.input.fit)));
+    line("output", format!("'{}', {}", spec.output.name, output(&spec.output)));
     for (key, value) in &spec.training {
-        line(key, &plain(value));
+        line(key, plain(value));
     }
-    line("provider", engine.provider.name());
-    line("library", &format!("{} {}", engine.library, engine.version));
+    line("provider", engine.provider.name().to_owned());
+    line("library", format!("{} {}", engine.library, engine.version));
     if let Some(path) = &engine.path {
-        line("path", &path.display().to_string());
+        line("path", path.display().to_string());
     }
     for part in &engine.nodes {
-        line("nodes", &format!("{}: {}", part.provider, part.nodes));
+        line("nodes", format!("{}: {}", part.provider, part.nodes));
     }
-    line("quality", segmenter.quality().name());
-    line("clean-up", if segmenter.cleans_up() { "on" } else { "off" });
-    line("threads", &threads(engine, segmenter.sessions()));
+    line("quality", segmenter.quality().name().to_owned());
+    line("clean-up", if segmenter.cleans_up() { "on" } else { "off" }.to_owned());
+    line("threads", threads(engine, segmenter.sessions()));
     for (key, value) in [("note", &remarks.note), ("warning", &remarks.warning)] {
         if let Some(value) = value {
-            line(key, value);
+            line(key, value.clone());
         }
     }
-    text
+    let width = lines.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
+    lines.iter().fold(String::new(), |mut text, (key, value)| {
+        let _ = writeln!(text, "{key:width$} {value}");
+        text
+    })
 }
 
 fn fit(fit: Fit) -> String {
@@ -79,13 +81,22 @@ fn output(output: &OutputSpec) -> String {
     }
 }
 
-/// A fact about the training, as a line: lists and tables without JSON's marks.
+/// A fact about the training, as a line: lists and tables without JSON's marks, and without what is not known.
 fn plain(value: &Value) -> String {
-    let of = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
+    let inner = |value: &Value| match value {
+        Value::Array(_) | Value::Object(_) => format!("({})", plain(value)),
+        other => plain(other),
+    };
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) => of(&mut items.iter().map(plain)),
-        Value::Object(fields) => of(&mut fields.iter().map(|(key, value)| format!("{key} {}", plain(value)))),
+        Value::Array(items) => items.iter().map(inner).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let known = fields.iter().filter(|(_, value)| !value.is_null());
+            known
+                .map(|(key, value)| format!("{} {}", key.replace('_', " "), inner(value)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
         other => other.to_string(),
     }
 }
@@ -119,4 +130,16 @@ fn json(segmenter: &Segmenter, remarks: &Remarks) -> String {
         "warning": remarks.warning,
     });
     format!("{document:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_told_without_the_marks_of_json() {
+        let started = json!({"name": "a", "steps": 9, "calibrated": null, "started_from": {"name": "b"}, "trained_on": ["c", "d"]});
+        assert_eq!(plain(&started), "name a, started from (name b), steps 9, trained on (c, d)");
+        assert_eq!(plain(&json!(["c", 1.5])), "c, 1.5");
+    }
 }
