@@ -4,6 +4,7 @@
 
 mod errors;
 mod found;
+mod kinds;
 mod network;
 mod photo;
 mod work;
@@ -39,10 +40,15 @@ fn write_file(py: Python<'_>, path: PathBuf, content: &[u8]) -> PyResult<()> {
 #[pymodule]
 fn _clothseg(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("HEAD_BYTES", kinds::HEAD_BYTES)?;
+    module.add("PHOTO", kinds::PHOTO)?;
     module.add_class::<Network>()?;
     module.add_class::<Photo>()?;
     module.add_class::<Found>()?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
     module.add_function(wrap_pyfunction!(processors, module)?)?;
+    module.add_function(wrap_pyfunction!(kinds::kind_of, module)?)?;
+    module.add_function(wrap_pyfunction!(kinds::has_photo_suffix, module)?)?;
+    module.add_function(wrap_pyfunction!(kinds::is_of_system, module)?)?;
     module.add_function(wrap_pyfunction!(write_file, module)?)
 }

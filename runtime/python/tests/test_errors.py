@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import clothseg
@@ -58,7 +61,10 @@ def test_models_that_cannot_be_used_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"provider": "gpu"}, {"quality": "nice"}, {"threads": 0}, {"sessions": 0}, {"max_megapixels": 0}],
+    [
+        *({"provider": "gpu"}, {"quality": "nice"}, {"threads": 0}, {"sessions": 0}, {"max_megapixels": 0}, {"device": -1}),
+        *({name: 2**70} for name in ("device", "threads", "sessions", "max_megapixels")),
+    ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError):
@@ -75,12 +81,15 @@ def test_a_provider_that_is_not_there_is_named_with_what_to_do() -> None:
 def test_classes_are_a_list_and_stream_takes_many(segment: clothseg.Segmenter, hopper: Path) -> None:
     with pytest.raises(TypeError, match="list of names"):
         segment(hopper, classes="pants")
-    for one in (str(hopper), hopper, b"bytes"):
+    for one in (str(hopper), hopper, b"bytes", PIL.Image.open(hopper)):
         with pytest.raises(TypeError, match="several images"):
-            segment.stream(one)  # type: ignore[arg-type]
+            segment.stream(one)  # type: ignore[call-overload]
+    for shape in ((8, 8, 3), (8, 8), (8, 8, 4), (8,)):
+        with pytest.raises(TypeError, match=re.escape(f"list(array), where this one of shape {shape} holds several")):
+            segment.stream(np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match="workers"):
         segment.stream([hopper], workers=0)
     with pytest.raises(ValueError, match="on_error"):
-        segment.stream([hopper], on_error="ignore")  # type: ignore[arg-type]
+        segment.stream([hopper], on_error="ignore")  # type: ignore[call-overload]
     with pytest.raises(clothseg.UnknownClassError):
         segment.stream([hopper], classes=["pantz"])

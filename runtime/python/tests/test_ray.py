@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,15 +25,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ours = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
-        "ORT_DISABLE_TELEMETRY": "1",
         # Sockets have short names.
         "RAY_TMPDIR": str(Path("/tmp") / f"ray-{os.getpid()}"),
     }
     Path(ours["RAY_TMPDIR"]).mkdir(exist_ok=True)
-    before = {name: os.environ.get(name) for name in (*ours, "RAY_ADDRESS")}
+    before = {name: os.environ.get(name) for name in (*ours, "RAY_ADDRESS", "ORT_DISABLE_TELEMETRY")}
     os.environ.update(ours)
-    os.environ.pop("RAY_ADDRESS", None)
+    # The package itself turns the telemetry off in each process.
+    for name in ("RAY_ADDRESS", "ORT_DISABLE_TELEMETRY"):
+        os.environ.pop(name, None)
     yield
+    shutil.rmtree(ours["RAY_TMPDIR"], ignore_errors=True)
     for name, value in before.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -165,3 +168,50 @@ def test_the_loss_of_a_node_loses_no_photo(photos: Path, tmp_path: Path) -> None
             end(process)
         cluster.shutdown()
     is_whole(output, photos)
+
+
+def test_nodes_with_other_folders_do_photos_of_relative_paths(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster
+
+    for photo in sorted(photos.iterdir())[8:]:
+        photo.unlink()
+    elsewhere, home = tmp_path / "node", tmp_path / "home"
+    elsewhere.mkdir()
+    home.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        words = command(Path("in"), Path("./out"), "--workers", "1")
+        one = {"cwd": tmp_path, "env": {**os.environ, "RAY_ADDRESS": cluster.address}, "capture_output": True, "text": True}
+        done = subprocess.run(words, timeout=300, **one)  # type: ignore[call-overload]
+        assert done.returncode == 0, done.stderr
+        again = subprocess.run(command(Path("./in"), tmp_path / "out"), timeout=300, **one)  # type: ignore[call-overload]
+        assert again.returncode == 0 and "8 of 8 photos done, 8 of them before" in again.stderr
+        more = subprocess.run(command(Path("in"), Path("more"), "--workers", "7"), timeout=300, **one)  # type: ignore[call-overload]
+        assert more.returncode == 2 and "error: 7 workers, and the cluster has processors for 1" in more.stderr
+    finally:
+        cluster.shutdown()
+    assert {row["path"] for row in rows(tmp_path / "out")} == {str(path) for path in photos.iterdir()}
+    assert len(list((tmp_path / "out").glob("*.json"))) == 8 and not list(elsewhere.iterdir())
+    # What ONNX Runtime's telemetry leaves, which no worker may have on.
+    assert not list(home.rglob("*onnxruntime*"))
+
+
+def test_one_processor_is_enough(photos: Path, tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    for photo in sorted(photos.iterdir())[8:]:
+        photo.unlink()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    process = None
+    try:
+        process = start(command(photos, tmp_path / "out"), RAY_ADDRESS=cluster.address)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    finally:
+        if process is not None:
+            end(process)
+        cluster.shutdown()
+    assert len(rows(tmp_path / "out")) == 8

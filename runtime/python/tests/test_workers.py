@@ -104,6 +104,14 @@ def test_a_stream_agrees_with_single_calls(segment: clothseg.Segmenter, astronau
     assert list(segment.stream([])) == []
 
 
+def test_a_stream_takes_arrays_that_hold_several_photos(segment: clothseg.Segmenter, pixels: np.ndarray, hopper: Path) -> None:
+    expected = segment(pixels).labels
+    (one, two) = segment.stream(np.stack([pixels, pixels]))
+    assert one.width == 512 and (one.labels == expected).mean() > 0.999 and (two.labels == expected).mean() > 0.999
+    for images in (np.array([str(hopper)] * 2), np.array([hopper, None], object)[:1], list(np.stack([pixels])[:, :, :, 1])):
+        assert all(isinstance(result, clothseg.Result) for result in segment.stream(images))
+
+
 def test_an_error_is_raised_or_given_in_its_place(segment: clothseg.Segmenter, hopper: Path) -> None:
     photos = [hopper, b"no photo", hopper, "absent.jpg", hopper]
     got = list(segment.stream(photos, on_error="return", workers=2))

@@ -7,12 +7,30 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Found", "Network", "Photo", "__version__", "processors", "run_program", "write_file"]
+__all__ = [
+    "HEAD_BYTES",
+    "PHOTO",
+    "Found",
+    "Network",
+    "Photo",
+    "__version__",
+    "has_photo_suffix",
+    "is_of_system",
+    "kind_of",
+    "processors",
+    "run_program",
+    "write_file",
+]
 
 __version__: str
+HEAD_BYTES: int
+PHOTO: str
 
 def run_program(arguments: Sequence[str | os.PathLike[str]]) -> int: ...
 def processors() -> int: ...
+def kind_of(name: str, head: bytes) -> str | None: ...
+def has_photo_suffix(name: str) -> bool: ...
+def is_of_system(name: str) -> bool: ...
 def write_file(path: str | os.PathLike[str], content: bytes) -> None: ...
 @final
 class Photo:

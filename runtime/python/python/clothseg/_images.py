@@ -44,7 +44,7 @@ def source_of(image: Any) -> Source:
         return bytes(image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if _is_pil(image):
+    if is_pil(image):
         return _from_pil(image)
     raise TypeError(f"an image of type {type(image).__name__}; {_KINDS} is needed")
 
@@ -77,7 +77,8 @@ def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return over.astype(np.uint8)
 
 
-def _is_pil(image: object) -> bool:
+def is_pil(image: object) -> bool:
+    """Whether this is an image of PIL's."""
     # An image of PIL's is there only where PIL is imported already.
     return any(one.__module__.startswith("PIL.") and one.__name__ == "Image" for one in type(image).__mro__)
 

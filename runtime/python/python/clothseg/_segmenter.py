@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, final
+from typing import Any, Literal, final, overload
+
+import numpy as np
 
 from clothseg import _clothseg, _library
 from clothseg._errors import ClothsegError, ModelError
-from clothseg._images import ImageLike, decode, source_of
+from clothseg._images import ImageLike, decode, is_pil, source_of
 from clothseg._result import Result
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "embedded"]
@@ -81,6 +83,8 @@ class Segmenter:
         for name, value in (("threads", threads), ("sessions", sessions), ("max_megapixels", max_megapixels)):
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: 1 or more is needed")
+        if device < 0:
+            raise ValueError(f"device={device}: GPUs are counted from 0")
         self._arguments: dict[str, Any] = {
             "model": None if model is None else os.fspath(model),
             "spec": None if spec is None else os.fspath(spec),
@@ -135,6 +139,24 @@ class Segmenter:
         """
         return self._one(self._network, image, self._wanted(classes))
 
+    @overload
+    def stream(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        classes: Iterable[str] | None = None,
+        workers: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> Iterator[Result]: ...
+    @overload
+    def stream(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        classes: Iterable[str] | None = None,
+        workers: int | None = None,
+        on_error: Literal["return"],
+    ) -> Iterator[Result | ClothsegError]: ...
     def stream(
         self,
         images: Iterable[ImageLike],
@@ -142,13 +164,13 @@ class Segmenter:
         classes: Iterable[str] | None = None,
         workers: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
-    ) -> Iterator[Result | ClothsegError]:
+    ) -> Iterator[Result] | Iterator[Result | ClothsegError]:
         """Segments many photos in threads and gives the results in the order of the photos.
 
         Photos are taken from `images` as they are needed, at most two a worker ahead, so it may be a generator without end.
 
         Args:
-            images: photos, as for one.
+            images: photos, as for one; of arrays a list or one of (N, H, W, 3).
             classes: as for one photo.
             workers: photos at a time; one a processor without it.
             on_error: `return` gives the error in the place of the photo's result, and goes on.
@@ -157,8 +179,7 @@ class Segmenter:
             raise ValueError(f"on_error={on_error!r}: 'raise' or 'return' is needed")
         if workers is not None and workers < 1:
             raise ValueError(f"workers={workers}: 1 or more is needed")
-        if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike):
-            raise TypeError("stream needs several images, such as a list; call the segmenter itself with one")
+        _check_several(images)
         wanted, source = self._wanted(classes), iter(images)
         count = workers or _clothseg.processors()
         return self._stream(self._network_for(count), source, wanted, count, on_error == "return")
@@ -182,6 +203,8 @@ class Segmenter:
             if options["model"] is None:
                 raise
             raise ModelError(f"{options['model']}: {error}") from None
+        except OverflowError as error:
+            raise ValueError(f"one of the numbers is too large: {error}") from None
 
     def _network_for(self, workers: int) -> _clothseg.Network:
         """On a processor whole photos side by side, each with a session of its own, are the fastest way through many."""
@@ -234,6 +257,15 @@ class Segmenter:
                 yield ended()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_several(images: object) -> None:
+    """Refuses a single image, whose rows would be taken for images."""
+    # Arrays of paths, and lists that NumPy made an array of, hold images.
+    is_array = isinstance(images, np.ndarray) and images.dtype.kind not in "OU" and images.ndim < 4
+    if is_array or is_pil(images) or isinstance(images, str | bytes | bytearray | memoryview | os.PathLike):
+        more = f" (list(array), where this one of shape {images.shape} holds several)" if isinstance(images, np.ndarray) else ""
+        raise TypeError(f"stream needs several images, such as a list{more}; call the segmenter itself with one")
 
 
 def _restore(arguments: dict[str, Any]) -> Segmenter:

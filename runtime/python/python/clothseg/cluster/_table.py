@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from clothseg._errors import ReadError
 from clothseg.cluster import _storage
 
 if TYPE_CHECKING:
     import pyarrow
+
+#: What Parquet begins and ends with; the second one where it is encrypted.
+_MARKS = (b"PAR1", b"PARE")
 
 
 def schema() -> pyarrow.Schema:
@@ -43,7 +47,7 @@ def schema() -> pyarrow.Schema:
 
 @dataclass
 class Done:
-    """What earlier runs with the same key came to."""
+    """What earlier runs with the same key came to. Local paths are absolute, whatever they were when they were written."""
 
     paths: set[str] = field(default_factory=set)
     """Photos that are done."""
@@ -52,27 +56,24 @@ class Done:
     rows: int = 0
     """Rows of the table, of any key."""
     removed: list[str] = field(default_factory=list)
-    """Parts that could not be read, such as one that a kill cut off: they are gone, and their photos are done again."""
+    """Parts that a kill cut off, and other files that are no Parquet: they are gone, and their photos are done again."""
+    left_alone: dict[str, str] = field(default_factory=dict)
+    """Parquet files that are no parts of this table or are damaged, and why. They are neither read nor removed."""
 
 
 def read_done(table: str, key: str) -> Done:
-    """Reads all parts of a table. The last row of a path counts."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    """Reads all parts of a table. The last row of a path counts. Relative paths are those below the working folder.
 
+    Raises:
+        ReadError: for a table or part that cannot be read; the part may be whole, so it stays.
+    """
     done = Done()
     last: dict[str, tuple[int, str | None]] = {}
-    for part in _storage.parquet_files(table):
-        try:
-            columns = ["path", "key", "error", "finished_unix_ms"]
-            rows = pq.read_table(io.BytesIO(_storage.read(part)), columns=columns)
-        except (pa.ArrowException, OSError, KeyError):
-            _storage.remove(part)
-            done.removed.append(part)
-            continue
-        done.rows += rows.num_rows
-        for row in rows.to_pylist():
-            path, time = row["path"], row["finished_unix_ms"]
+    for part in _parts(table):
+        rows = _rows(part, done)
+        done.rows += len(rows)
+        for row in rows:
+            path, time = _storage.absolute(row["path"]), row["finished_unix_ms"]
             if row["key"] == key and time >= last.get(path, (-1, None))[0]:
                 last[path] = (time, row["error"])
     for path, (_, error) in last.items():
@@ -81,3 +82,50 @@ def read_done(table: str, key: str) -> Done:
         else:
             done.failed[path] = error
     return done
+
+
+def _parts(table: str) -> list[str]:
+    try:
+        return _storage.parquet_files(table)
+    except (ImportError, ValueError):
+        # What is missing, or an address that makes no sense.
+        raise
+    except Exception as error:
+        # Each store has errors of its own.
+        raise _unreadable(table, error) from error
+
+
+def _rows(part: str, done: Done) -> list[dict[str, Any]]:
+    """The rows of a part, of the columns that count. What holds none is removed or left alone, which `done` says."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        content = _storage.read(part)
+    except Exception as error:
+        raise _unreadable(part, error) from error
+    # Without the mark at its end it was not written to its end.
+    if not (content[:4] in _MARKS and content[-4:] in _MARKS and len(content) > 8):
+        _storage.remove(part)
+        done.removed.append(part)
+        return []
+    columns = ["path", "key", "error", "finished_unix_ms"]
+    try:
+        if lacks := set(columns) - set(pq.read_schema(io.BytesIO(content)).names):
+            done.left_alone[part] = f"it has no column '{min(lacks)}'"
+            return []
+        rows = pq.read_table(io.BytesIO(content), columns=columns)
+        # Other engines may write texts in another form, or none at all as a column of nothing.
+        wanted = pa.schema([schema().field(name) for name in columns])
+        found: list[dict[str, Any]] = rows.select(columns).cast(wanted).to_pylist()
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        done.left_alone[part] = f"it cannot be read: {error}"
+        return []
+    if any(row[name] is None for row in found for name in ("path", "key", "finished_unix_ms")):
+        done.left_alone[part] = "it has rows without path, key or time"
+        return []
+    return found
+
+
+def _unreadable(path: str, error: Exception) -> ReadError:
+    return ReadError(getattr(error, "errno", None) or 0, f"the table cannot be read: {type(error).__name__}: {error}", path)
