@@ -19,6 +19,9 @@ import pyarrow.parquet as pq  # noqa: E402
 
 COUNT = 160
 
+#: Twice the time for each photo, so that there is something left to do when something is killed.
+SLOW = ("--quality", "best")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -86,7 +89,7 @@ def wait_for_rows(output: Path, count: int, process: subprocess.Popen[str]) -> l
     while len(found := rows(output)) < count:
         assert process.poll() is None, f"it has ended: {process.stderr and process.stderr.read()}"
         assert time.monotonic() < deadline, f"{len(found)} rows"
-        time.sleep(0.1)
+        time.sleep(0.02)
     return found
 
 
@@ -117,14 +120,14 @@ def test_a_run_is_complete_and_a_second_does_only_what_failed(photos: Path, tmp_
 
 def test_a_killed_driver_goes_on(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    process = start(command(photos, output))
+    process = start(command(photos, output, *SLOW))
     try:
         wait_for_rows(output, 8, process)
     finally:
         end(process)
     before = len(rows(output))
     assert before < COUNT, "it was killed halfway"
-    again = start(command(photos, output))
+    again = start(command(photos, output, *SLOW))
     try:
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
@@ -135,7 +138,7 @@ def test_a_killed_driver_goes_on(photos: Path, tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_replaced(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    process = start(command(photos, output))
+    process = start(command(photos, output, *SLOW))
     try:
         found = wait_for_rows(output, 4, process)
         worker = int(str(found[0]["worker"]).rpartition(":")[2])
@@ -157,7 +160,7 @@ def test_the_loss_of_a_node_loses_no_photo(photos: Path, tmp_path: Path) -> None
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         cluster.wait_for_nodes()
-        process = start(command(photos, output, "--workers", "2"), RAY_ADDRESS=cluster.address)
+        process = start(command(photos, output, "--workers", "2", *SLOW), RAY_ADDRESS=cluster.address)
         wait_for_rows(output, 8, process)
         assert len(rows(output)) < COUNT
         cluster.remove_node(nodes[0], allow_graceful=False)
