@@ -65,6 +65,17 @@ impl FormatArgs {
             .with_svg_photo(self.svg_photo)
             .with_polygons(polygons))
     }
+
+    /// Refuses formats that would have nothing in them.
+    pub fn check_classes(&self, classes: &[usize]) -> Result<(), String> {
+        let mut formats = self.formats.iter().flat_map(|formats| &formats.0);
+        match formats.find(|format| classes == [0] && !format.exporter().holds_background()) {
+            Some(format) => {
+                Err(format!("--format {}: its files have no background; ask for other classes", format.name()))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Names of formats between commas.

@@ -152,6 +152,7 @@ fn batch_options(args: &Args, taxonomy: &Taxonomy) -> Result<BatchOptions, Strin
         taxonomy.resolve_all(&names).map_err(|error| explain(&error))?
     };
     let masks = args.masks.mask_options(taxonomy, &names, &classes).map_err(|error| explain(&error))?;
+    args.files.check_classes(&classes)?;
     let outputs = args
         .files
         .output_options()?

@@ -112,6 +112,15 @@ fn yolo_labels_cover_the_masks_and_name_their_classes() {
     }
 }
 
+#[test]
+fn yolo_labels_of_the_background_alone_are_refused() {
+    let env = TestEnv::new();
+    ring(&env);
+    let refused = env.run(&["shop/ring.png", "-o", "out", "--format", "yolo", "--classes", "background"]);
+    refused.expect(2, &["--format yolo", "no background"]);
+    env.run(&["shop/ring.png", "-o", "out", "--format", "coco", "--classes", "background"]).expect(0, &[]);
+}
+
 /// The points of a line of Ultralytics' labels, if it is of this class.
 fn ring_of(line: &str, class: usize) -> Option<Vec<[f64; 2]>> {
     let mut words = line.split(' ');

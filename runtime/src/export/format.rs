@@ -34,6 +34,11 @@ pub trait Exporter: Sync {
         Needs::default()
     }
 
+    /// Whether the background can be one of its classes.
+    fn holds_background(&self) -> bool {
+        true
+    }
+
     /// What follows `NAME.CLASS` in the name of the file of each class that is present.
     fn class_suffix(&self) -> Option<&'static str> {
         None

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
 use super::Format;
 use crate::taxonomy::Taxonomy;
 
@@ -28,7 +31,9 @@ pub fn class_file_names(taxonomy: &Taxonomy) -> Vec<String> {
 
 fn file_name(class: &str) -> String {
     let first = class.split(',').next().unwrap_or(class).trim();
-    let safe: String = first.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    // Vowel signs and accents belong to the letter before them.
+    let is_kept = |c: char| c.is_alphanumeric() || is_combining_mark(c);
+    let safe: String = first.nfc().map(|c| if is_kept(c) { c } else { '-' }).flat_map(char::to_lowercase).collect();
     if safe.is_empty() { "class".into() } else { safe }
 }
 
@@ -55,6 +60,11 @@ mod tests {
         assert_eq!(
             names(&["shirt, blouse", "leg warmer", "a/b", "A b", ""]),
             ["shirt", "leg-warmer", "a-b-2", "a-b-3", "class"]
+        );
+        assert_eq!(
+            names(&["Cafe\u{301}", "É", "हिन्दी"]),
+            ["caf\u{e9}", "\u{e9}", "हिन्दी"],
+            "letters keep their accents and signs"
         );
         let names = names(&["x, a", "x 1", "x, b", "labels", "x-0"]);
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), 5, "{names:?}");

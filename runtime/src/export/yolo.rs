@@ -33,6 +33,10 @@ impl Exporter for Yolo {
         Needs { outlines: true, ..Needs::default() }
     }
 
+    fn holds_background(&self) -> bool {
+        false
+    }
+
     fn photo_suffixes(&self) -> &'static [&'static str] {
         &[".txt"]
     }
