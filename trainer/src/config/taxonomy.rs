@@ -80,6 +80,10 @@ enum Color {
     Hex(String),
 }
 
+/// Words of mapping files that can be no names, and what they mean there.
+const RESERVED: [(&str, &str); 2] =
+    [("ignore", "pixels that count nowhere"), ("merge", "a part that goes to the garment around it")];
+
 impl TaxonomyConfig {
     /// Reads the file, where there is one, and fills in what was left out. `folder` is that of the config.
     ///
@@ -211,8 +215,13 @@ impl OwnTaxonomy {
             other => other.to_string(),
         })?;
         let is_class = |name: &str| taxonomy.classes.iter().position(|class| same_name(&class.name, name));
-        if let Some(at) = is_class("ignore") {
-            return Err(format!("class {at} is called `ignore`, and mapping files call so what counts nowhere"));
+        for (word, meaning) in RESERVED {
+            if let Some(at) = is_class(word) {
+                return Err(format!("class {at} is called `{word}`, a word by which mapping files mean {meaning}"));
+            }
+            if taxonomy.groups.keys().any(|group| same_name(group, word)) {
+                return Err(format!("a group is called `{word}`, a word by which mapping files mean {meaning}"));
+            }
         }
         if let Some(group) = taxonomy.groups.keys().find(|group| is_class(group).is_some()) {
             return Err(format!("`{group}` is the name of a class and of a group"));

@@ -150,7 +150,8 @@ fn answering<'a>(pairs: impl Iterator<Item = (&'a Layer, &'a FoldedConvolution)>
             values.extend(layer.bias.iter().map(|name| (name.clone(), vector(convolution.bias.clone()))));
             continue;
         };
-        let epsilon = epsilons.of(norm.gamma).map_or(0.0, |seen| seen.epsilon);
+        #[expect(clippy::expect_used, reason = "a forward pass goes through every norm of a network")]
+        let epsilon = epsilons.of(norm.gamma).expect("the survey has seen every norm").epsilon;
         let channels = factors.len();
         let gamma = factors.iter().map(|factor| (1.0 / factor) as f32).collect();
         let variance = vec![(1.0 - epsilon) as f32; channels];

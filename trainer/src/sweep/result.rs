@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clothseg_batch::write_atomically;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -133,7 +134,7 @@ impl RunResult {
         if value.get("network").is_some() {
             serde_json::from_value::<StudyResult>(value).map(Self::from)
         } else if value.get("key").is_some() {
-            serde_json::from_value::<ExperimentResult>(value).map(Self::from)
+            serde_json::from_value::<ExperimentResult>(value)?.try_into().map_err(serde_json::Error::custom)
         } else {
             serde_json::from_value(value)
         }
@@ -208,12 +209,20 @@ struct ExperimentResult {
     mappings: String,
 }
 
-impl From<ExperimentResult> for RunResult {
-    fn from(earlier: ExperimentResult) -> Self {
-        Self {
+impl TryFrom<ExperimentResult> for RunResult {
+    type Error = toml::de::Error;
+
+    fn try_from(earlier: ExperimentResult) -> std::result::Result<Self, Self::Error> {
+        // That result had no seed of its own.
+        #[derive(Deserialize)]
+        struct Settings {
+            seed: u64,
+        }
+        let Settings { seed } = toml::from_str(&earlier.config)?;
+        Ok(Self {
             run: earlier.key.clone(),
             keys: vec![earlier.key],
-            seed: Config::parse(&earlier.config).map_or(0, |config| config.seed),
+            seed,
             parameters: None,
             steps: earlier.steps,
             training_minutes: earlier.training_minutes,
@@ -222,7 +231,7 @@ impl From<ExperimentResult> for RunResult {
             tests: earlier.tests,
             config: earlier.config,
             mappings: Some(earlier.mappings),
-        }
+        })
     }
 }
 

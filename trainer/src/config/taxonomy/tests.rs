@@ -61,7 +61,8 @@ fn classes_that_no_taxonomy_can_have_are_refused() {
             "name of a class and an alias",
         ),
         (inline("taxonomy = ['background', 'null']").map(|_| ()), "`null`"),
-        (inline("taxonomy = ['sari', 'ignore']").map(|_| ()), "counts nowhere"),
+        (inline("taxonomy = ['sari', 'ignore']").map(|_| ()), "pixels that count nowhere"),
+        (inline("taxonomy = { classes = ['a'], groups = { merge = ['a'] } }").map(|_| ()), "a group is called `merge`"),
         (inline("taxonomy = { classes = ['a', 'b'], groups = { A = ['b'] } }").map(|_| ()), "has the name of a class"),
         (
             inline("taxonomy = [{ name = 'a', aliases = ['c'] }, { name = 'b', aliases = ['C'] }]").map(|_| ()),
