@@ -186,6 +186,17 @@ const tests = {
     assert.deepEqual(own, []);
   },
 
+  async "a refusal ends the photo before it, whose result would stand below it"({ page }) {
+    await page.setInputFiles("#file", PHOTO);
+    await drop(page, "notes.txt", "text/plain", Buffer.from("notes"));
+    assert.match(await refusal(page), /notes\.txt is not a photo/);
+    assert.equal(await page.locator("#status").textContent(), "");
+    assert.ok(await page.locator("#start").isVisible());
+    await page.setInputFiles("#file", PHOTO);
+    await isDone(page);
+    assert.ok(await page.locator("#error").isHidden());
+  },
+
   async "results are downloaded under the photo's name"({ page }) {
     await page.setInputFiles("#file", PHOTO);
     await isDone(page);
