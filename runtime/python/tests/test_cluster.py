@@ -6,6 +6,8 @@ import errno
 import json
 import ntpath
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +208,17 @@ def test_a_part_that_cannot_be_fetched_stays_and_is_named(error: Exception, tmp_
         with pytest.raises(clothseg.ReadError, match=f"{type(error).__name__}: .*0.parquet"):
             read_done(str(tmp_path), "k")
     assert read_done(str(tmp_path), "k").paths == {"/a"}
+
+
+def test_a_process_that_ends_after_reading_a_table_is_not_aborted(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    row = {"path": "/a", "output": "a", "key": "k", "finished_unix_ms": 1}
+    pq.write_table(pa.Table.from_pylist([row], schema=schema()), tmp_path / "part.parquet")
+    read = "import sys; from clothseg.cluster import read_done; assert read_done(sys.argv[1], 'k').paths == {'/a'}"
+    # Of Arrow's threads about every third process of this kind died.
+    ended = [subprocess.run([sys.executable, "-c", read, str(tmp_path)], timeout=60).returncode for _ in range(8)]
+    assert ended == [0] * 8
 
 
 def test_what_is_no_part_of_the_table_is_left_alone(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +110,11 @@ def _rows(part: str, done: Done) -> list[dict[str, Any]]:
         return []
     columns = ["path", "key", "error", "finished_unix_ms"]
     try:
-        if lacks := set(columns) - set(pq.read_schema(io.BytesIO(content)).names):
+        if lacks := set(columns) - set(pq.read_schema(pa.BufferReader(content)).names):
             done.left_alone[part] = f"it has no column '{min(lacks)}'"
             return []
-        rows = pq.read_table(io.BytesIO(content), columns=columns)
+        # On this thread: a process that ends while Arrow's own are still starting is aborted.
+        rows = pq.read_table(pa.BufferReader(content), columns=columns, use_threads=False, pre_buffer=False)
         # Other engines may write texts in another form, or none at all as a column of nothing.
         wanted = pa.schema([schema().field(name) for name in columns])
         found: list[dict[str, Any]] = rows.select(columns).cast(wanted).to_pylist()
