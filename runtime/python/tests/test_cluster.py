@@ -216,7 +216,7 @@ def test_a_process_that_ends_after_reading_a_table_is_not_aborted(tmp_path: Path
     row = {"path": "/a", "output": "a", "key": "k", "finished_unix_ms": 1}
     pq.write_table(pa.Table.from_pylist([row], schema=schema()), tmp_path / "part.parquet")
     read = "import sys; from clothseg.cluster import read_done; assert read_done(sys.argv[1], 'k').paths == {'/a'}"
-    # Of Arrow's threads about every third process of this kind died.
+    # While Arrow read on threads of its own, about one such process in three was aborted.
     ended = [subprocess.run([sys.executable, "-c", read, str(tmp_path)], timeout=60).returncode for _ in range(8)]
     assert ended == [0] * 8
 

@@ -113,7 +113,7 @@ def _rows(part: str, done: Done) -> list[dict[str, Any]]:
         if lacks := set(columns) - set(pq.read_schema(pa.BufferReader(content)).names):
             done.left_alone[part] = f"it has no column '{min(lacks)}'"
             return []
-        # On this thread: a process that ends while Arrow's own are still starting is aborted.
+        # On this thread: Arrow's own may abort a process that ends soon after it has read.
         rows = pq.read_table(pa.BufferReader(content), columns=columns, use_threads=False, pre_buffer=False)
         # Other engines may write texts in another form, or none at all as a column of nothing.
         wanted = pa.schema([schema().field(name) for name in columns])
