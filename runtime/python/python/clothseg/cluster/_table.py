@@ -110,11 +110,12 @@ def _rows(part: str, done: Done) -> list[dict[str, Any]]:
         return []
     columns = ["path", "key", "error", "finished_unix_ms"]
     try:
-        if lacks := set(columns) - set(pq.read_schema(pa.BufferReader(content)).names):
+        # Not by `read_table`: that starts threads of Arrow's own, which may abort a process that ends soon after it has read.
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if lacks := set(columns) - set(file.schema_arrow.names):
             done.left_alone[part] = f"it has no column '{min(lacks)}'"
             return []
-        # On this thread: Arrow's own may abort a process that ends soon after it has read.
-        rows = pq.read_table(pa.BufferReader(content), columns=columns, use_threads=False, pre_buffer=False)
+        rows = file.read(columns=columns, use_threads=False)
         # Other engines may write texts in another form, or none at all as a column of nothing.
         wanted = pa.schema([schema().field(name) for name in columns])
         found: list[dict[str, Any]] = rows.select(columns).cast(wanted).to_pylist()
