@@ -285,6 +285,11 @@ impl Found {
             let mut formats = formats.iter().map(|name| name.parse()).collect::<clothseg::Result<Vec<Format>>>()?;
             formats.sort_unstable();
             formats.dedup();
+            let without = |format: &&Format| self.classes == [0] && !format.exporter().holds_background();
+            if let Some(format) = formats.iter().find(without) {
+                let reason = format!("the format '{}' has no background; ask for other classes", format.name());
+                return Err(Error::Invalid(reason));
+            }
             let options = OutputOptions::default()
                 .with_formats(formats)
                 .with_polygons(polygon_options(smooth, tolerance, None))

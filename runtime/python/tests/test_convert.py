@@ -62,6 +62,17 @@ def test_nothing_found_is_no_annotation(segment: clothseg.Segmenter, astronaut: 
     assert nothing.to_coco() == [] and nothing.to_yolo() == "" and nothing.to_labelme()["shapes"] == []
 
 
+def test_a_format_without_background_is_refused_for_the_background_alone(
+    segment: clothseg.Segmenter, astronaut: Path, tmp_path: Path
+) -> None:
+    background = segment(astronaut, classes=["background"])
+    with pytest.raises(ValueError, match="the format 'yolo' has no background"):
+        background.to_yolo()
+    with pytest.raises(ValueError, match="the format 'yolo' has no background"):
+        background.save(tmp_path, formats=["masks", "yolo"])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_labelme_has_the_form_that_its_loader_asks_for(result: clothseg.Result) -> None:
     document = result.to_labelme()
     # What labelme's LabelFile.load reads.

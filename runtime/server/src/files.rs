@@ -46,6 +46,9 @@ impl Wanted {
     }
 
     /// Makes the answer for the classes wanted.
+    ///
+    /// # Errors
+    /// 400 for the background alone in a format that has none.
     pub fn file(
         &self,
         found: &Found<'_>,
@@ -53,6 +56,11 @@ impl Wanted {
         classes: &[usize],
         options: OutputOptions,
     ) -> Result<File, Problem> {
+        if let Some(format) = self.formats.iter().find(|format| classes == [0] && !format.exporter().holds_background())
+        {
+            let name = format.name();
+            return Err(Problem::bad_request("format", format!("'{name}' has no background; ask for other classes")));
+        }
         let options = options.with_formats(self.formats.clone());
         let masked = found.masked(classes)?;
         let name = photo_name(content);

@@ -167,6 +167,7 @@ fn what_is_wrong_is_said() {
     server.get("/v1/segment").expect_problem(405, "method");
     for (query, code) in [
         ("format=psd", "format"),
+        ("format=json,yolo&classes=background", "format"),
         ("quality=superb", "quality"),
         ("tolerance=-1", "tolerance"),
         ("tolerance=much", "query"),
