@@ -1,4 +1,4 @@
-"""The Python package over a folder: `Segmenter.stream`, and a mask a class for each photo.
+"""The Python package over a folder: `Segmenter.stream`, and one mask per class of each photo.
 
     stream.py PHOTOS [OUTPUT]
 
