@@ -114,7 +114,11 @@ fn both_engines_agree_on_the_samples() {
 
 /// For each photo, enlarged to JPEGs that are decoded at a reduced size, the share of the pixels whose class is that of decoding
 /// in full. The place of the first one decides how much they are enlarged.
-fn shares_at_reduced_size(photos: &[PathBuf], first: usize) -> Vec<f64> {
+fn shares_at_reduced_size(
+    open: fn(Provider) -> clothseg::Result<Segmenter>,
+    photos: &[PathBuf],
+    first: usize,
+) -> Vec<f64> {
     // A region goes to its neighbour or not, as a whole: without that, what differs is the decoding's alone.
     let segmenter = open(Provider::Auto).unwrap().with_cleanup(false);
     let fit = segmenter.spec().input.fit;
@@ -146,7 +150,7 @@ fn shares_at_reduced_size(photos: &[PathBuf], first: usize) -> Vec<f64> {
 #[test]
 fn a_sample_at_a_reduced_size_gives_nearly_the_same_label_map() {
     // Of the portraits among the samples the model is unsure, so that less moves its borders.
-    let shares = shares_at_reduced_size(&samples(), 0);
+    let shares = shares_at_reduced_size(open, &samples(), 0);
     assert!(shares.iter().all(|share| *share >= 0.95), "{shares:.4?}");
 }
 
@@ -176,9 +180,9 @@ mod needs_data {
     #[test]
     #[ignore = "needs CLOTHSEG_DATA"]
     fn a_street_photo_at_a_reduced_size_gives_the_same_label_map() {
-        let shares = shares_at_reduced_size(&street_photos(3), SAMPLES.len());
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        assert!(mean >= 0.995 && shares.iter().all(|share| *share >= 0.99), "{shares:.4?}");
+        // Without rounding to 8 bits, for the same reason.
+        let shares = shares_at_reduced_size(open_sixteen_bits, &street_photos(3), SAMPLES.len());
+        assert!(shares.iter().all(|share| *share >= 0.995), "{shares:.4?}");
     }
 }
 

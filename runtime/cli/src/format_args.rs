@@ -69,7 +69,7 @@ impl FormatArgs {
     /// Refuses formats that would have nothing in them.
     pub fn check_classes(&self, classes: &[usize]) -> Result<(), String> {
         let mut formats = self.formats.iter().flat_map(|formats| &formats.0);
-        match formats.find(|format| classes == [0] && !format.exporter().holds_background()) {
+        match formats.find(|format| format.holds_nothing_of(classes)) {
             Some(format) => {
                 Err(format!("--format {}: its files have no background; ask for other classes", format.name()))
             }

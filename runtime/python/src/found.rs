@@ -285,8 +285,7 @@ impl Found {
             let mut formats = formats.iter().map(|name| name.parse()).collect::<clothseg::Result<Vec<Format>>>()?;
             formats.sort_unstable();
             formats.dedup();
-            let without = |format: &&Format| self.classes == [0] && !format.exporter().holds_background();
-            if let Some(format) = formats.iter().find(without) {
+            if let Some(format) = formats.iter().find(|format| format.holds_nothing_of(&self.classes)) {
                 let reason = format!("the format '{}' has no background; ask for other classes", format.name());
                 return Err(Error::Invalid(reason));
             }

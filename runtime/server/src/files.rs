@@ -56,8 +56,7 @@ impl Wanted {
         classes: &[usize],
         options: OutputOptions,
     ) -> Result<File, Problem> {
-        if let Some(format) = self.formats.iter().find(|format| classes == [0] && !format.exporter().holds_background())
-        {
+        if let Some(format) = self.formats.iter().find(|format| format.holds_nothing_of(classes)) {
             let name = format.name();
             return Err(Problem::bad_request("format", format!("'{name}' has no background; ask for other classes")));
         }

@@ -135,6 +135,11 @@ impl Format {
         self.0
     }
 
+    /// Whether nothing of these classes can be in its files: the background alone, where the format has none.
+    pub fn holds_nothing_of(self, classes: &[usize]) -> bool {
+        classes == [0] && !self.exporter().holds_background()
+    }
+
     /// The name that users type.
     pub fn name(self) -> &'static str {
         self.0.name()
